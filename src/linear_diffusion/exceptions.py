@@ -1,0 +1,35 @@
+"""What can go wrong, as a tree that a caller can catch at any height.
+
+    LinearDiffusionError
+    ├── UnknownPromptError    a prompt that the model was not trained on   (also a ValueError)
+    ├── DataError             a data set that cannot be read               (also a ValueError)
+    ├── ModelFileError        a saved model that is damaged or foreign     (also a ValueError)
+    ├── NotEnoughMemoryError  work that would not fit, refused before it starts (also a MemoryError)
+    └── MissingExtraError     an optional dependency that is not installed (also an ImportError)
+
+Wrong values and types of arguments raise plain ValueError and TypeError, as in scikit-learn.
+"""
+
+
+class LinearDiffusionError(Exception):
+    """Base class of the package's own errors."""
+
+
+class UnknownPromptError(LinearDiffusionError, ValueError):
+    """A prompt that the model was not trained on."""
+
+
+class DataError(LinearDiffusionError, ValueError):
+    """A data set that cannot be read; the message names the file and the reason."""
+
+
+class ModelFileError(LinearDiffusionError, ValueError):
+    """A saved model that is damaged, or was not written by this package."""
+
+
+class NotEnoughMemoryError(LinearDiffusionError, MemoryError):
+    """Work that would not fit in memory, refused before it starts; the message says which settings would."""
+
+
+class MissingExtraError(LinearDiffusionError, ImportError):
+    """An optional dependency that is not installed; the message says how to install it."""

@@ -1,1 +1,62 @@
-"""Linear Diffusion."""
+"""Linear Diffusion: a text-to-image diffusion model in which every learned part is a linear model.
+
+    prompt --text.py----> c                      one-hot
+    image  --image.py---> z                      principal components
+    z      --noise.py---> z_t = alpha_t z + sigma_t eps
+    (z_t, c) --denoiser.py--> eps_hat            linear regression, from moments.py alone
+    noise  --sampler.py-> z_0                    one step or many, each an affine map (affine.py)
+    z_0    --image.py---> image                  inverse principal components, then tone.py
+
+>>> from linear_diffusion import LinearDiffusion
+>>> LinearDiffusion().latent_dim
+144
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .datasets import load_images
+    from .exceptions import (
+        DataError,
+        LinearDiffusionError,
+        MissingExtraError,
+        ModelFileError,
+        NotEnoughMemoryError,
+        UnknownPromptError,
+    )
+    from .model import LinearDiffusion
+    from .moments import Moments
+
+__all__ = [
+    "DataError",
+    "LinearDiffusion",
+    "LinearDiffusionError",
+    "MissingExtraError",
+    "ModelFileError",
+    "Moments",
+    "NotEnoughMemoryError",
+    "UnknownPromptError",
+    "load_images",
+]
+
+# Imported at first use, so that the command answers --help without scikit-learn.
+_HOMES = dict.fromkeys(__all__, ".exceptions") | {
+    "LinearDiffusion": ".model",
+    "Moments": ".moments",
+    "load_images": ".datasets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("linear-diffusion")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,121 @@
+"""Affine maps with Gaussian noise: what a whole sampler run is for a linear model.
+
+    z -> matrix z + shift + factor eta,   eta ~ N(0, I)
+
+They are combined like numbers (``0.5 * f + g``, all functions of the same z and eta), composed by calling
+(``f(g)``), and applied to latents by the same call (``f(z)``), so that a sampler's step is written once.
+"""
+
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from ._types import Array
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """``z -> matrix z + shift + factor eta`` on latents of k dimensions, for one prompt or many.
+
+    Parameters
+    ----------
+    matrix : array of shape (..., k) or (..., k, k)
+        Diagonal (one number a dimension, the eigenbasis of a Gaussian) or full. Leading axes are prompts.
+    shift : array of shape (..., k)
+    factor : array of the shape of ``matrix``, or None
+        Square root of the noise covariance: ``factor factor'``. None is no noise.
+
+    Examples
+    --------
+    >>> halve = AffineMap(np.array([0.5, 0.5]), np.array([0.0, 1.0]))
+    >>> halve(halve)(np.array([[4.0, 4.0]]))
+    array([[1. , 2.5]])
+    """
+
+    matrix: Array
+    shift: Array
+    factor: Array | None = None
+
+    # numpy must leave ``np.float64 * map`` to __rmul__, instead of looking for elements in the map.
+    __array_ufunc__ = None
+
+    @classmethod
+    def identity(cls, like: "AffineMap") -> "AffineMap":
+        """The map that changes nothing, in the shape of another."""
+        matrix = np.ones_like(like.matrix) if like.diagonal else np.zeros_like(like.matrix) + np.eye(like.k)
+        return cls(matrix, np.zeros_like(like.shift))
+
+    @property
+    def k(self) -> int:
+        """Number of latent dimensions."""
+        return int(self.shift.shape[-1])
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether every dimension goes its own way."""
+        return self.matrix.ndim == self.shift.ndim
+
+    def __getitem__(self, prompt: Any) -> "AffineMap":
+        """The map of one prompt, or of a list of them."""
+        return AffineMap(self.matrix[prompt], self.shift[prompt], None if self.factor is None else self.factor[prompt])
+
+    @overload
+    def __call__(self, z: "AffineMap") -> "AffineMap": ...
+    @overload
+    def __call__(self, z: Array) -> Array: ...
+    def __call__(self, z: "AffineMap | Array") -> "AffineMap | Array":
+        """Apply the (noise-free) map to latents (n, k), or compose it with a map."""
+        if isinstance(z, np.ndarray):
+            return (z * self.matrix if self.diagonal else z @ self.matrix.swapaxes(-1, -2)) + self.shift
+        if self.diagonal:
+            shift = self.matrix * z.shift + self.shift
+            return AffineMap(self.matrix * z.matrix, shift, None if z.factor is None else self.matrix * z.factor)
+        shift = (self.matrix @ z.shift[..., None])[..., 0] + self.shift
+        return AffineMap(self.matrix @ z.matrix, shift, None if z.factor is None else self.matrix @ z.factor)
+
+    def __mul__(self, scalar: float) -> "AffineMap":
+        return AffineMap(
+            scalar * self.matrix, scalar * self.shift, None if self.factor is None else scalar * self.factor
+        )
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: "AffineMap") -> "AffineMap":
+        # Both are functions of the same eta, so the factors add like the matrices do.
+        factor = self.factor if other.factor is None else other.factor
+        if self.factor is not None and other.factor is not None:
+            factor = self.factor + other.factor
+        return AffineMap(self.matrix + other.matrix, self.shift + other.shift, factor)
+
+    def diffuse(self, std: float) -> "AffineMap":
+        """Add fresh noise N(0, std^2 I); all noise so far and this become one Gaussian eta."""
+        if std == 0.0:
+            return self
+        if self.diagonal:
+            old = 0.0 if self.factor is None else self.factor
+            return AffineMap(self.matrix, self.shift, np.hypot(old, np.full_like(self.matrix, std)))
+        covariance = std**2 * np.broadcast_to(np.eye(self.k), self.matrix.shape)
+        if self.factor is not None:
+            covariance = covariance + self.factor @ self.factor.swapaxes(-1, -2)
+        return AffineMap(self.matrix, self.shift, np.linalg.cholesky(covariance))
+
+    def from_noise(self, std: float) -> "AffineMap":
+        """The law of the map's result when z itself is noise N(0, std^2 I).
+
+        Returns
+        -------
+        AffineMap
+            ``eps -> root eps + shift`` from one standard normal eps, with
+            ``root root' = std^2 matrix matrix' + factor factor'``. A deterministic map is kept as it is, so that
+            the same start gives the same picture; a noisy one takes the symmetric root.
+        """
+        if self.factor is None:
+            return AffineMap(std * self.matrix, self.shift)
+        if self.diagonal:
+            return AffineMap(np.hypot(std * self.matrix, self.factor), self.shift)
+        covariance = std**2 * self.matrix @ self.matrix.swapaxes(-1, -2)
+        covariance = covariance + self.factor @ self.factor.swapaxes(-1, -2)
+        values, vectors = np.linalg.eigh(covariance)
+        root = (vectors * np.sqrt(np.clip(values, 0.0, None))[..., None, :]) @ vectors.swapaxes(-1, -2)
+        return AffineMap(root, self.shift)

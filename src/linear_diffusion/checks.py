@@ -1,0 +1,49 @@
+"""Arguments checked before work starts: what was received, what is allowed, what to do."""
+
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from ._types import AnyArray, Index
+from .noise import Level, Schedule
+from .sampler import SAMPLERS
+
+
+def check_range(pixel_range: Any) -> Any:
+    if isinstance(pixel_range, (tuple, list)):
+        numbers = len(pixel_range) == 2 and all(isinstance(v, Real) and isfinite(v) for v in pixel_range)
+        if not numbers or not pixel_range[0] < pixel_range[1]:
+            raise ValueError(f'pixel_range={pixel_range!r} must be "auto", None, or two finite numbers (low, high).')
+    return pixel_range
+
+
+def check_prompts(y: Any, n: int) -> tuple[AnyArray, Index]:
+    """Distinct prompts, and the position of each image's."""
+    y = np.full(n, "") if y is None else np.asarray(y)
+    if y.shape not in ((n,), (n, 1)):
+        raise ValueError(f"y has shape {y.shape}; give one prompt for each of the {n} images, shape ({n},).")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError("y contains NaN or infinity; prompts are strings or labels.")
+    if y.dtype.kind == "O" and not all(isinstance(p, str) for p in y.ravel()):
+        y = y.astype(str) if all(isinstance(p, (str, Real)) for p in y.ravel()) else y
+    if y.dtype.kind not in "biufUO" or (y.dtype.kind == "O" and not all(isinstance(p, str) for p in y.ravel())):
+        raise ValueError(f"y has prompts of type {type(y.ravel()[0]).__name__}; prompts are strings or labels.")
+    classes, index = np.unique(y.ravel(), return_inverse=True)
+    return classes, index
+
+
+def check_levels(name: str, schedule: Schedule, n_steps: int | None, return_trajectory: bool) -> list[Level]:
+    """The noise levels that a run visits."""
+    if n_steps is not None and (not isinstance(n_steps, Integral) or isinstance(n_steps, bool) or n_steps < 1):
+        raise ValueError(f"n_steps={n_steps!r} must be a whole number >= 1, or None.")
+    if name == "exact" and n_steps is not None and not return_trajectory:
+        raise ValueError(
+            f'n_steps={n_steps} means nothing to sampler="exact", the limit of infinitely many steps; '
+            'leave it out, or choose steps with sampler="ddim".'
+        )
+    usual = schedule.n_steps or (SAMPLERS[name].n_steps if name in SAMPLERS else 50)
+    if name == "one-step" and n_steps not in (None, 1):
+        raise ValueError(f'n_steps={n_steps} must be 1 for sampler="one-step"; choose steps with sampler="ddim".')
+    return schedule.levels(int(n_steps or (1 if name == "one-step" else usual)))

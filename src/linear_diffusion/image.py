@@ -1,0 +1,249 @@
+"""Image encoder and decoder: image <-> z, by principal components.
+
+    z = scale V ((x - mean) / std)        x = mean + std (V' z / scale)
+
+This is the place of the VAE. ``std`` is 1 unless pixels are standardised (as in the article), and ``scale`` is one
+number that gives the latents a mean variance of 1, what diffusers calls ``scaling_factor``. `tone` ends the decoder.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from ._types import AnyArray, Array
+from .tone import N_TONES
+
+_FLOOR = 1e-6
+"""Variances below this share of the largest (of the mean, for the noise) are rounding, not data."""
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """What an image of the training data looks like, so that the same kind comes out.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (h, w), (h, w, channels), or (d,) for plain rows.
+    dtype : str
+        "uint8", "float32" or "float64".
+    pixel_range : (float, float) or None
+        The bounds of pixels; None for none.
+
+    Examples
+    --------
+    >>> ImageFormat.of(np.zeros((5, 28, 28), np.uint8))
+    ImageFormat(shape=(28, 28), dtype='uint8', pixel_range=(0.0, 255.0))
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    pixel_range: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, X: AnyArray, pixel_range: Any = "auto") -> "ImageFormat":
+        """Read the format off images (n, h, w[, channels]) or rows (n, d); see `LinearDiffusion`.
+
+        Raises
+        ------
+        ValueError
+            If pixels lie outside an explicit range.
+        """
+        is_float = X.dtype != np.uint8
+        low, high = (float(X.min()), float(X.max())) if is_float or pixel_range != "auto" else (0.0, 255.0)
+        if pixel_range == "auto":
+            inside = X.ndim > 2 and low >= 0.0 and high <= 1.0
+            pixel_range = ((0.0, 1.0) if inside else None) if is_float else (0.0, 255.0)
+        elif pixel_range is not None:
+            pixel_range = float(pixel_range[0]), float(pixel_range[1])
+            if low < pixel_range[0] or high > pixel_range[1]:
+                raise ValueError(
+                    f"pixel_range={pixel_range} does not hold X, whose pixels span [{low:g}, {high:g}]; "
+                    "widen it, or pass pixel_range=None for no bounds."
+                )
+        return cls(tuple(X.shape[1:]), X.dtype.name, pixel_range)
+
+    @property
+    def n_pixels(self) -> int:
+        """Numbers in an image, channels included."""
+        return int(np.prod(self.shape))
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of an image; 1 for grey ones and plain rows."""
+        return self.shape[2] if len(self.shape) == 3 else 1
+
+    def tones(self, rows: AnyArray) -> AnyArray:
+        """Pixels (n, d) as one of 256 tones over the pixel range, uint8."""
+        if rows.dtype == np.uint8 and self.pixel_range == (0.0, 255.0):
+            return rows
+        low, high = self.pixel_range or (0.0, 1.0)
+        return np.rint((rows.astype(np.float64) - low) * ((N_TONES - 1) / (high - low))).astype(np.uint8)
+
+    def cast(self, pixels: Array) -> AnyArray:
+        """Decoded pixels of any shape, within the pixel range and of the data's dtype."""
+        if self.dtype == "uint8":
+            pixels = np.rint(np.clip(pixels, *(self.pixel_range or (0.0, 255.0))))
+        elif self.pixel_range is not None:
+            pixels = np.clip(pixels, *self.pixel_range)
+        return pixels.astype(self.dtype, copy=False)
+
+    def images(self, rows: AnyArray) -> AnyArray:
+        """Rows (n, d) in the shape of images."""
+        return rows.reshape(len(rows), *self.shape)
+
+
+@dataclass(frozen=True)
+class PCAEncoder:
+    """Principal components of d pixels, k kept.
+
+    Parameters
+    ----------
+    mean, std : arrays of shape (d,)
+        ``std`` is 1 without standardisation and where a pixel is constant.
+    components : array of shape (k, d)
+        Orthonormal rows; their largest entry is positive.
+    variances : array of shape (k,)
+        Variance along each component, of (standardised) pixels.
+    total_variance : float
+        Of all d pixels.
+    scale : float
+        From components to latents.
+    """
+
+    mean: Array
+    std: Array
+    components: Array
+    variances: Array
+    total_variance: float
+    scale: float
+
+    @property
+    def ratio(self) -> Array:
+        """Share of the variance that each component explains, shape (k,)."""
+        return self.variances / (self.total_variance or 1.0)
+
+    def encode(self, rows: AnyArray) -> Array:
+        """Pixels (n, d) to latents (n, k), in float64 for float64 and float32 for the rest."""
+        dtype = np.float64 if rows.dtype == np.float64 else np.float32
+        to_latent = (self.components * (self.scale / self.std)).T.astype(dtype)
+        out = np.empty((len(rows), len(self.components)), dtype)
+        for part in _chunks(len(rows)):
+            out[part] = (rows[part].astype(dtype, copy=False) - self.mean.astype(dtype)) @ to_latent
+        return out
+
+    def decode(self, z: Array) -> Array:
+        """Latents (n, k) to pixels (n, d), before the tone curve."""
+        return z @ self.to_pixels + self.mean
+
+    @property
+    def to_pixels(self) -> Array:
+        """The linear part of the decoder, shape (k, d)."""
+        return self.components * (self.std / self.scale)
+
+
+def pca_from_covariance(
+    mean: Array,
+    covariance: Array,
+    latent_dim: int | float,
+    *,
+    n_images: int,
+    standardize: bool,
+    rescale: bool,
+) -> PCAEncoder:
+    """Exact principal components, from the second moments of all images.
+
+    Parameters
+    ----------
+    mean : array of shape (d,)
+    covariance : array of shape (d, d)
+    latent_dim : int, or float in (0, 1)
+        How many components at most, or the share of variance that they must explain.
+    n_images : int
+        No more than ``n_images - 1`` components have any variance.
+    standardize : bool
+        Divide each pixel by its standard deviation first.
+    rescale : bool
+        Whether latents get a mean variance of 1.
+    """
+    d = len(mean)
+    variances = np.diag(covariance)
+    std = safe_std(variances) if standardize else np.ones(d)
+    if standardize:
+        covariance = covariance / std / std[:, None]
+    most = max(min(int(latent_dim) if latent_dim >= 1 else d, d, n_images - 1), 1)
+    values, vectors = scipy.linalg.eigh(covariance, subset_by_index=(d - most, d - 1), check_finite=False)
+    return _pca(mean, std, values[::-1], vectors.T[::-1], float(np.trace(covariance)), latent_dim, rescale)
+
+
+def pca_from_products(
+    mean: Array,
+    variances: Array,
+    product: Callable[[Array], Array],
+    latent_dim: int,
+    *,
+    n_images: int,
+    standardize: bool,
+    rescale: bool,
+    n_iter: int = 4,
+    seed: int = 0,
+) -> PCAEncoder:
+    """Principal components where a d x d matrix would not fit: randomised subspace iteration.
+
+    Source: Halko, Martinsson and Tropp (2011), algorithm 4.4, on the covariance.
+
+    Parameters
+    ----------
+    mean, variances : arrays of shape (d,)
+    product : callable
+        ``Q (d, m) -> covariance @ Q`` (standardised where asked), one pass over the images.
+    n_iter : int
+        Passes over the images.
+    """
+    d = len(mean)
+    std = safe_std(variances) if standardize else np.ones(d)
+    most = max(min(latent_dim, d, n_images - 1), 1)
+    basis = np.random.default_rng(seed).standard_normal((d, min(most + 10, d)))
+    for _ in range(n_iter):
+        basis = np.linalg.qr(product(basis / std[:, None]) / std[:, None])[0]
+    small = basis.T @ (product(basis / std[:, None]) / std[:, None])
+    values, rotation = np.linalg.eigh((small + small.T) / 2)
+    values, vectors = values[::-1][:most], (basis @ rotation[:, ::-1]).T[:most]
+    return _pca(mean, std, values, vectors, float((variances / std**2).sum()), latent_dim, rescale)
+
+
+def safe_std(variances: Array) -> Array:
+    """Standard deviations, with 1 for what does not vary (as in scikit-learn's StandardScaler)."""
+    floor = 10 * np.finfo(np.float64).eps * variances.max(initial=0.0)
+    return np.sqrt(np.where(variances > floor, variances, 1.0))
+
+
+def noise_floor(total_variance: float, n_pixels: int) -> float:
+    """The least variance of a direction in a density: a share of the mean variance of a pixel."""
+    return max(_FLOOR * total_variance / n_pixels, np.finfo(np.float64).tiny)
+
+
+def _pca(
+    mean: Array,
+    std: Array,
+    values: Array,
+    vectors: Array,
+    total: float,
+    latent_dim: int | float,
+    rescale: bool,
+) -> PCAEncoder:
+    """Keep the components that carry variance, fix their signs, set the scale."""
+    k = max(int((values > _FLOOR * values[0]).sum()), 1)
+    if latent_dim < 1:
+        k = min(k, int(np.searchsorted(np.cumsum(values) / (total or 1.0), latent_dim)) + 1)
+    values, vectors = np.clip(values[:k], 0.0, None), vectors[:k]
+    signs = np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1, keepdims=True), axis=1))
+    scale = 1 / np.sqrt(values.mean()) if rescale and values.mean() > 0 else 1.0
+    return PCAEncoder(mean, std, np.ascontiguousarray(vectors * signs), values, total, float(scale))
+
+
+def _chunks(n: int, size: int = 4096) -> Iterator[slice]:
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -1,0 +1,502 @@
+"""LinearDiffusion: the five blocks of a text-to-image diffusion model, wired together as a scikit-learn estimator.
+
+    prompt -> c;   image -> z;   z_t = alpha_t z + sigma_t eps;   (z_t, c) -> eps_hat;   noise -> z_0 -> image
+
+Every step lives in the file of its name and works alone; here they are only connected.
+"""
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from . import saving
+from ._types import AnyArray, Array, Index
+from .affine import AffineMap
+from .checks import check_levels, check_prompts, check_range
+from .denoiser import Denoiser, GaussianDenoiser, RegressionDenoiser
+from .exceptions import NotEnoughMemoryError
+from .image import ImageFormat, PCAEncoder
+from .memory import available_memory, readable
+from .noise import SCHEDULES, Level, entropy_of
+from .render import Walk, draw_prompts, render, render_path
+from .sampler import SAMPLERS, compile_law, exact_law, exact_trajectory, trajectory
+from .tasks import likelihood, restore
+from .text import OneHotEncoder, by_prompt
+from .tone import fit_tone_curves
+from .training import draw_noise, learn
+
+_KINDS = [np.float64, np.float32, np.uint8]
+"""Dtypes of images that are kept; whatever else comes in is read as the first."""
+
+
+class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
+
+    Parameters
+    ----------
+    latent_dim : int or float, default=144
+        Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
+    standardize : bool, default=False
+        Whether to divide each pixel by its standard deviation before the principal components.
+    schedule : str, default="cosine"
+        Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
+        sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
+        their own scale, as in the article.
+    training : {"exact", "sampled"}, default="exact"
+        Whether the noise in training is known by its moments, or drawn.
+    n_draws : int, default=1
+        With ``training="sampled"``: how often noise is drawn for each image.
+    ridge : float, default=0.0
+        Variance added to every latent dimension of every prompt (latents have a mean variance of 1).
+    tone : bool, default=True
+        Whether samples end with the tone curve. It needs a pixel range.
+    pixel_range : "auto", (low, high) or None, default="auto"
+        Bounds of pixels. "auto" is (0, 255) for uint8, (0, 1) for floating images (n, h, w[, channels]) that lie within
+        it, and none otherwise; plain floating rows have none unless given.
+    random_state : None, int, RandomState or Generator, default=None
+        For sampling, and for the noise of sampled training.
+
+    Attributes
+    ----------
+    classes_ : array of shape (p,)
+        The prompts, sorted, with the dtype of y.
+    weights_ : array of shape (p,)
+        Frequencies of the prompts in training.
+    means_ : array of shape (p, k)
+        Mean latent of each prompt.
+    covariances_ : array of shape (p, k, k)
+        Covariance of each prompt's latents (divided by n), with the ridge.
+    components_ : array of shape (k, d)
+        Principal components.
+    explained_variance_ratio_ : array of shape (k,)
+    latent_dim_ : int
+        Components that were kept, k.
+    scaling_factor_ : float
+        From components to latents, which have a mean variance of 1.
+    image_shape_ : tuple of int
+        Shape of one image as it came in.
+    n_images_ : int
+        Images it was fitted on.
+    n_features_in_ : int
+        Pixels of an image, channels included, d.
+
+    References
+    ----------
+    "Linear Diffusion", Count Bayesie, April 2023 (the model of `one_shot`).
+    Ho, Jain and Abbeel (2020), "Denoising diffusion probabilistic models".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> model = LinearDiffusion(latent_dim=20, random_state=0).fit(digits.images / 16, digits.target)
+    >>> images, prompts = model.sample(prompts=["7", "7", "3"])
+    >>> images.shape, prompts
+    ((3, 8, 8), array([7, 7, 3]))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
+        "standardize": ["boolean"],
+        "schedule": [StrOptions(set(SCHEDULES))],
+        "training": [StrOptions({"exact", "sampled"})],
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
+        "ridge": [Interval(Real, 0, None, closed="left")],
+        "tone": ["boolean"],
+        "pixel_range": [StrOptions({"auto"}), tuple, list, None],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int | float = 144,
+        standardize: bool = False,
+        schedule: str = "cosine",
+        training: str = "exact",
+        n_draws: int = 1,
+        ridge: float = 0.0,
+        tone: bool = True,
+        pixel_range: Any = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.standardize = standardize
+        self.schedule = schedule
+        self.training = training
+        self.n_draws = n_draws
+        self.ridge = ridge
+        self.tone = tone
+        self.pixel_range = pixel_range
+        self.random_state = random_state
+
+    @classmethod
+    def one_shot(cls, *, latent_dim: int = 144, n_draws: int = 1, random_state: Any = None) -> Self:
+        """The article's model: standardised pixels, noise drawn and added once, subtracted once; no tone curve.
+
+        Its samples come from the "one-step" sampler by default.
+
+        Examples
+        --------
+        >>> LinearDiffusion.one_shot(random_state=0).schedule
+        'one-step'
+        """
+        return cls(
+            latent_dim=latent_dim,
+            standardize=True,
+            schedule="one-step",
+            training="sampled",
+            n_draws=n_draws,
+            tone=False,
+            random_state=random_state,
+        )
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from images and their prompts, in closed form.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
+            Images, or plain rows; uint8, float32 or float64 (others are read as float64).
+        y : sequence of n prompts, optional
+            Strings or labels. None is one prompt, "".
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y is not as described, or a parameter has a wrong value.
+        NotEnoughMemoryError
+            Before any work, with settings that would fit.
+        """
+        self._validate_params()
+        pixel_range = check_range(self.pixel_range)
+        X = self._check_images(X, reset=True)
+        classes, index = check_prompts(y, len(X))
+        image = ImageFormat.of(X, pixel_range)
+        rows = X.reshape(len(X), -1)
+        entropy = entropy_of(self.random_state) if self.training == "sampled" else 0
+        learned = learn(
+            rows,
+            index,
+            classes,
+            image,
+            self.latent_dim,
+            standardize=self.standardize,
+            rescale=self.schedule != "one-step",
+        )
+        ridge = self.ridge * np.eye(len(learned.encoder.components))
+        self._regression = None
+        if self.training == "sampled":
+            joint = draw_noise(rows, index, classes, learned.encoder, self.n_draws, entropy)
+            covariances = joint.covariances
+            covariances[:, : len(ridge), : len(ridge)] += ridge
+            self._regression = RegressionDenoiser(joint.means, covariances)
+        self._set_learned(
+            classes,
+            learned.latents.weights,
+            len(X),
+            image,
+            learned.encoder,
+            GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
+            learned.residual,
+        )
+        self._curves = None
+        if self.tone and image.pixel_range:
+            law = exact_law(self._prior)
+            self._curves = fit_tone_curves(
+                self._encoder.decode(law.shift),
+                np.stack([((root.T @ self._encoder.to_pixels) ** 2).sum(axis=0) for root in law.matrix]),
+                learned.histogram,
+                image.pixel_range,
+            )
+        return self
+
+    def sample(
+        self,
+        n_samples: int | None = None,
+        prompts: Any = None,
+        *,
+        sampler: str | None = None,
+        n_steps: int | None = None,
+        eta: float = 0.0,
+        random_state: Any = None,
+        return_trajectory: bool = False,
+    ) -> Any:
+        """Turn noise into images.
+
+        Parameters
+        ----------
+        n_samples : int, optional
+            How many images. None is one for each listed prompt.
+        prompts : prompt or sequence of prompts, optional
+            One for all images, or one an image; None draws them as often as in training.
+        sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"}, optional
+            None is "exact", the limit of infinitely many steps; "one-step" for that schedule; and "ddim" after sampled
+            training, which knows no exact map.
+        n_steps : int, optional
+            Steps of the sampler; by default 1000 for "ddpm", 50 for the others, and 1 for schedule "one-step". "exact"
+            takes it only to say how many pictures a trajectory has.
+        eta : float, default=0.0
+            For "ddim": the share of DDPM's noise, from 0 to 1.
+        random_state : optional
+            Overrides the constructor's. Image i depends on it, on i and on its prompt, not on how many are drawn.
+        return_trajectory : bool, default=False
+            Whether to run the loop and keep what it passes through.
+
+        Returns
+        -------
+        images : array of shape (n, \\*image_shape_)
+            Of the dtype of the training images.
+        prompts : array of shape (n,)
+        trajectory : array of shape (n_steps + 1, n, \\*image_shape_)
+            Only with ``return_trajectory``: from noise to ``images``, which are its last entry.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        name, schedule = self._choose_sampler(sampler), SCHEDULES[self.schedule]
+        levels = check_levels(name, schedule, n_steps, return_trajectory)
+        if not 0.0 <= eta <= 1.0 or (eta and name != "ddim"):
+            raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
+        entropy = entropy_of(self.random_state if random_state is None else random_state)
+        index = self._index_prompts(n_samples, prompts, entropy)
+        self._require_output(len(index) * (len(levels) if return_trajectory else 1))
+        if return_trajectory:
+            walk = self._walk(name, levels, eta)
+            path = render_path(walk, len(levels), index, self._encoder, self._image, self._curves, entropy)
+            return path[-1].copy(), self.classes_[index], path
+        used, index_used = np.unique(index, return_inverse=True)
+        law = self._law(name, levels, used, eta)
+        curves = self._curves[used] if self._curves else None
+        images = render(law, index_used, self._encoder, self._image, curves, entropy)
+        return images, self.classes_[index]
+
+    def transform(self, X: Any) -> Array:
+        """Encode images to latents.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+
+        Returns
+        -------
+        array of shape (n, k)
+            float64 for float64 images, float32 for others.
+        """
+        return self._encoder.encode(self._check_rows(X))
+
+    def inverse_transform(self, Z: Any) -> AnyArray:
+        """Decode latents (n, k) to images, within the pixel range but without the tone curve."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=[np.float64, np.float32], estimator=self)
+        if Z.shape[1] != self.latent_dim_:
+            raise ValueError(f"Z has {Z.shape[1]} columns; latents have {self.latent_dim_} (latent_dim_).")
+        return self._image.images(self._image.cast(self._encoder.decode(Z)))
+
+    def denoise(self, X_noisy: Any, noise_std: float, prompts: Any = None) -> AnyArray:
+        """Posterior mean of images, given noisy ones.
+
+        Parameters
+        ----------
+        X_noisy : array of shape (n, \\*image_shape_) or (n, d)
+            Images with noise N(0, noise_std^2) on each pixel. Floating images may leave the pixel range.
+        noise_std : float
+            In the units of X, >= 0.
+        prompts : prompt or sequence of n prompts, optional
+            None averages over the prompts, each weighed by how likely it makes the image.
+
+        Returns
+        -------
+        array of the shape and dtype of X_noisy
+        """
+        rows = self._check_rows(X_noisy)
+        self._require_exact("denoise")
+        if not (isinstance(noise_std, Real) and 0 <= noise_std < np.inf):
+            raise ValueError(f"noise_std={noise_std!r} must be a finite number >= 0, in the units of X.")
+        models, out = self._densities(), np.empty(rows.shape)
+        if prompts is None:
+            out[:] = restore.denoise(models, self.weights_, rows, float(noise_std))
+        else:
+            for j, members in by_prompt(self._index_prompts(len(rows), prompts, 0)):
+                out[members] = restore.denoise([models[j]], np.ones(1), rows[members], float(noise_std))
+        if rows.dtype == np.uint8:
+            out = np.rint(np.clip(out, 0, 255))
+        return out.astype(rows.dtype).reshape(np.shape(X_noisy))
+
+    def score_samples(self, X: Any, y: Any = None) -> Array:
+        """Log-density of images, in nats.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        y : sequence of n prompts, optional
+            The density given these prompts; None is the mixture over prompts as frequent as in training.
+
+        Returns
+        -------
+        array of shape (n,), float64
+        """
+        rows = self._check_rows(X)
+        self._require_exact("score_samples")
+        models = self._densities()
+        if y is None:
+            return likelihood.marginal_log_density(likelihood.log_densities(models, rows), self.weights_)
+        out = np.empty(len(rows))
+        for j, members in by_prompt(self._index_prompts(len(rows), y, 0)):
+            out[members] = likelihood.log_densities([models[j]], rows[members])[:, 0]
+        return out
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of images (given their prompts), in nats: what GridSearchCV maximises."""
+        return float(np.mean(self.score_samples(X, y)))
+
+    def denoiser(self, prompt: Any) -> Denoiser:
+        """The denoiser of one prompt, at any noise level, on latents."""
+        check_is_fitted(self)
+        j = int(self._text.index([prompt])[0])
+        return self._regression[j] if self._regression else self._prior[j]
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model to a folder: ``config.json``, ``model.safetensors`` and a model card, ``README.md``.
+
+        Files appear whole or not at all; ``from_pretrained`` gives bit-equal samples.
+        """
+        check_is_fitted(self)
+        saving.save_model(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Read a model that `save_pretrained` wrote; every shape, dtype and number is checked, and no code runs.
+
+        Raises
+        ------
+        ModelFileError
+            Naming the file and what is wrong with it.
+        """
+        return saving.load_model(cls, Path(folder))
+
+    @property
+    def covariances_(self) -> Array:
+        """Covariance of each prompt's latents, shape (p, k, k)."""
+        basis = self._prior.basis
+        return (basis * self._prior.variances[:, None, :]) @ basis.swapaxes(-1, -2)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_prior")
+
+    def _set_learned(
+        self,
+        classes: AnyArray,
+        weights: Array,
+        n_images: int,
+        image: ImageFormat,
+        encoder: PCAEncoder,
+        prior: GaussianDenoiser,
+        residual: Array,
+    ) -> None:
+        """Take what was learned (or loaded), and show it under scikit-learn's names."""
+        self.classes_, self.weights_, self.n_images_ = classes, weights, n_images
+        self._text, self._image, self._encoder = OneHotEncoder(classes), image, encoder
+        self._prior, self._residual = prior, residual
+        self.means_ = prior.means
+        self.components_ = encoder.components
+        self.explained_variance_ratio_ = encoder.ratio
+        self.latent_dim_ = len(encoder.components)
+        self.scaling_factor_ = encoder.scale
+        self.image_shape_ = image.shape
+
+    def _check_images(self, X: Any, *, reset: bool) -> AnyArray:
+        """Images as an array of a known kind, checked as scikit-learn does."""
+        X = X if hasattr(X, "ndim") else np.asarray(X)
+        if X.ndim < 3:
+            return validate_data(self, X, reset=reset, dtype=_KINDS)  # type: ignore[no-any-return]
+        if X.ndim > 4:
+            raise ValueError(f"X has {X.ndim} axes; give images (n, h, w) or (n, h, w, channels), or rows (n, d).")
+        X = check_array(X, dtype=_KINDS, allow_nd=True, estimator=self)
+        if X.size == 0:
+            raise ValueError(f"X has shape {X.shape}: there is no pixel in it.")
+        if reset:
+            self.n_features_in_ = int(np.prod(X.shape[1:]))
+            self.__dict__.pop("feature_names_in_", None)
+        elif X.shape[1:] != self.image_shape_:
+            raise ValueError(f"X has images of shape {X.shape[1:]}; the model was fitted on {self.image_shape_}.")
+        return X  # type: ignore[no-any-return]
+
+    def _check_rows(self, X: Any) -> AnyArray:
+        check_is_fitted(self)
+        images = self._check_images(X, reset=False)
+        return images.reshape(len(images), -1)
+
+    def _choose_sampler(self, sampler: str | None) -> str:
+        if sampler is None:
+            if self.schedule == "one-step":
+                return "one-step"
+            return "ddim" if self._regression else "exact"
+        if sampler not in ("exact", *SAMPLERS):
+            raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
+        if sampler == "exact":
+            self._require_exact('sampler="exact"')
+        return sampler
+
+    def _require_exact(self, what: str) -> None:
+        if self._regression:
+            raise ValueError(f'{what} needs training="exact"; this model was fitted with training="sampled".')
+
+    def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
+        """Prompt position of each image to be."""
+        if n is not None and (not isinstance(n, Integral) or isinstance(n, bool) or n < 1):
+            raise ValueError(f"n_samples={n!r} must be a whole number >= 1, or None for one a listed prompt.")
+        if prompts is None:
+            return draw_prompts(entropy, self.weights_, int(n or 1))
+        if isinstance(prompts, str) or not isinstance(prompts, Iterable):
+            prompts = [prompts]
+        index = self._text.index(prompts)
+        if len(index) == 0:
+            raise ValueError("prompts is empty; give one prompt, one an image, or None to draw them.")
+        if n is None or n == len(index):
+            return index
+        if len(index) == 1:
+            return np.repeat(index, n)
+        raise ValueError(f"{len(index)} prompts do not go with {n} images; give one prompt, or one an image.")
+
+    def _require_output(self, n_images: int) -> None:
+        needed, available = (
+            n_images * self.n_features_in_ * np.dtype(self._image.dtype).itemsize,
+            available_memory(),
+        )
+        if available is not None and needed > available:
+            raise NotEnoughMemoryError(
+                f"{n_images} images of shape {self.image_shape_} take {readable(needed)}, and {readable(available)} "
+                "are available; sample in parts, with another random_state each."
+            )
+
+    def _law(self, name: str, levels: list[Level], used: Index, eta: float) -> AffineMap:
+        if name == "exact":
+            return exact_law(self._prior[used])
+        return compile_law(SAMPLERS[name], levels, (self._regression or self._prior)[used], eta)
+
+    def _walk(self, name: str, levels: list[Level], eta: float) -> Walk:
+        """The loop of one prompt, from its start noise and the noise of its steps to z at each level."""
+        if name == "exact":
+            return lambda j, eps, noise: exact_trajectory(levels, self._prior[j], eps)
+        denoiser = self._regression or self._prior
+        return lambda j, eps, noise: trajectory(SAMPLERS[name], levels, denoiser[j], eps, noise, eta)
+
+    def _densities(self) -> list[likelihood.PixelDensity]:
+        return likelihood.densities(self._encoder, self._prior, self._residual)

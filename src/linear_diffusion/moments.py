@@ -1,0 +1,233 @@
+"""Moments: all that is learned from data, as a sum over images.
+
+    n_c,   mu_c = E[x | c],   scatter_c = sum (x - mu_c)(x - mu_c)'
+
+They add over batches, files, machines and days, and they subtract (DESIGN 3.9). Sums of squares are kept about the
+mean and merged as in Chan, Golub and LeVeque (1983, eq. 2.1), since raw ones lose their digits when data is far
+from zero. Products over images run in the images' own precision (float32 for uint8), sums in float64.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from ._types import AnyArray, Array, Index
+from .exceptions import ModelFileError
+from .files import pack, unpack, write_files
+
+N_TONES = 256
+"""Bins of a histogram of pixels: the levels of 8 bits."""
+_CHUNK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Counts, means and scatter of d features for each of p prompts.
+
+    Parameters
+    ----------
+    prompts : array of shape (p,)
+        Distinct prompts, in increasing order.
+    counts : array of shape (p,), float64
+    means : array of shape (p, d), float64
+    scatter : array of shape (p, d, d), or (p, d) if only the diagonal is kept; float64
+        Sums of products about the prompt's own mean.
+    histogram : array of shape (p, channels, 256), float64
+        How many pixels have each tone; of no channels where there is no range of tones.
+
+    Examples
+    --------
+    >>> x, y = np.array([[0.0], [2.0], [5.0]]), np.array([0, 0, 1])
+    >>> whole = Moments.of(x, y, np.array(["a", "b"]))
+    >>> parts = Moments.of(x[:1], y[:1], np.array(["a"])) + Moments.of(x[1:], y[1:], np.array(["a", "b"]))
+    >>> bool(np.all(whole.scatter == parts.scatter)), whole.means.ravel()
+    (True, array([1., 5.]))
+    """
+
+    prompts: AnyArray
+    counts: Array
+    means: Array
+    scatter: Array
+    histogram: Array
+
+    @classmethod
+    def empty(cls, prompts: AnyArray, d: int, n_channels: int = 0, *, diagonal: bool = False) -> Self:
+        """The moments of no images."""
+        p = len(prompts)
+        scatter = np.zeros((p, d) if diagonal else (p, d, d))
+        return cls(prompts, np.zeros(p), np.zeros((p, d)), scatter, np.zeros((p, n_channels, N_TONES)))
+
+    @classmethod
+    def of(
+        cls,
+        rows: AnyArray,
+        index: Index,
+        prompts: AnyArray,
+        *,
+        tones: Callable[[AnyArray], AnyArray] | None = None,
+        n_channels: int = 0,
+        diagonal: bool = False,
+    ) -> Self:
+        """Moments of images, read in chunks so that they are never copied whole.
+
+        Parameters
+        ----------
+        rows : array of shape (n, d), uint8 or floating
+        index : array of int, shape (n,)
+            Position of each image's prompt in ``prompts``.
+        prompts : array of shape (p,)
+        tones : callable, optional
+            Rows to their tones 0..255, uint8, for the histogram.
+        n_channels : int
+            Channels of the histogram; pixels interleave them.
+        diagonal : bool
+            Keep only each feature's own scatter, where d x d numbers a prompt would not fit.
+        """
+        out = cls.empty(prompts, rows.shape[1], n_channels, diagonal=diagonal)
+        for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
+            if tones is not None:
+                out.histogram[j] += _count_tones(tones(chunk), n_channels)
+            out.include(j, chunk)
+        return out
+
+    def include(self, prompt: int, rows: AnyArray) -> None:
+        """Take in images (m, d) of the prompt at a position, in place; ``rows`` must fit in memory as floats."""
+        x = rows.astype(precision(rows), copy=False)
+        mean = x.mean(axis=0, dtype=np.float64)
+        x = x - mean.astype(x.dtype)
+        # x' x is one symmetric product in BLAS: numpy sees that both sides are the same array.
+        scatter = np.einsum("nd,nd->d", x, x) if self.diagonal else x.T @ x
+        _merge(self, prompt, float(len(x)), mean, scatter)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return self._combine(other, 1.0)
+
+    def __sub__(self, other: "Moments") -> "Moments":
+        """The moments without the images of ``other``, which must be among those of ``self``."""
+        return self._combine(other, -1.0)
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether only each feature's own scatter is kept."""
+        return self.scatter.ndim == 2
+
+    @property
+    def variances(self) -> Array:
+        """Maximum-likelihood variances of each feature, shape (p, d)."""
+        own = self.scatter if self.diagonal else self.scatter.diagonal(axis1=1, axis2=2)
+        return own / np.maximum(self.counts, 1.0)[:, None]
+
+    @property
+    def covariances(self) -> Array:
+        """Maximum-likelihood covariances (divided by n), shape (p, d, d)."""
+        return self.scatter / np.maximum(self.counts, 1.0)[:, None, None]
+
+    @property
+    def weights(self) -> Array:
+        """Frequencies of the prompts, shape (p,)."""
+        share: Array = self.counts / self.counts.sum()
+        return share
+
+    def pooled(self) -> tuple[Array, Array]:
+        """Mean (d,) and covariance (d, d), or variances (d,), of all images, whatever their prompt."""
+        mean = self.weights @ self.means
+        offsets = np.sqrt(self.weights)[:, None] * (self.means - mean)
+        between = (offsets**2).sum(axis=0) if self.diagonal else offsets.T @ offsets
+        return mean, self.scatter.sum(axis=0) / self.counts.sum() + between
+
+    def feature_moment(self) -> Array:
+        """``E[phi phi']`` of the article's features ``phi = (1, c) (x) (1, z)`` (DESIGN 3.1).
+
+        Returns
+        -------
+        array of shape ((p + 1) (d + 1), (p + 1) (d + 1))
+        """
+        p, d = self.means.shape
+        codes = np.hstack([np.ones((p, 1)), np.eye(p)])  # 1c of every prompt
+        moment = np.zeros(((p + 1) * (d + 1),) * 2)
+        for code, weight, mean, cov in zip(codes, self.weights, self.means, self.covariances, strict=True):
+            z = np.r_[1.0, mean]
+            second = np.outer(z, z)
+            second[1:, 1:] += cov
+            moment += weight * np.kron(np.outer(code, code), second)
+        return moment
+
+    def save(self, path: str | Path) -> None:
+        """Write to a safetensors file, whole or not at all."""
+        path = Path(path)
+        write_files(path.parent, {path.name: pack({f.name: getattr(self, f.name) for f in fields(self)})})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not one that `save` wrote, or is damaged.
+        """
+        arrays = unpack(Path(path))
+        if set(arrays) != {f.name for f in fields(cls)}:
+            raise ModelFileError(f"{path} holds {sorted(arrays)}, which are not moments.")
+        return cls(**arrays)
+
+    def _combine(self, other: "Moments", sign: float) -> "Moments":
+        prompts = np.union1d(self.prompts, other.prompts)
+        out = Moments.empty(prompts, self.means.shape[1], self.histogram.shape[1], diagonal=self.diagonal)
+        for part, weight in ((self, 1.0), (other, sign)):
+            for i, j in enumerate(np.searchsorted(prompts, part.prompts)):
+                _merge(out, int(j), weight * part.counts[i], part.means[i], weight * part.scatter[i])
+                out.histogram[j] += weight * part.histogram[i]
+        if (out.counts < 0).any():
+            raise ValueError(
+                f"cannot subtract moments of {int(other.counts.sum())} images from those of "
+                f"{int(self.counts.sum())}: prompt {prompts[np.argmin(out.counts)]!r} would have fewer than none."
+            )
+        return out
+
+
+def precision(rows: AnyArray) -> np.dtype[np.floating]:
+    """The precision of products over images: float64 for float64, float32 for the rest."""
+    return np.dtype(np.float64 if rows.dtype == np.float64 else np.float32)
+
+
+def chunks_by_prompt(rows: AnyArray, index: Index, n_prompts: int) -> Iterator[tuple[int, AnyArray]]:
+    """Cut images into chunks of one prompt each: (prompt position, rows (m, d))."""
+    size = max(256, _CHUNK_BYTES // (rows.shape[1] * precision(rows).itemsize))
+    order = np.argsort(index, kind="stable")
+    ends = np.cumsum(np.bincount(index, minlength=n_prompts))
+    for j, members in enumerate(np.split(order, ends[:-1])):
+        for start in range(0, len(members), size):
+            yield j, rows[members[start : start + size]]
+
+
+def _merge(out: Moments, j: int, n: float, mean: Array, scatter: Array) -> None:
+    """Add n images to prompt j in place; a negative n takes them away."""
+    total = out.counts[j] + n
+    out.scatter[j] += scatter
+    if total <= 0:
+        # Nothing is left (or less than nothing, which the caller reports): no mean, and no rounding either.
+        out.counts[j], out.means[j], out.scatter[j] = total, 0.0, 0.0
+        return
+    step = mean - out.means[j]
+    if out.counts[j]:
+        between = step**2 if out.diagonal else np.outer(step, step)
+        out.scatter[j] += (out.counts[j] * n / total) * between
+    out.means[j] += step * (n / total)
+    out.counts[j] = total
+
+
+def _count_tones(tones: AnyArray, n_channels: int) -> Array:
+    """Histogram (channels, 256) of uint8 pixels (m, d) whose channels interleave."""
+    if n_channels == 1 and tones.shape[1] % 2 == 0:
+        # Pairs of pixels as one number: half as many to count, and bincount is what takes the time.
+        pairs = np.bincount(np.ascontiguousarray(tones).view(np.uint16).ravel(), minlength=N_TONES**2)
+        table = pairs.reshape(N_TONES, N_TONES)
+        counts: Array = (table.sum(axis=0) + table.sum(axis=1)).astype(np.float64)
+        return counts[None]
+    return np.stack(
+        [np.bincount(tones[:, c::n_channels].ravel(), minlength=N_TONES) for c in range(n_channels)]
+    ).astype(np.float64)

@@ -1,0 +1,225 @@
+"""Samplers: noise -> z_0, as coefficients of a step.
+
+    z_s = a z_t + b z0_hat(z_t) + noise eps      and, for some, the last z0_hat or one at a predicted point
+
+Coefficients depend on the levels t and s alone, so every schedule goes with every sampler. Steps are written
+once and applied to latents (a loop) or to affine maps (`compile_law`): a thousand steps are then one map.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from math import expm1, inf, log, sqrt
+from typing import TypeVar
+
+from ._types import Array
+from .affine import AffineMap
+from .denoiser import Denoiser, GaussianDenoiser, from_basis, to_basis
+from .noise import CLEAN, Level, start_std
+
+Z = TypeVar("Z", Array, AffineMap)
+
+
+@dataclass(frozen=True)
+class Step:
+    """``z_s = z z_t + z0 z0_hat + previous z0_hat(last step) + predicted z0_hat(ddim's z_s) + noise eps``."""
+
+    z: float
+    z0: float
+    noise: float = 0.0
+    previous: float = 0.0
+    predicted: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler by name.
+
+    Parameters
+    ----------
+    name : str
+    step : callable
+        ``(t, s, u, eta) -> Step``: levels from t to s; u is the level before t, or None at the first step; eta is
+        the share of DDPM's noise that DDIM adds.
+    n_steps : int
+        The usual number of steps.
+    """
+
+    name: str
+    step: Callable[[Level, Level, Level | None, float], Step]
+    n_steps: int
+
+
+def ddim(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
+    """DDIM (Song et al. 2021, eq. 12): keep the predicted noise, or renew a share eta of it.
+
+    With eta = 0 it is Euler's method in the variables ``z / alpha`` and ``sigma / alpha``.
+    """
+    noise = eta * _posterior_std(t, s)
+    keep = sqrt(max(s.sigma**2 - noise**2, 0.0)) / t.sigma  # times eps_hat = (z_t - alpha_t z0_hat) / sigma_t
+    return Step(z=keep, z0=s.alpha - t.alpha * keep, noise=noise)
+
+
+def ddpm(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
+    """DDPM (Ho et al. 2020, eq. 7): the posterior of z_s given z_t and z_0 = z0_hat, with its own variance."""
+    alpha_ts = t.alpha / s.alpha
+    weight = alpha_ts * (s.sigma / t.sigma) ** 2
+    return Step(z=weight, z0=s.alpha - t.alpha * weight, noise=_posterior_std(t, s))
+
+
+def heun(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
+    """Heun's method (Karras et al. 2022, algorithm 1): average eps_hat at t and at ddim's z_s.
+
+    Like EDM, it takes ddim's step where one end has no finite ``sigma / alpha`` or no noise.
+    """
+    if t.alpha == 0.0 or s.sigma == 0.0:
+        return ddim(t, s)
+    # x = z / alpha, d = eps_hat: x_s = x_t + h (d_t + d_s) / 2 with h = sigma_s / alpha_s - sigma_t / alpha_t,
+    # and d_s = (ddim's z_s - alpha_s z0_hat_s) / sigma_s, where ddim's z_s is itself made of z_t and z0_hat.
+    euler = ddim(t, s)
+    half = s.alpha * (s.sigma / s.alpha - t.sigma / t.alpha) / 2
+    return Step(
+        z=s.alpha / t.alpha + half / t.sigma + half * euler.z / s.sigma,
+        z0=-half * t.alpha / t.sigma + half * euler.z0 / s.sigma,
+        predicted=-half * s.alpha / s.sigma,
+    )
+
+
+def dpmpp_2m(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): extrapolate z0_hat from this step and the last.
+
+    The first step, and the last one to zero noise, are of first order (ddim's).
+    """
+    if u is None or s.sigma == 0.0:
+        return ddim(t, s)
+    h = _log_snr(s) - _log_snr(t)
+    ahead = h / (2 * (_log_snr(t) - _log_snr(u)))  # 0 after a start at alpha = 0
+    b = -s.alpha * expm1(-h)
+    return Step(z=s.sigma / t.sigma, z0=b * (1 + ahead), previous=-b * ahead)
+
+
+def one_step(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
+    """The article's: subtract the predicted noise, all at once; what is left is z0_hat."""
+    return ddim(t, CLEAN)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "one-step": Sampler("one-step", one_step, 1),
+    "ddpm": Sampler("ddpm", ddpm, 1000),
+    "ddim": Sampler("ddim", ddim, 50),
+    "euler": Sampler("euler", lambda t, s, u, eta: ddim(t, s), 50),
+    "heun": Sampler("heun", heun, 50),
+    "dpmpp_2m": Sampler("dpmpp_2m", dpmpp_2m, 50),
+}
+"""All but "exact", which has no steps: it is the flow's solution, `GaussianDenoiser.flow_map`."""
+
+
+def run(
+    sampler: Sampler,
+    levels: Sequence[Level],
+    denoiser: Denoiser,
+    z: Z,
+    add_noise: Callable[[Z, float], Z],
+    eta: float,
+) -> Iterator[Z]:
+    """Walk down the levels, yielding z after each step.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    levels : sequence of Level
+        From high noise to low.
+    denoiser : Denoiser
+        Of one prompt if z holds latents; of one or many if z is a map.
+    z : array of shape (n, k), or AffineMap
+        Noise at the first level, in the denoiser's basis; or the identity, to compile.
+    add_noise : callable
+        ``(z, std) -> z + std eps``, with fresh noise.
+    eta : float
+        DDIM's.
+    """
+    last_z0: Z | None = None
+    for u, (t, s) in zip([None, *levels], pairwise(levels), strict=False):
+        step = sampler.step(t, s, u, eta)
+        z0 = denoiser.z0_map(t)(z)
+        new = step.z * z + step.z0 * z0
+        if step.previous and last_z0 is not None:
+            new = new + step.previous * last_z0
+        if step.predicted:
+            guess = ddim(t, s)
+            new = new + step.predicted * denoiser.z0_map(s)(guess.z * z + guess.z0 * z0)
+        z, last_z0 = add_noise(new, step.noise) if step.noise else new, z0
+        yield z
+
+
+def compile_map(sampler: Sampler, levels: Sequence[Level], denoiser: Denoiser, eta: float = 0.0) -> AffineMap:
+    """A whole run as one map from z_T to z_0, in the denoiser's basis."""
+    start = AffineMap.identity(denoiser.z0_map(levels[0]))
+    return reduce(lambda _, flow: flow, run(sampler, levels, denoiser, start, AffineMap.diffuse, eta))
+
+
+def compile_law(sampler: Sampler, levels: Sequence[Level], denoiser: Denoiser, eta: float = 0.0) -> AffineMap:
+    """The law of a run's z_0, as a full map ``eps -> root eps + mean`` from one standard normal eps of length k.
+
+    A deterministic run gives the same z_0 as the loop from the same start; a stochastic one gives the same mean and
+    covariance, with one draw in the place of many.
+    """
+    law = compile_map(sampler, levels, denoiser, eta).from_noise(start_std(levels[0]))
+    return in_latent(law, denoiser.basis)
+
+
+def exact_law(denoiser: GaussianDenoiser) -> AffineMap:
+    """The limit of infinitely many steps from the true marginal: ``z_0 = mu_c + S_c^(1/2) eps`` (DESIGN 3.4)."""
+    return in_latent(denoiser.marginal(CLEAN), denoiser.basis)
+
+
+def in_latent(law: AffineMap, basis: Array | None) -> AffineMap:
+    """A noise-free diagonal map in a basis, as a full map on latents."""
+    if basis is None:
+        return law
+    root = (basis * law.matrix[..., None, :]) @ basis.swapaxes(-1, -2)
+    return AffineMap(root, (basis @ law.shift[..., None])[..., 0])
+
+
+def trajectory(
+    sampler: Sampler,
+    levels: Sequence[Level],
+    denoiser: Denoiser,
+    eps: Array,
+    noise: Iterator[Array],
+    eta: float = 0.0,
+) -> Iterator[Array]:
+    """The loop on latents of one prompt: z_T, then z after each step, each of shape (n, k).
+
+    Parameters
+    ----------
+    eps : array of shape (n, k)
+        Standard normal noise to start from.
+    noise : iterator of arrays of shape (n, k)
+        Standard normal noise for the steps that add some.
+    """
+    z = start_std(levels[0]) * eps
+    yield z
+    path = run(sampler, levels, denoiser, to_basis(denoiser.basis, z), lambda y, std: y + std * next(noise), eta)
+    for y in path:
+        yield from_basis(denoiser.basis, y)
+
+
+def exact_trajectory(levels: Sequence[Level], denoiser: GaussianDenoiser, eps: Array) -> Iterator[Array]:
+    """The probability flow of one prompt at given levels, from its true marginal to its own Gaussian."""
+    y = to_basis(denoiser.basis, eps)
+    for level in levels:
+        yield from_basis(denoiser.basis, denoiser.marginal(level)(y))
+
+
+def _posterior_std(t: Level, s: Level) -> float:
+    """Standard deviation of z_s given z_t and z_0."""
+    alpha_ts = t.alpha / s.alpha
+    added = t.sigma**2 - (alpha_ts * s.sigma) ** 2  # the variance that noising from s to t adds
+    return sqrt(max(added, 0.0)) * s.sigma / t.sigma
+
+
+def _log_snr(level: Level) -> float:
+    """lambda = log(alpha / sigma)."""
+    return -inf if level.alpha == 0.0 else log(level.alpha) - log(level.sigma)

@@ -1,0 +1,217 @@
+"""A model as a folder: config.json, model.safetensors and README.md, as on the Hugging Face Hub.
+
+A model from elsewhere is data: no code runs, and every shape, dtype and number is checked before use. ``config.json``,
+which is written last, holds the digest of the weights, so that a mixture of two models cannot be loaded.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ._types import AnyArray
+from .denoiser import GaussianDenoiser, RegressionDenoiser
+from .exceptions import ModelFileError
+from .files import labels_from_json, labels_to_json, pack, unpack, write_files
+from .image import ImageFormat, PCAEncoder
+from .tone import N_ENTRIES, ToneCurves
+
+if TYPE_CHECKING:
+    from .model import LinearDiffusion
+
+Model = TypeVar("Model", bound="LinearDiffusion")
+
+FORMAT = 1
+"""Version of the folder's layout."""
+_CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "README.md"
+
+
+def save_model(model: "LinearDiffusion", folder: Path) -> None:
+    """Write a fitted model; see `LinearDiffusion.save_pretrained`."""
+    weights = pack(_arrays(model))
+    params = model.get_params(deep=False)
+    if not isinstance(params["random_state"], int):
+        params["random_state"] = None  # a generator is the state of a process, not of a model
+    config = {
+        "format": FORMAT,
+        "model": type(model).__name__,
+        "linear_diffusion": version("linear-diffusion"),
+        "params": params,
+        "image": {
+            "shape": model.image_shape_,
+            "dtype": model._image.dtype,
+            "range": model._image.pixel_range,
+        },
+        "prompts": labels_to_json(model.classes_),
+        "latent_dim": model.latent_dim_,
+        "n_images": model.n_images_,
+        "total_variance": model._encoder.total_variance,
+        "scaling_factor": model.scaling_factor_,
+        "tone": model._curves is not None,
+        "sampled": model._regression is not None,
+        "feature_names": list(getattr(model, "feature_names_in_", [])),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    text = json.dumps(config, indent=2, default=lambda value: value.item())
+    if folder.exists() and not folder.is_dir():
+        raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_files(folder, {_WEIGHTS: weights, _CARD: _card(model).encode(), _CONFIG: text.encode()})
+
+
+def load_model(cls: type[Model], folder: Path) -> Model:
+    """Read a model; see `LinearDiffusion.from_pretrained`."""
+    path = folder / _CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFileError(f"{folder} holds no model: {path} does not exist.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelFileError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise ModelFileError(f"{path} has format {found!r}; this version reads {FORMAT}. Is the package up to date?")
+    try:
+        return _build(cls, config, folder / _WEIGHTS)
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelFileError(f"{path} is not a valid model: {type(error).__name__}: {error}.") from error
+
+
+def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
+    """A model from a configuration and the file of its arrays."""
+    if config["model"] != cls.__name__:
+        raise ValueError(f"it is a {config['model']!r}, not a {cls.__name__}")
+    model = cls(**config["params"])
+    model._validate_params()
+    pixel_range = config["image"]["range"]
+    image = ImageFormat(
+        tuple(_whole(n) for n in config["image"]["shape"]),
+        str(np.dtype(config["image"]["dtype"])),
+        None if pixel_range is None else (float(pixel_range[0]), float(pixel_range[1])),
+    )
+    if image.dtype not in ("uint8", "float32", "float64") or not 1 <= len(image.shape) <= 3:
+        raise ValueError(f"images of dtype {image.dtype} and shape {image.shape} are none that a model makes")
+    classes = labels_from_json(config["prompts"])
+    if len(classes) == 0 or len({str(c) for c in classes}) < len(classes):
+        raise ValueError("prompts must be distinct, and at least one")
+    k, total, scale = (
+        _whole(config["latent_dim"]),
+        float(config["total_variance"]),
+        float(config["scaling_factor"]),
+    )
+    if not (0 <= total < np.inf and 0 < scale < np.inf):
+        raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
+    arrays = _checked(weights, config, len(classes), image, k)
+    encoder = PCAEncoder(**{name: arrays[f"encoder.{name}"] for name in _ENCODER}, total_variance=total, scale=scale)
+    prior = GaussianDenoiser(*(arrays[f"prior.{name}"] for name in ("means", "variances", "basis")))
+    model._set_learned(
+        classes, arrays["weights"], _whole(config["n_images"]), image, encoder, prior, arrays["residual"]
+    )
+    model._curves, model._regression = None, None
+    if config["tone"]:
+        model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
+    if config["sampled"]:
+        model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
+    model.n_features_in_ = image.n_pixels
+    if config["feature_names"]:
+        model.feature_names_in_ = np.array(config["feature_names"], dtype=object)
+    return model
+
+
+_ENCODER = ("mean", "std", "components", "variances")
+
+
+def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
+    """All that sampling, encoding and the tasks read."""
+    arrays = {f"encoder.{name}": getattr(model._encoder, name) for name in _ENCODER}
+    arrays |= {f"prior.{name}": getattr(model._prior, name) for name in ("means", "variances", "basis")}
+    arrays |= {"weights": model.weights_, "residual": model._residual}
+    if model._curves:
+        arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
+    if model._regression:
+        arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
+    return arrays
+
+
+def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: int) -> dict[str, AnyArray]:
+    """The arrays of a model's file, each of the shape, dtype and sign that the configuration calls for."""
+    arrays = unpack(path)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != config["sha256"]:
+        raise ModelFileError(f"{path} is not the file that {_CONFIG} was written with (its SHA-256 differs).")
+    d, c = image.n_pixels, image.n_channels
+    positive: Callable[[AnyArray], bool] = lambda a: bool((a > 0).all())  # noqa: E731
+    not_negative: Callable[[AnyArray], bool] = lambda a: bool((a >= 0).all())  # noqa: E731
+    expected: dict[str, tuple[tuple[int, ...], Callable[[AnyArray], bool] | None]] = {
+        "encoder.mean": ((d,), None),
+        "encoder.std": ((d,), positive),
+        "encoder.components": ((k, d), None),
+        "encoder.variances": ((k,), not_negative),
+        "prior.means": ((p, k), None),
+        "prior.variances": ((p, k), not_negative),
+        "prior.basis": ((p, k, k), None),
+        "weights": ((p,), positive),
+        "residual": ((p,), not_negative),
+    }
+    if config["tone"]:
+        expected |= {"tone.low": ((p, c), None), "tone.step": ((p, c), positive)}
+        expected |= {"tone.table": ((p, c, N_ENTRIES), None)}
+    if config["sampled"]:
+        expected |= {
+            "regression.means": ((p, 2 * k), None),
+            "regression.covariances": ((p, 2 * k, 2 * k), None),
+        }
+    if set(arrays) != set(expected):
+        raise ModelFileError(f"{path} holds arrays {sorted(arrays)}; the model needs {sorted(expected)}.")
+    for name, (shape, holds) in expected.items():
+        array, dtype = arrays[name], "float32" if name == "tone.table" else "float64"
+        if array.shape != shape or array.dtype != dtype:
+            raise ModelFileError(
+                f"{path}: array {name!r} is {array.dtype} of shape {array.shape}; the model needs {dtype} of {shape}."
+            )
+        if holds and not holds(array):
+            raise ModelFileError(f"{path}: array {name!r} holds numbers that are negative or zero.")
+    return arrays
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{value!r} must be a whole number >= 1")
+    return value
+
+
+def _card(model: "LinearDiffusion") -> str:
+    """The model card: what the model is and how to use it."""
+    prompts = ", ".join(f"`{p}`" for p in model.classes_[:50]) + (", ..." if len(model.classes_) > 50 else "")
+    return f"""---
+library_name: linear-diffusion
+pipeline_tag: text-to-image
+tags:
+- linear-diffusion
+---
+
+# A linear diffusion model
+
+A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
+
+- images: {" x ".join(map(str, model.image_shape_))}, {model._image.dtype}
+- fitted on: {model.n_images_:,} images of {len(model.classes_)} prompts
+- prompts: {prompts}
+- latent: {model.latent_dim_} principal components, {model.explained_variance_ratio_.sum():.1%} of the variance
+- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model._curves else "no"}
+
+```python
+from linear_diffusion import LinearDiffusion
+
+model = LinearDiffusion.from_pretrained("path/to/this/folder")
+images, prompts = model.sample(n_samples=10, prompts={str(model.classes_[0])!r})
+```
+
+The samples resemble the training images, and so does whatever those images show or leave out; the licence of the
+training images is not part of this file.
+"""

@@ -1,0 +1,1 @@
+"""What a fitted model can answer about images, in closed form."""

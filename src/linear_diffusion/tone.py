@@ -1,0 +1,127 @@
+"""Tone curve: the decoder's last step, which puts pixels back at their bounds.
+
+    T = F_target^-1 o F_source,   F_source(v) = mean_j Phi((v - m_j) / s_j)
+
+Pixels are bounded and mostly at their bounds; a linear decoder is neither. One monotone curve a prompt (and channel)
+maps the model's own distribution of pixels, a mixture of normals N(m_j, s_j^2) over the pixels j, to the histogram
+of the training pixels (DESIGN 3.6). Sampling looks it up in a table.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from ._types import AnyArray, Array, Index
+
+N_TONES = 256
+N_ENTRIES = 4096
+"""Entries of a table: about four a grey level, since a curve is steep where the model is sparse."""
+_REACH = 5.0
+"""The table spans this many standard deviations beyond the means; beyond it the curve is at its end."""
+
+
+@dataclass(frozen=True)
+class ToneCurves:
+    """Monotone curves as tables over an even grid of decoded pixel values.
+
+    Parameters
+    ----------
+    low, step : arrays of shape (p, channels)
+        Grid of each curve: entry i stands for ``low + i step``.
+    table : array of shape (p, channels, 4096), float32
+        Pixels that come out, in the data's own units.
+    """
+
+    low: Array
+    step: Array
+    table: Array
+
+    def __getitem__(self, prompts: Index) -> "ToneCurves":
+        """The curves of a list of prompts."""
+        return ToneCurves(self.low[prompts], self.step[prompts], self.table[prompts])
+
+    def look_up(self, position: Array, prompt: int) -> AnyArray:
+        """Read a prompt's table at positions on its grid, rounded to the nearest entry.
+
+        Parameters
+        ----------
+        position : array of shape (n, d)
+            ``(pixel - low) / step``; pixels interleave channels. Beyond the grid a curve stays at its end.
+        prompt : int
+        """
+        table = self.table[prompt]
+        entry = np.clip(position + np.float32(0.5), 0.5, N_ENTRIES - 0.5).astype(np.uint16)
+        if len(table) == 1:
+            return np.asarray(table[0].take(entry))
+        channel = np.arange(position.shape[1], dtype=np.uint32) % len(table)
+        return np.asarray(table.ravel().take(entry + N_ENTRIES * channel))
+
+
+def fit_tone_curves(means: Array, variances: Array, histogram: Array, pixel_range: tuple[float, float]) -> ToneCurves:
+    """The curves of p prompts.
+
+    Parameters
+    ----------
+    means, variances : arrays of shape (p, d)
+        Of decoded pixels, whose channels interleave.
+    histogram : array of shape (p, channels, 256)
+    pixel_range : (low, high)
+    """
+    p, n_channels, _ = histogram.shape
+    low, step = np.empty((p, n_channels)), np.empty((p, n_channels))
+    table = np.empty((p, n_channels, N_ENTRIES), np.float32)
+    for j, c in np.ndindex(p, n_channels):
+        pixels = slice(c, None, n_channels)
+        low[j, c], step[j, c], table[j, c] = fit_tone_curve(
+            means[j, pixels], variances[j, pixels], histogram[j, c], pixel_range
+        )
+    return ToneCurves(low, step, table)
+
+
+def fit_tone_curve(
+    means: Array, variances: Array, histogram: Array, pixel_range: tuple[float, float]
+) -> tuple[float, float, Array]:
+    """One curve, from the distribution of decoded pixels to a histogram.
+
+    Parameters
+    ----------
+    means, variances : arrays of shape (m,)
+        Of the model's pixels before the curve: a mixture of m normals of equal weight.
+    histogram : array of shape (256,)
+        Counts of training pixels, by tone over the range.
+    pixel_range : (low, high)
+
+    Returns
+    -------
+    low, step, table
+        See `ToneCurves`.
+
+    Examples
+    --------
+    >>> low, step, table = fit_tone_curve(np.zeros(1), np.ones(1), np.r_[1.0, np.zeros(254), 1.0], (0.0, 1.0))
+    >>> float(table[0]), float(table[-1])     # half of a normal's mass goes to each bound
+    (0.0, 1.0)
+    """
+    std = np.sqrt(variances)
+    low, high = float((means - _REACH * std).min()), float((means + _REACH * std).max())
+    step = max((high - low) / (N_ENTRIES - 1), 1e-12 * max(abs(low), abs(high), 1.0))
+    grid = low + step * np.arange(N_ENTRIES)
+    # The mixture is smooth on the scale of its narrowest part: a coarse grid and a line between is enough where all
+    # parts are wide, but pixels that hardly vary are steps, so the coarse grid is what the fine one is read from.
+    coarse = grid[:: N_ENTRIES // 512]
+    below = ndtr((coarse[:, None] - means) / np.where(std > 0, std, step)).mean(axis=1)
+    u = np.interp(grid, coarse, below)
+    return low, step, _quantile(u, histogram, pixel_range).astype(np.float32)
+
+
+def _quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Array:
+    """Pixels at the shares u of a histogram: atoms at both bounds, even within a tone between them."""
+    below = np.cumsum(histogram) / histogram.sum()
+    edges = np.arange(N_TONES - 1) + 0.5  # upper edges of tones 0..254
+    tone = np.interp(u, below[:-1], edges)
+    tone = np.where(u <= below[0], 0.0, np.where(u > below[-2], N_TONES - 1.0, tone))
+    present = np.flatnonzero(histogram)
+    tone = np.clip(tone, present[0], present[-1])
+    low, high = pixel_range
+    return low + (high - low) * tone / (N_TONES - 1)

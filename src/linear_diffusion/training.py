@@ -1,0 +1,209 @@
+"""Training both ways: images and prompts -> encoder and moments of latents.
+
+    exact     second moments of the clean latents; the noise is known: E[z eps'] = 0, E[eps eps'] = I
+    sampled   the same moments with noise drawn, n_draws times an image: the article's way, which converges to exact
+
+Where d x d numbers a prompt fit, one pass over the images finds all (DESIGN 3.1). Where they do not, the encoder comes
+first and a second pass takes the moments of latents; above 4,096 pixels the encoder's components are randomised.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._types import AnyArray, Array, Index
+from .exceptions import NotEnoughMemoryError
+from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_products
+from .memory import available_memory, readable
+from .moments import Moments, chunks_by_prompt, precision
+from .noise import DRAWS, blocks, stream
+from .text import by_prompt
+
+_MOST_PIXELS = 4096
+"""Above this many pixels no d x d matrix is made."""
+_MOST_BYTES = 2**30
+"""Above this many bytes there is no d x d matrix a prompt."""
+_OVERHEAD = 200 * 2**20
+"""Chunks and passing copies."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a pass over the data leaves.
+
+    Parameters
+    ----------
+    encoder : PCAEncoder
+    latents : Moments
+        Of the latents, a prompt at a time.
+    residual : array of shape (p,)
+        Mean squared length of what the encoder discards of a prompt's (standardised) pixels.
+    histogram : array of shape (p, channels, 256)
+    """
+
+    encoder: PCAEncoder
+    latents: Moments
+    residual: Array
+    histogram: Array
+
+
+def learn(
+    rows: AnyArray,
+    index: Index,
+    prompts: AnyArray,
+    image: ImageFormat,
+    latent_dim: int | float,
+    *,
+    standardize: bool,
+    rescale: bool,
+) -> Learned:
+    """Find the encoder and the moments of latents.
+
+    Parameters
+    ----------
+    rows : array of shape (n, d)
+    index : array of int, shape (n,)
+        Position of each image's prompt.
+    prompts : array of shape (p,)
+    image : ImageFormat
+        Histograms are taken where it has a pixel range.
+    latent_dim, standardize, rescale
+        See `pca_from_covariance`.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        Before any work, with settings that would fit.
+    """
+    p, d = len(prompts), rows.shape[1]
+    dense = _fits_dense(p, d)
+    require_memory(p, d, _most_components(latent_dim, *rows.shape))
+    n_channels = image.n_channels if image.pixel_range else 0
+    tones = image.tones if image.pixel_range else None
+    pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
+    _require_finite(pixels, rows)
+    if dense:
+        mean, covariance = pixels.pooled()
+    elif d <= _MOST_PIXELS:
+        mean, covariance = Moments.of(rows, np.zeros(len(rows), np.intp), np.array([""])).pooled()
+    if d <= _MOST_PIXELS:
+        encoder = pca_from_covariance(
+            mean, covariance, latent_dim, n_images=len(rows), standardize=standardize, rescale=rescale
+        )
+    else:
+        mean, variances = pixels.pooled()
+        encoder = pca_from_products(
+            mean,
+            variances,
+            lambda q: _covariance_product(rows, mean, q),
+            _integer(latent_dim),
+            n_images=len(rows),
+            standardize=standardize,
+            rescale=rescale,
+        )
+    latents = _project(pixels, encoder) if dense else _encode_moments(rows, index, prompts, encoder)
+    return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
+
+
+def draw_noise(
+    rows: AnyArray, index: Index, prompts: AnyArray, encoder: PCAEncoder, n_draws: int, entropy: int
+) -> Moments:
+    """Moments of ``(z, eps)`` with noise drawn: what the article's regression sees.
+
+    Returns
+    -------
+    Moments
+        Of 2 k features, over n_draws copies of each image.
+    """
+    k = len(encoder.components)
+    joint = Moments.empty(prompts, 2 * k)
+    for block, part in blocks(len(rows)):
+        z = encoder.encode(rows[part])
+        for draw in range(n_draws):
+            both = np.hstack([z, training_noise(entropy, draw, block, z)])
+            for j, group in by_prompt(index[part]):
+                joint.include(j, both[group])
+    return joint
+
+
+def training_noise(entropy: int, draw: int, block: int, z: Array) -> Array:
+    """The noise that one draw adds to a block of latents, in their shape and dtype."""
+    eps: Array = stream(entropy, DRAWS, draw, block).standard_normal(z.shape, dtype=z.dtype)
+    return eps
+
+
+def require_memory(p: int, d: int, k: int) -> None:
+    """Refuse a fit of p prompts, d pixels and k components that would not fit in memory, saying what would."""
+    available = available_memory()
+    needed = _bytes_needed(p, d, k)
+    if available is None or needed <= available:
+        return
+    fitting = [smaller for smaller in range(k - 1, 0, -1) if _bytes_needed(p, d, smaller) <= available]
+    advice = f"latent_dim={fitting[0]} would fit" if fitting else "use smaller images or fewer prompts"
+    raise NotEnoughMemoryError(
+        f"fitting {p} prompts, {d} pixels and latent_dim={k} needs about {readable(needed)} beside the images, and "
+        f"{readable(available)} are available; {advice}."
+    )
+
+
+def _bytes_needed(p: int, d: int, k: int) -> int:
+    per_prompt = 2 * d * d if _fits_dense(p, d) else 4 * d
+    pooled = 4 * d * min(d, k + 10) if d > _MOST_PIXELS else 4 * d * d
+    return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d) + _OVERHEAD
+
+
+def _fits_dense(p: int, d: int) -> bool:
+    return d <= _MOST_PIXELS and 8 * p * d * d <= _MOST_BYTES
+
+
+def _most_components(latent_dim: int | float, n: int, d: int) -> int:
+    return max(min(int(latent_dim) if latent_dim >= 1 else d, d, n), 1)
+
+
+def _integer(latent_dim: int | float) -> int:
+    if latent_dim < 1:
+        raise ValueError(
+            f"latent_dim={latent_dim} asks for a share of the variance, which needs all components; above "
+            f"{_MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
+        )
+    return int(latent_dim)
+
+
+def _require_finite(pixels: Moments, rows: AnyArray) -> None:
+    if not np.isfinite(pixels.scatter).all():
+        raise ValueError(
+            f"X holds values too large to square in {precision(rows)}; scale it, for example to pixels in [0, 1]."
+        )
+
+
+def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:
+    """``covariance @ q`` in one pass over the images, shape (d, m)."""
+    dtype = precision(rows)
+    out = np.zeros(q.shape)
+    for _, chunk in chunks_by_prompt(rows, np.zeros(len(rows), np.intp), 1):
+        x = chunk.astype(dtype, copy=False) - mean.astype(dtype)
+        out += x.T @ (x @ q.astype(dtype))
+    return out / len(rows)
+
+
+def _project(pixels: Moments, encoder: PCAEncoder) -> Moments:
+    """Moments of latents from moments of pixels."""
+    to_latent = (encoder.components * (encoder.scale / encoder.std)).T
+    scatter = np.stack([to_latent.T @ s @ to_latent for s in pixels.scatter])
+    return Moments(pixels.prompts, pixels.counts, encoder.encode(pixels.means), scatter, pixels.histogram)
+
+
+def _encode_moments(rows: AnyArray, index: Index, prompts: AnyArray, encoder: PCAEncoder) -> Moments:
+    """Moments of latents from a second pass over the images."""
+    latents = Moments.empty(prompts, len(encoder.components))
+    for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
+        latents.include(j, encoder.encode(chunk))
+    return latents
+
+
+def _residual(pixels: Moments, latents: Moments, encoder: PCAEncoder) -> Array:
+    """Pythagoras: the mean squared length of a prompt's pixels, less that of its latents."""
+    whole = ((pixels.variances + (pixels.means - encoder.mean) ** 2) / encoder.std**2).sum(axis=1)
+    kept = (latents.variances + latents.means**2).sum(axis=1) / encoder.scale**2
+    residual: Array = np.maximum(whole - kept, 0.0)
+    return residual

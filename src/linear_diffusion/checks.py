@@ -24,13 +24,20 @@ def check_prompts(y: Any, n: int) -> tuple[AnyArray, Index]:
     y = np.full(n, "") if y is None else np.asarray(y)
     if y.shape not in ((n,), (n, 1)):
         raise ValueError(f"y has shape {y.shape}; give one prompt for each of the {n} images, shape ({n},).")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
+    y = y.ravel()
+    if y.dtype == object:
+        strange = [type(p).__name__ for p in y if not isinstance(p, (str, Real))]
+        finite = all(isfinite(p) for p in y if isinstance(p, Real))
+        if not strange and finite and not all(isinstance(p, str) for p in y):
+            y = y.astype(str)
+    else:
+        strange = [] if y.dtype.kind in "biufU" else [y.dtype.name]
+        finite = y.dtype.kind != "f" or bool(np.isfinite(y).all())
+    if not finite:
         raise ValueError("y contains NaN or infinity; prompts are strings or labels.")
-    if y.dtype.kind == "O" and not all(isinstance(p, str) for p in y.ravel()):
-        y = y.astype(str) if all(isinstance(p, (str, Real)) for p in y.ravel()) else y
-    if y.dtype.kind not in "biufUO" or (y.dtype.kind == "O" and not all(isinstance(p, str) for p in y.ravel())):
-        raise ValueError(f"y has prompts of type {type(y.ravel()[0]).__name__}; prompts are strings or labels.")
-    classes, index = np.unique(y.ravel(), return_inverse=True)
+    if strange:
+        raise ValueError(f"y has prompts of type {strange[0]}; prompts are strings or labels.")
+    classes, index = np.unique(y, return_inverse=True)
     return classes, index
 
 

@@ -75,7 +75,12 @@ def labels_from_json(value: Any) -> AnyArray:
     dtype, values = np.dtype(value["dtype"]), value["values"]
     kinds: dict[str, Any] = {"b": bool, "i": int, "u": int, "f": (int, float), "U": str, "O": str}
     expected = kinds.get(dtype.kind)
-    if expected is None or not isinstance(values, list) or not all(isinstance(v, expected) for v in values):
+    if (
+        not isinstance(value["dtype"], str)
+        or expected is None
+        or not isinstance(values, list)
+        or not all(isinstance(v, expected) for v in values)
+    ):
         raise ValueError(f"prompts must be a list of labels of dtype {dtype}")
     labels = np.array(values, dtype=dtype)
     if labels.tolist() != values:

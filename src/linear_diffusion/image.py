@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from ._types import AnyArray, Array
 from .tone import N_TONES
@@ -175,8 +174,11 @@ def pca_from_covariance(
     if standardize:
         covariance = covariance / std / std[:, None]
     most = max(min(int(latent_dim) if latent_dim >= 1 else d, d, n_images - 1), 1)
-    values, vectors = scipy.linalg.eigh(covariance, subset_by_index=(d - most, d - 1), check_finite=False)
-    return _pca(mean, std, values[::-1], vectors.T[::-1], float(np.trace(covariance)), latent_dim, rescale)
+    # numpy's eigh although scipy's could stop at the largest: scipy has a BLAS, and threads, of its own, and on two
+    # cores the two sets of threads wait for each other.
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = values[::-1][:most], vectors.T[::-1][:most]
+    return _pca(mean, std, values, vectors, float(np.trace(covariance)), latent_dim, rescale)
 
 
 def pca_from_products(

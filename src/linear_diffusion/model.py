@@ -299,7 +299,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         array of shape (n, k)
             float64 for float64 images, float32 for others.
         """
-        return self._encoder.encode(self._check_rows(X))
+        rows = self._check_rows(X)
+        return self._encoder.encode(rows)
 
     def inverse_transform(self, Z: Any) -> AnyArray:
         """Decode latents (n, k) to images, within the pixel range but without the tone curve."""

@@ -8,12 +8,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ._types import AnyArray
+from .checks import check_range
 from .denoiser import GaussianDenoiser, RegressionDenoiser
 from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
@@ -34,7 +36,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
     """Write a fitted model; see `LinearDiffusion.save_pretrained`."""
     weights = pack(_arrays(model))
     params = model.get_params(deep=False)
-    if not isinstance(params["random_state"], int):
+    if not isinstance(params["random_state"], Integral):
         params["random_state"] = None  # a generator is the state of a process, not of a model
     config = {
         "format": FORMAT,
@@ -70,7 +72,7 @@ def load_model(cls: type[Model], folder: Path) -> Model:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelFileError(f"{folder} holds no model: {path} does not exist.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ModelFileError(f"{path} cannot be read: {error}.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
@@ -89,7 +91,7 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         raise ValueError(f"it is a {config['model']!r}, not a {cls.__name__}")
     model = cls(**config["params"])
     model._validate_params()
-    pixel_range = config["image"]["range"]
+    pixel_range = check_range(config["image"]["range"])
     image = ImageFormat(
         tuple(_whole(n) for n in config["image"]["shape"]),
         str(np.dtype(config["image"]["dtype"])),
@@ -107,6 +109,11 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     )
     if not (0 <= total < np.inf and 0 < scale < np.inf):
         raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
+    if not all(isinstance(config[name], bool) for name in ("tone", "sampled")):
+        raise ValueError("tone and sampled must be true or false")
+    names = config["feature_names"]
+    if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
+        raise ValueError("feature_names must be strings, one a pixel, or none")
     arrays = _checked(weights, config, len(classes), image, k)
     encoder = PCAEncoder(**{name: arrays[f"encoder.{name}"] for name in _ENCODER}, total_variance=total, scale=scale)
     prior = GaussianDenoiser(*(arrays[f"prior.{name}"] for name in ("means", "variances", "basis")))
@@ -119,8 +126,8 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     if config["sampled"]:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
     model.n_features_in_ = image.n_pixels
-    if config["feature_names"]:
-        model.feature_names_in_ = np.array(config["feature_names"], dtype=object)
+    if names:
+        model.feature_names_in_ = np.array(names, dtype=object)
     return model
 
 

@@ -80,7 +80,8 @@ def learn(
     require_memory(p, d, _most_components(latent_dim, *rows.shape))
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None
-    pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
+        pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
     _require_finite(pixels, rows)
     if dense:
         mean, covariance = pixels.pooled()

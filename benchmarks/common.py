@@ -1,0 +1,65 @@
+"""What the benchmarks share: data, clocks, threads, and tables that scripts write."""
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+N_THREADS = 2
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The command line that all benchmarks share; BLAS gets a stated number of threads."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data-dir", default=str(HERE.parent.parent / "shared" / "data"), help="folder of IDX files")
+    parser.add_argument("--repeat", type=int, default=5, help="runs of each timing; the median counts")
+    options = parser.parse_args()
+    threadpool_limits(N_THREADS)
+    return options
+
+
+def mnist(options: argparse.Namespace, split: str = "train") -> tuple[Any, Any]:
+    """The full MNIST: images (n, 28, 28) uint8 and prompts."""
+    from linear_diffusion import load_images
+
+    return load_images("mnist", data_dir=options.data_dir, split=split)
+
+
+def seconds(*works: Callable[[], Any], repeat: int) -> list[float]:
+    """Median seconds of each work, run in turn so that a noisy machine is noisy for all; one round is not counted."""
+    rounds: list[list[float]] = []
+    for _ in range(repeat + 1):
+        rounds.append([])
+        for work in works:
+            gc.collect()
+            start = time.perf_counter()
+            work()
+            rounds[-1].append(time.perf_counter() - start)
+    return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
+
+
+def report(name: str, header: list[str], rows: list[list[str]], figures: dict[str, Any], note: str = "") -> None:
+    """Print a table and keep it, with its figures, under ``results``; then put it into the README."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    where = f"{N_THREADS} BLAS threads, numpy {np.__version__}, Python {platform.python_version()}"
+    table = "\n".join([*lines, "", f"{note} Measured with {where}.".strip()])
+    print(table)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(table + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    sys.path.insert(0, str(HERE))
+    from tables import refresh
+
+    refresh()

@@ -1,0 +1,57 @@
+"""100,000 samples: exact and a thousand DDPM steps, compiled and looped, against the floor of the hardware.
+
+    python benchmarks/sampling.py
+
+The floor draws the noise in float32, takes one product from noise to pixels, and casts to uint8.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from common import arguments, mnist, report, seconds
+from linear_diffusion import LinearDiffusion
+
+N, N_LOOPED = 100_000, 1_000
+
+
+def floor(gain, offset):
+    """Noise to pixels, at the speed of numpy."""
+    rng = np.random.default_rng(0)
+    out = np.empty((N, gain.shape[1]), np.uint8)
+    for start in range(0, N, 4096):
+        pixels = rng.standard_normal((min(4096, N - start), len(gain)), dtype=np.float32) @ gain
+        pixels += offset
+        out[start : start + 4096] = np.clip(pixels, 0, 255, out=pixels)
+
+
+def main(options):
+    X, y = mnist(options)
+    model = LinearDiffusion(random_state=0).fit(X, y)
+    gain, offset = (model.components_ * 30).astype(np.float32), np.full(784, 30, np.float32)
+    article = LinearDiffusion.one_shot(random_state=0).fit(X[:5000], y[:5000])
+    t_floor, t_exact, t_ddpm, t_article, t_loop = seconds(
+        partial(floor, gain, offset),
+        partial(model.sample, N),
+        partial(model.sample, N, sampler="ddpm"),
+        partial(article.sample, N),
+        partial(model.sample, N_LOOPED, sampler="ddpm", return_trajectory=True),
+        repeat=options.repeat,
+    )
+    rows = [
+        [what, f"{n / t:,.0f}", f"{t_floor / N * n / t:.1%}"]
+        for what, n, t in (
+            ("floor: noise, one product, uint8", N, t_floor),
+            ("exact, tone curve included", N, t_exact),
+            ("1000 DDPM steps, compiled, tone curve included", N, t_ddpm),
+            (f"1000 DDPM steps, looped, every picture kept ({N_LOOPED:,} images)", N_LOOPED, t_loop),
+            ("the article's one-shot model (uint8, no tone curve)", N, t_article),
+        )
+    ]
+    figures = {"exact_of_floor": t_floor / t_exact, "ddpm_over_exact": t_ddpm / t_exact}
+    note = f"A thousand compiled steps take {figures['ddpm_over_exact']:.2f} x the time of the exact sampler."
+    report("sampling", ["100,000 images, prompts mixed", "images a second", "of the floor"], rows, figures, note)
+
+
+if __name__ == "__main__":
+    main(arguments(__doc__))

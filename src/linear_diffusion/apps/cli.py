@@ -1,0 +1,262 @@
+"""The command: linear-diffusion demo, fit, sample, trace, info.
+
+    DATA --fit--> MODEL --sample--> .png, .npz        MODEL --trace--> .png, .gif        MODEL --info--> text, JSON
+
+What needs numpy or scikit-learn is imported inside the commands, so that ``--help`` is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .arguments import count, describe, fresh_seed, open_model, parse_mode, parse_number, parse_size
+from .console import Commands, Log, check_file, check_folder, check_model_folder, show, table
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
+_SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed.", show_default="a fresh one, which is printed")]
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that fit wrote.", show_default=False)]
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"linear-diffusion {version('linear-diffusion')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Text-to-image diffusion in which every learned part is a linear model.
+
+    Start with: linear-diffusion demo
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(epilog="Example: linear-diffusion demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the model.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit on 5,000 real digits, draw new ones, and show how it is done."""
+    check_folder(out)
+    check_model_folder(out / "model")
+    from .demo import next_steps, run
+
+    log = Log(echo=not as_json)
+    files = run(out, seed, log)
+    record = {"folder": str(out), "files": files, "seed": seed, "seconds": log.seconds}
+    show(record, next_steps(out), as_json=as_json)
+
+
+@app.command(epilog="Example: linear-diffusion fit mnist-5k -o digits-model")
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            show_default=False,
+            help="mnist-5k, digits, mnist, fashion-mnist; a folder of images (a subfolder a prompt, or metadata.csv); "
+            "or a .npz or .parquet file.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder to write.", show_default=False)],
+    size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Resize the images, e.g. 32 or 48x64.")] = None,
+    gray: Annotated[bool, typer.Option("--gray", help="Read the images as grey.")] = False,
+    rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
+    latent_dim: Annotated[
+        str, typer.Option(metavar="K", help="Principal components, or the share of variance (0 to 1) they explain.")
+    ] = "144",
+    standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
+    schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
+    no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the tone curve.")] = False,
+    one_shot: Annotated[bool, typer.Option("--one-shot", help="The model of the 2023 article, unchanged.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed: the order of the data, the article's noise.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn a model from images and their prompts."""
+    check_model_folder(out)
+    if gray and rgb:
+        raise ValueError("--gray and --rgb exclude each other; choose one.")
+    if one_shot and schedule not in (None, "one-step"):
+        raise ValueError(f"--one-shot has its own schedule; leave --schedule {schedule} out, sample and trace take it.")
+    pixels, dim = parse_size(size), parse_number(latent_dim)
+    from .. import LinearDiffusion, load_images
+
+    if one_shot:
+        model = LinearDiffusion.one_shot(random_state=seed).set_params(latent_dim=dim)
+    else:
+        model = LinearDiffusion(
+            latent_dim=dim,
+            standardize=standardize,
+            schedule=schedule or "cosine",
+            tone=not no_tone,
+            random_state=seed,
+        )
+    model._validate_params()  # before the data is read, which can take long
+    log, mode = Log(), parse_mode(gray, rgb)
+    with log.bar("load", f"reading {data}") as progress:
+        images, prompts = load_images(
+            data, size=pixels, mode=mode, data_dir=data_dir, random_state=seed, progress=progress
+        )
+    with log.step("fit", f"fitting {len(images):,} images"):
+        model.fit(images, prompts)
+    with log.step("save", f"writing {out}"):
+        model.save_pretrained(out)
+    record = describe(model, out) | {"seconds": log.seconds}
+    text = (
+        f"{out}: {model.n_images_:,} images of {count(len(model.classes_), 'prompt')}, "
+        f"{count(model.latent_dim_, 'component')} ({model.explained_variance_ratio_.sum():.1%} of the variance); "
+        f"read in {log.seconds['load']:.2f} s, fitted in {log.seconds['fit']:.2f} s"
+    )
+    show(record, text, as_json=as_json)
+
+
+@app.command(epilog="Example: linear-diffusion sample digits-model 7 3 -n 10 -o digits.png")
+def sample(
+    model_path: ModelPath,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROMPT", help="Prompts; by default as frequent as in training."),
+    ] = None,
+    n: Annotated[
+        int, typer.Option("-n", min=1, max=10_000_000, help="Images a prompt (in all, where no prompt is given).")
+    ] = 10,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help=".png: a row a prompt; .npz: images and prompts.")
+    ] = Path("out.png"),
+    sampler: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SAMPLERS}.", show_default="exact")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the sampler.", show_default="50; 1000 for ddpm")
+    ] = None,
+    eta: Annotated[float, typer.Option(min=0.0, max=1.0, help="For ddim: the share of DDPM's noise.")] = 0.0,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="the model's")
+    ] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Turn noise into images."""
+    check_file(out, (".png", ".npz"))
+    log = Log()
+    model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
+    from . import drawing
+
+    listed = [prompt for prompt in prompts or () for _ in range(n)] or None
+    if out.suffix.lower() == ".png":
+        drawing.require_drawable(model, len(listed or ()) or n)
+    with log.step("sample", "sampling"):
+        images, drawn = model.sample(
+            None if listed else n, listed, sampler=sampler, n_steps=steps, eta=eta, random_state=seed
+        )
+    with log.step("write", f"writing {out}"):
+        drawing.write_samples(model, images, drawn, prompts or [], out)
+    record = {
+        "out": str(out),
+        "n_images": len(images),
+        "prompts": [str(p) for p in (prompts or model.classes_)],
+        "image_shape": list(model.image_shape_),
+        "sampler": model._choose_sampler(sampler),
+        "n_steps": steps,
+        "schedule": model.schedule,
+        "seed": seed,
+        "seconds": log.seconds,
+    }
+    text = f"{out}: {count(len(images), 'image')} in {log.seconds['sample']:.2f} s, sampler {record['sampler']}"
+    show(record, f"{text}, seed {seed}", as_json=as_json)
+
+
+@app.command(epilog="Example: linear-diffusion trace digits-model 7 -o seven.gif")
+def trace(
+    model_path: ModelPath,
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help=".png: a strip of frames; .gif: an animation.")
+    ] = Path("trace.png"),
+    sampler: Annotated[str, typer.Option(metavar="NAME", help=f"{_SAMPLERS}.")] = "ddim",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the sampler.", show_default="50")] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=2, help="Frames to show.", show_default="10 in a strip, every step in an animation"),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="the model's")
+    ] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Show one image's way from noise."""
+    check_file(out, (".png", ".gif"))
+    log = Log()
+    model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
+    from . import drawing
+
+    drawing.require_drawable(model, 1)
+    steps = steps or (1 if sampler == "one-step" else 50)
+    with log.step("sample", f"{steps:,} steps"):
+        _, _, path = model.sample(1, prompt, sampler=sampler, n_steps=steps, random_state=seed, return_trajectory=True)
+    with log.step("write", f"writing {out}"):
+        shown = drawing.write_trace(model, path[:, 0], frames, out)
+    record = {
+        "out": str(out),
+        "prompt": prompt,
+        "sampler": sampler,
+        "n_steps": steps,
+        "frames": shown,
+        "schedule": model.schedule,
+        "seed": seed,
+        "seconds": log.seconds,
+    }
+    show(record, f"{out}: {shown} frames of {count(steps, 'step')} of {sampler}, seed {seed}", as_json=as_json)
+
+
+@app.command(epilog="Example: linear-diffusion info digits-model")
+def info(model_path: ModelPath, as_json: Json = False) -> None:
+    """Say what a model is: prompts, sizes, schedule, explained variance."""
+    model = open_model(model_path, None, Log())
+    record = describe(model, model_path)
+    if as_json:
+        show(record, "", as_json=True)
+        return
+    low_high = "none" if record["pixel_range"] is None else "{:g} to {:g}".format(*record["pixel_range"])
+    table(
+        {
+            "model": str(model_path),
+            "fitted on": f"{model.n_images_:,} images of {count(len(model.classes_), 'prompt')}",
+            "prompts": ", ".join(repr(p) for p in record["prompts"]),
+            "images": f"{' x '.join(map(str, model.image_shape_))}, {record['dtype']}, range {low_high}",
+            "latent": f"{count(model.latent_dim_, 'component')}, {record['explained_variance']:.1%} of the variance"
+            + (", pixels standardised" if model.standardize else ""),
+            "schedule": model.schedule,
+            "training": model.training,
+            "tone curve": "yes" if record["tone"] else "no",
+            "files": ", ".join(f"{name} {size:,} bytes" for name, size in record["files"].items()),
+        }
+    )

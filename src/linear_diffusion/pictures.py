@@ -1,0 +1,352 @@
+"""Pictures: images, trajectories and weights as PNG and GIF.
+
+    images (n, h, w[, 3]) --to_tiles--> tiles, uint8 --grid--> one picture (H, W[, 3]), uint8 --save_png--> a file
+
+White page, dark tiles. Weights have a sign: black is 0, warm is positive, cold is negative, each picture by its own
+largest value. Pillow is imported at first use.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from math import isqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._types import AnyArray, Array, Index
+from .files import write_files
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from .model import LinearDiffusion
+
+_PAGE, _INK = 255, 64
+_TILE = 84
+"""Small images are enlarged to about this height."""
+_LABEL_WIDTH = 260
+"""Longer row labels are cut."""
+_LARGEST = 100_000_000
+"""Pixels of a picture at most."""
+_SIGNED = (-1.0, -0.55, 0.0, 0.55, 1.0)
+_COLD_TO_WARM = ((176, 228, 255), (38, 118, 216), (10, 10, 12), (216, 92, 30), (255, 226, 158))
+
+
+def to_tiles(X: Any, pixel_range: tuple[float, float] | None = None) -> AnyArray:
+    """Images as uint8.
+
+    Parameters
+    ----------
+    X : array of shape (n, h, w), (n, h, w, 1), (n, h, w, 3), or rows (n, d) of square images
+    pixel_range : (float, float), optional
+        What is black and what is white. By default (0, 255) for uint8; for floats (0, 1), or their own range where
+        they leave it.
+
+    Returns
+    -------
+    array of shape (n, h, w) or (n, h, w, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If these are no images.
+
+    Examples
+    --------
+    >>> to_tiles(np.array([[0.0, 0.2, 0.6, 1.0]]))
+    array([[[  0,  51],
+            [153, 255]]], dtype=uint8)
+    """
+    images = as_images(X)
+    if images.dtype == np.uint8 and pixel_range in (None, (0.0, 255.0)):
+        return images
+    if pixel_range is None:
+        low, high = min(float(images.min(initial=0.0)), 0.0), max(float(images.max(initial=1.0)), 1.0)
+    else:
+        low, high = pixel_range
+    return np.rint(np.clip((images.astype(np.float64) - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
+
+
+def as_images(X: Any) -> AnyArray:
+    """Images (n, h, w) or (n, h, w, 3); rows (n, d) are squares."""
+    images: AnyArray = np.asarray(X)
+    if images.ndim == 2 and (side := isqrt(images.shape[1])) ** 2 == images.shape[1]:
+        return images.reshape(len(images), side, side)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        return images[..., 0]
+    if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3):
+        return images
+    raise ValueError(
+        f"an array of shape {images.shape} cannot be drawn, only images: grey (n, h, w), RGB (n, h, w, 3), or rows "
+        "(n, d) of square grey images."
+    )
+
+
+def grid(
+    images: Any,
+    n_columns: int,
+    *,
+    pixel_range: tuple[float, float] | None = None,
+    labels: Sequence[str] | None = None,
+    captions: Sequence[str] | None = None,
+    zoom: int | None = None,
+) -> AnyArray:
+    """Images side by side, row by row.
+
+    Parameters
+    ----------
+    images : array
+        As in `to_tiles`.
+    n_columns : int
+    pixel_range : (float, float), optional
+        As in `to_tiles`.
+    labels : sequence of str, optional
+        One a row, at its start.
+    captions : sequence of str, optional
+        One an image, below it.
+    zoom : int, optional
+        How many times larger; by default as many as make small images about 84 pixels high.
+
+    Returns
+    -------
+    array of shape (H, W) or (H, W, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If these are no images, or the picture would be too large.
+    """
+    tiles = to_tiles(images, pixel_range)
+    n, h, w = tiles.shape[:3]
+    n_columns = max(min(n_columns, n), 1)
+    n_rows = -(-n // n_columns)
+    zoom = zoom or _zoom(h, w, n_columns)
+    h, w = h * zoom, w * zoom
+    gap, margin, font = max(zoom, 3), 12, _font(min(max(h // 4, 13), 24))
+    small = _font(min(max(h // 6, 12), 18))
+    left = margin + (_label_width(labels, font) + margin if labels else 0)
+    row_height = h + gap + (_line_height(small) + 4 if captions else 0)
+    height, width = 2 * margin + n_rows * row_height - gap, left + margin + n_columns * (w + gap) - gap
+    if height * width > _LARGEST:
+        raise ValueError(f"{n:,} images make a picture of {width:,} x {height:,} pixels; draw fewer, or write .npz.")
+    page = np.full((height, width, *tiles.shape[3:]), _PAGE, np.uint8)
+    corners = [(margin + i // n_columns * row_height, left + i % n_columns * (w + gap)) for i in range(n)]
+    for tile, (y, x) in zip(tiles, corners, strict=True):
+        page[y : y + h, x : x + w] = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    rows = [(text, left - margin, y + h // 2) for text, (y, _) in zip(labels or (), corners[::n_columns], strict=False)]
+    below = [(text, x + w // 2, y + h + 4) for text, (y, x) in zip(captions or (), corners, strict=False)]
+    return _write(_write(page, rows, font, "rm", _LABEL_WIDTH), below, small, "ma", w + gap)
+
+
+def film_strip(
+    frames: Any,
+    n_frames: int = 10,
+    *,
+    pixel_range: tuple[float, float] | None = None,
+    captions: Sequence[str] | None = None,
+) -> AnyArray:
+    """One image's way from noise, in a row.
+
+    Parameters
+    ----------
+    frames : array of shape (n, h, w[, 3]) or (n, d)
+        One image at each level.
+    n_frames : int
+        How many to show, evenly spaced, with the first and the last.
+    pixel_range : (float, float), optional
+        As in `to_tiles`.
+    captions : sequence of n str, optional
+        By default the number of each step.
+    """
+    chosen = pick(len(frames), n_frames)
+    captions = captions or ["noise", *(f"step {i}" for i in range(1, len(frames)))]
+    return grid(
+        np.asarray(frames)[chosen], len(chosen), pixel_range=pixel_range, captions=[captions[i] for i in chosen]
+    )
+
+
+def sheet(
+    images: Any,
+    labels: Sequence[str],
+    *,
+    pixel_range: tuple[float, float] | None = None,
+    most: int = 20,
+) -> AnyArray:
+    """As many images for each label: a row a label, or several rows where there are more than ``most``.
+
+    Parameters
+    ----------
+    images : array of shape (len(labels) * m, ...)
+        As in `to_tiles`; m for the first label, m for the second, and so on.
+    labels : sequence of str
+    pixel_range : (float, float), optional
+        As in `to_tiles`.
+    most : int
+        Images in a row at most.
+    """
+    tiles = to_tiles(images, pixel_range)
+    each = len(tiles) // len(labels)
+    n_rows = -(-each // most)
+    n_columns = -(-each // n_rows)
+    tiles = tiles.reshape(len(labels), each, *tiles.shape[1:])
+    blank = np.full((len(labels), n_rows * n_columns - each, *tiles.shape[2:]), _PAGE, np.uint8)
+    tiles = np.concatenate([tiles, blank], axis=1).reshape(-1, *tiles.shape[2:])
+    starts = [text for label in labels for text in (label, *[""] * (n_rows - 1))]
+    return grid(tiles, n_columns, labels=starts if any(starts) else None)
+
+
+def pick(n: int, n_frames: int) -> Index:
+    """Positions of n_frames out of n, evenly spaced, the first and the last among them.
+
+    Examples
+    --------
+    >>> pick(51, 6)
+    array([ 0, 10, 20, 30, 40, 50])
+    """
+    if n_frames < 2:
+        raise ValueError(f"{n_frames} frames are too few; a film has its first and its last at least.")
+    return np.unique(np.rint(np.linspace(0, n - 1, min(n_frames, n))).astype(np.intp))
+
+
+def side_by_side(pictures: Sequence[AnyArray], titles: Sequence[str]) -> AnyArray:
+    """Pictures of one height next to each other, each below its title."""
+    font, gap = _font(24), 24
+    header = np.full((48, sum(p.shape[1] + gap for p in pictures) - gap, *pictures[0].shape[2:]), _PAGE, np.uint8)
+    space = np.full((pictures[0].shape[0], gap, *pictures[0].shape[2:]), _PAGE, np.uint8)
+    body = np.hstack([part for picture in pictures for part in (space, picture)][1:])
+    starts = np.cumsum([0, *(p.shape[1] + gap for p in pictures[:-1])])
+    texts = [
+        (title, int(start) + p.shape[1] // 2, 30) for title, start, p in zip(titles, starts, pictures, strict=True)
+    ]
+    return np.vstack([_write(header, texts, font, "mm", max(p.shape[1] for p in pictures)), body])
+
+
+def components(model: "LinearDiffusion", n: int = 60, n_columns: int = 12) -> AnyArray:
+    """The first principal components, the axes of the latent space, in the order of their variance."""
+    return grid(_signed(model, model.components_[:n]), n_columns)
+
+
+def prompt_means(model: "LinearDiffusion", n_columns: int = 10) -> AnyArray:
+    """The mean image of each prompt, decoded from its mean latent."""
+    means = model._encoder.decode(model.means_).reshape(-1, *model.image_shape_)
+    return grid(means, n_columns, pixel_range=range_of(model), captions=[str(p) for p in model.classes_])
+
+
+def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> AnyArray:
+    """The denoiser's eigenvectors, decoded: a row a prompt, in the order of their variance.
+
+    These are the directions that the denoiser lets through, the first one the most; they are those of the
+    prompt's covariance.
+    """
+    n = min(n, model.latent_dim_)
+    vectors = model._prior.basis[:n_prompts, :, ::-1][:, :, :n].swapaxes(-1, -2)  # (p, n, k)
+    pixels = (vectors @ model._encoder.to_pixels).reshape(-1, model.n_features_in_)
+    largest = np.take_along_axis(pixels, np.abs(pixels).argmax(axis=1, keepdims=True), axis=1)
+    return grid(_signed(model, pixels * np.sign(largest)), n, labels=[str(p) for p in model.classes_])
+
+
+def range_of(model: "LinearDiffusion") -> tuple[float, float] | None:
+    """What a fitted model's images call black and white."""
+    return model._image.pixel_range
+
+
+def signed(X: Any) -> AnyArray:
+    """Images of signed numbers as RGB, each by its own largest: black (grey, for RGB images) is 0.
+
+    Examples
+    --------
+    >>> signed(np.zeros((1, 1, 1))).tolist()
+    [[[[10, 10, 12]]]]
+    """
+    images = as_images(X).astype(np.float64)
+    largest = np.abs(images).max(axis=tuple(range(1, images.ndim)), keepdims=True)
+    images = np.divide(images, largest, out=np.zeros_like(images), where=largest > 0)
+    colours: AnyArray = 127.5 + 127.5 * images
+    if images.ndim == 3:
+        channels = zip(*_COLD_TO_WARM, strict=True)
+        colours = np.stack([np.interp(images, _SIGNED, stops) for stops in channels], axis=-1)
+    return np.rint(colours).astype(np.uint8)
+
+
+def save_png(picture: AnyArray, path: str | Path) -> None:
+    """Write a picture (H, W) or (H, W, 3), uint8; the file appears whole or not at all."""
+    from PIL import Image
+
+    content = BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    _replace(Path(path), content.getvalue())
+
+
+def save_gif(
+    frames: Any,
+    path: str | Path,
+    *,
+    pixel_range: tuple[float, float] | None = None,
+    frame_ms: int = 80,
+    last_ms: int = 2000,
+) -> None:
+    """Write images (n, h, w[, 3]) as an animation that rests on its last frame and starts again.
+
+    The file appears whole or not at all.
+    """
+    from PIL import Image
+
+    tiles = to_tiles(frames, pixel_range)
+    zoom = max(280 // max(tiles.shape[1:3]), 1)
+    shown = [Image.fromarray(tile.repeat(zoom, axis=0).repeat(zoom, axis=1)) for tile in tiles]
+    content = BytesIO()
+    durations = [frame_ms] * (len(shown) - 1) + [last_ms]
+    shown[0].save(content, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0)
+    _replace(Path(path), content.getvalue())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    write_files(path.parent, {path.name: content})
+
+
+def _signed(model: "LinearDiffusion", rows: Array) -> AnyArray:
+    return signed(rows.reshape(len(rows), *model.image_shape_))
+
+
+def _zoom(h: int, w: int, n_columns: int) -> int:
+    """As large as about 84 pixels a tile and 2,400 a row allow."""
+    return max(min(round(_TILE / max(h, w)), 2400 // (n_columns * w)), 1)
+
+
+def _font(size: int) -> "ImageFont | FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def _line_height(font: "ImageFont | FreeTypeFont") -> int:
+    return int(font.getbbox("Ag")[3])
+
+
+def _label_width(labels: Sequence[str], font: "ImageFont | FreeTypeFont") -> int:
+    return int(min(max((font.getlength(text) for text in labels), default=0), _LABEL_WIDTH)) + 1
+
+
+def _write(
+    page: AnyArray,
+    texts: Sequence[tuple[str, int, int]],
+    font: "ImageFont | FreeTypeFont",
+    anchor: str,
+    width: int,
+) -> AnyArray:
+    """Text at (x, y) of a page; what is wider than ``width`` is cut."""
+    if not texts:
+        return page
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(page)
+    draw = ImageDraw.Draw(image)
+    for text, x, y in texts:
+        text = " ".join(text.split())
+        if font.getlength(text) > width:
+            while text and font.getlength(text + "...") > width:
+                text = text[:-1]
+            text += "..."
+        draw.text((x, y), text, fill=_INK if page.ndim == 2 else (_INK,) * 3, font=font, anchor=anchor)
+    return np.asarray(image)

@@ -1,0 +1,372 @@
+"""The command: what it writes, prints and returns, as a process for the main paths and in-process for the errors."""
+
+import importlib.util
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from linear_diffusion import LinearDiffusion
+from linear_diffusion.apps.cli import app
+from linear_diffusion.apps.console import exit_code
+
+
+def call(*args, cwd=None):
+    """Run the command as a process."""
+    return subprocess.run(
+        [sys.executable, "-m", "linear_diffusion", *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        check=False,
+    )
+
+
+def invoke(*args):
+    """Run the command in this process."""
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def assert_one_line(result, *words):
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model of 8x8 digits, fitted by the command in a process of its own."""
+    folder = tmp_path_factory.mktemp("fitted") / "model"
+    done = call("fit", "digits", "-o", folder, "--latent-dim", "20", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["n_images"] == 1797
+    assert record["latent_dim"] == 20
+    assert set(record["seconds"]) == {"load", "fit", "save"}
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A model whose images are no images: seven numbers each."""
+    rng = np.random.default_rng(0)
+    LinearDiffusion().fit(rng.random((30, 7)), ["a", "b", "c"] * 10).save_pretrained(tmp_path / "rows")
+    return tmp_path / "rows"
+
+
+def test_help_is_light():
+    code = (
+        "import sys; from linear_diffusion.apps.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'numpy', 'scipy', 'sklearn', 'PIL', 'linear_diffusion.model'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in ("demo", "fit", "sample", "trace", "info"):
+        assert f"  {command}" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "fit", "sample", "trace", "info"])
+def test_each_help_is_narrow_and_has_an_example(command):
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: linear-diffusion {command}" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_version_and_no_arguments():
+    from importlib.metadata import version
+
+    assert invoke("--version").stdout == f"linear-diffusion {version('linear-diffusion')}\n"
+    assert "Commands:" in invoke().stdout
+
+
+def test_the_examples_in_the_help_are_real():
+    for command in ("demo", "fit", "sample", "trace", "info"):
+        words = shlex.split(invoke(command, "--help").stdout.split("Example: linear-diffusion ")[1])
+        assert "No such option" not in invoke(*words[:-1], words[-1], "--help").output
+
+
+def test_sample_draws_a_row_a_prompt(model, tmp_path):
+    out = tmp_path / "new" / "out.png"
+    done = call("sample", model, "7", "3", "-n", "4", "-o", out, "--seed", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    record = json.loads(done.stdout)
+    assert {k: record[k] for k in ("n_images", "prompts", "sampler", "schedule", "seed")} == {
+        "n_images": 8,
+        "prompts": ["7", "3"],
+        "sampler": "exact",
+        "schedule": "cosine",
+        "seed": 1,
+    }
+    page = np.asarray(Image.open(out))
+    expected, _ = LinearDiffusion.from_pretrained(model).sample(prompts=["7"] * 4 + ["3"] * 4, random_state=1)
+    zoom, gap = 10, 10
+    left = page.shape[1] - 12 - 4 * (8 * zoom + gap) + gap
+    for i, image in enumerate(expected):
+        y, x = 12 + i // 4 * (8 * zoom + gap), left + i % 4 * (8 * zoom + gap)
+        np.testing.assert_array_equal(page[y : y + 80 : zoom, x : x + 80 : zoom], image)
+    assert (page[:, :left] < 128).any(), "labels"
+
+
+def test_sample_writes_arrays_without_pickle(model, tmp_path):
+    out = tmp_path / "out.npz"
+    result = invoke("sample", model, "-n", 50, "-o", out, "--seed", 3, "--sampler", "ddim", "--steps", 5, "--eta", 0.5)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{out}: 50 images")
+    with np.load(out, allow_pickle=False) as file:
+        assert file["images"].shape == (50, 8, 8)
+        assert file["images"].dtype == np.uint8
+        prompts = file["prompts"]
+    assert len(set(prompts.tolist())) > 4  # as frequent as in training
+    again = invoke("fit", out, "-o", tmp_path / "again", "--latent-dim", "0.5", "--no-tone", "--standardize")
+    assert again.exit_code == 0, again.output
+    assert invoke("sample", tmp_path / "again", "-o", tmp_path / "no-prompt.png").exit_code == 0
+
+
+def test_without_a_seed_each_call_differs_and_can_be_repeated(model, tmp_path):
+    seeds, files = [], []
+    for i in range(2):
+        result = invoke("sample", model, "1", "-o", tmp_path / f"{i}.png", "--json")
+        seeds.append(json.loads(result.stdout)["seed"])
+        files.append((tmp_path / f"{i}.png").read_bytes())
+    assert files[0] != files[1]
+    invoke("sample", model, "1", "-o", tmp_path / "again.png", "--seed", seeds[0])
+    assert (tmp_path / "again.png").read_bytes() == files[0]
+
+
+@pytest.mark.parametrize(("frames", "shown"), [(None, 21), (6, 6)])
+def test_trace_writes_an_animation(model, tmp_path, frames, shown):
+    out, more = tmp_path / "a.gif", () if frames is None else ("--frames", frames)
+    result = invoke("trace", model, "5", "-o", out, "--steps", 20, "--seed", 0, "--json", *more)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames"] == shown
+    with Image.open(out) as film:
+        assert film.n_frames == shown
+        film.seek(shown - 1)
+        last = np.asarray(film.convert("L"))[::35, ::35]
+    fitted = LinearDiffusion.from_pretrained(model)
+    expected, _ = fitted.sample(1, "5", sampler="ddim", n_steps=20, random_state=0)
+    assert np.abs(last.astype(int) - expected[0]).max() <= 1
+
+
+def test_trace_writes_a_strip(model, tmp_path):
+    out = tmp_path / "a.png"
+    done = call("trace", model, "5", "-o", out, "--sampler", "euler", "--schedule", "karras", "--frames", 4)
+    assert done.returncode == 0, done.stderr
+    assert "4 frames of 50 steps of euler" in done.stdout
+    assert Image.open(out).size[0] == 24 + 4 * 90 - 10
+    assert invoke("trace", model, "5", "-o", out, "--sampler", "one-step", "--schedule", "one-step").exit_code == 0
+
+
+def test_info_says_what_the_model_is(model):
+    record = json.loads(invoke("info", model, "--json").stdout)
+    assert record["prompts"] == [str(i) for i in range(10)]
+    assert record["image_shape"] == [8, 8]
+    assert record["schedule"] == "cosine"
+    assert 0 < record["explained_variance"] < 1
+    assert record["files"]["model.safetensors"] == (model / "model.safetensors").stat().st_size
+    done = call("info", model)
+    for words in ("1,797 images of 10 prompts", "8 x 8, uint8", "20 components", "cosine", "'0', '1'"):
+        assert words in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= max(80, len(str(model)) + 12)
+
+
+def test_fit_reads_a_folder_of_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for prompt in ("cat", "a dog"):
+        (tmp_path / "data" / prompt).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / prompt / f"{i}.png")
+    out = tmp_path / "model"
+    result = invoke("fit", tmp_path / "data", "-o", out, "--size", "6x5", "--gray", "--schedule", "flow", "--json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["prompts"] == ["a dog", "cat"]
+    assert record["image_shape"] == [6, 5]
+    assert record["schedule"] == "flow"
+    assert invoke("fit", tmp_path / "data", "-o", out, "--rgb", "--one-shot", "--size", 4).exit_code == 0  # replaced
+    record = json.loads(invoke("info", out, "--json").stdout)
+    assert record["image_shape"] == [4, 4, 3]
+    assert record["training"] == "sampled"
+    assert invoke("sample", out, "a dog", "-o", tmp_path / "dog.png").exit_code == 0
+    assert Image.open(tmp_path / "dog.png").mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("sample MODEL 77 -o out.png", ["unknown prompt '77'", "'0', '1'", "nearest is '7'"]),
+        ("sample MODEL 7 -o out.png --sampler nope", ["sampler='nope'", "'ddim'"]),
+        ("sample MODEL 7 -o out.png --schedule nope", ["schedule", "'cosine'", "nope"]),
+        ("sample MODEL 7 -o out.png --steps 5", ["n_steps=5", "exact"]),
+        ("sample MODEL 7 -o out.png --eta 0.5", ["eta=0.5", "ddim"]),
+        ("sample MODEL 7 -o out.jpg", ["out.jpg", ".png, .npz"]),
+        ("sample MODEL 7 -o out", [".png, .npz"]),
+        ("sample MODEL 7 -o folder.png", ["folder.png is a folder"]),
+        ("sample MODEL 7 -o file/out.png", ["file is a file"]),
+        ("sample MODEL 7 -n 0 -o out.png", ["-n", "sample --help"]),
+        ("sample MODEL 7 --eta 2 -o out.png", ["--eta"]),
+        ("sample MODEL 7 --seed -1 -o out.png", ["--seed"]),
+        ("sample MODEL -n 1000000 -o out.png", ["1,000,000 images are too many", ".npz"]),
+        ("sample nothing 7 -o out.png", ["nothing holds no model"]),
+        ("sample folder.png 7 -o out.png", ["folder.png holds no model"]),
+        ("sample", ["MODEL", "sample --help"]),
+        ("trace MODEL 7 -o out.npz", [".png, .gif"]),
+        ("trace MODEL 77 -o out.gif", ["unknown prompt"]),
+        ("trace MODEL 7 -o out.gif --frames 1", ["--frames"]),
+        ("trace MODEL -o out.gif", ["PROMPT"]),
+        ("info nothing", ["nothing holds no model"]),
+        ("fit nothing -o out", ["nothing", "mnist-5k"]),
+        ("fit digits -o full", ["full exists and is not a model"]),
+        ("fit digits -o file", ["file is a file"]),
+        ("fit digits -o file/out", ["file is a file"]),
+        ("fit digits", ["--out", "fit --help"]),
+        ("fit digits -o out --size 0", ["--size 0"]),
+        ("fit digits -o out --size 3x4x5", ["--size 3x4x5"]),
+        ("fit digits -o out --size ten", ["--size ten"]),
+        ("fit digits -o out --latent-dim many", ["--latent-dim many"]),
+        ("fit digits -o out --latent-dim 0", ["latent_dim"]),
+        ("fit digits -o out --latent-dim nan", ["latent_dim"]),
+        ("fit digits -o out --schedule nope", ["schedule", "nope"]),
+        ("fit digits -o out --gray --rgb", ["--gray and --rgb"]),
+        ("fit digits -o out --one-shot --schedule karras", ["--one-shot"]),
+        ("fit broken.npz -o out", ["broken.npz"]),
+        ("demo --out file", ["file is a file"]),
+        ("demo --out taken", ["taken/model exists and is not a model"]),
+        ("nope", ["nope", "--help"]),
+        ("info MODEL --nope", ["--nope", "info --help"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_writes_nothing(model, tmp_path, monkeypatch, args, words):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("text")
+    Path("folder.png").mkdir()
+    Path("broken.npz").write_bytes(b"PK not a zip")
+    for folder in ("full", "taken/model"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "config.json").write_text('{"someone": "else"}')
+    before = sorted(tmp_path.rglob("*"))
+    assert_one_line(invoke(*(model if a == "MODEL" else a for a in args.split())), *words)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert Path("full/config.json").read_text() == '{"someone": "else"}'
+
+
+def test_json_is_for_results_alone(model, tmp_path):
+    assert_one_line(invoke("sample", model, "77", "-o", tmp_path / "a.png", "--json"), "unknown prompt")
+
+
+def test_what_is_no_image_is_not_drawn_but_written(rows, tmp_path):
+    assert_one_line(invoke("sample", rows, "a", "-o", tmp_path / "a.png"), "(7,)", "only images", ".npz")
+    assert_one_line(invoke("trace", rows, "a", "-o", tmp_path / "a.gif"), "only images")
+    assert invoke("sample", rows, "a", "-o", tmp_path / "a.npz").exit_code == 0
+
+
+@pytest.mark.skipif(os.name == "nt" or (hasattr(os, "geteuid") and os.geteuid() == 0), reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to(model, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        assert_one_line(invoke("sample", model, "7", "-o", tmp_path / "a.png"), "permission")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_damaged_model_is_named(model, tmp_path):
+    (tmp_path / "config.json").write_text((model / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:-9])
+    assert_one_line(invoke("info", tmp_path), "model.safetensors")
+
+
+def test_a_failed_process_has_no_traceback(tmp_path):
+    done = call("info", tmp_path / "nothing")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_unexpected_is_1_with_a_traceback_on_demand(monkeypatch, capsys):
+    def crash():
+        raise RuntimeError("two\nlines")
+
+    assert exit_code(crash) == 1
+    assert capsys.readouterr().err.startswith("error: unexpected RuntimeError: two lines")
+    monkeypatch.setenv("LINEAR_DIFFUSION_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        exit_code(crash)
+
+
+def test_a_failed_write_names_the_folder_and_not_a_temporary_name(model, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / ".writing-x" / "a.png"))
+
+    monkeypatch.setattr("os.fsync", fail)
+    assert_one_line(invoke("sample", model, "7", "-o", tmp_path / "a.png"), f"{tmp_path}: No space left")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_is_quiet(model, tmp_path):
+    args = ["sample", str(model), "7", "-n", "1", "-o", str(tmp_path / "a.npz"), "--sampler", "ddpm"]
+    code = (
+        "import time, linear_diffusion.apps.cli as cli, linear_diffusion.apps.console as console\n"
+        "def wait(*_): print('ready', flush=True); time.sleep(60)\n"
+        f"cli.open_model = wait; cli.app({args!r})"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="mlxtend is not installed (extra demo)")
+def test_demo_writes_its_folder_and_its_next_steps_work(tmp_path):
+    done = call("demo", "--out", "a demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    out = tmp_path / "a demo"
+    pictures = {"grid", "film", "components", "means", "eigenvectors", "one-shot"}
+    assert {p.name for p in out.iterdir()} == {f"{p}.png" for p in pictures} | {"film.gif", "model"}
+    sizes = {name: Image.open(out / f"{name}.png").size for name in pictures}
+    assert sizes["grid"][1] == 24 + 10 * 87 - 3  # ten prompts
+    assert sizes["one-shot"][0] > 2 * sizes["grid"][0]
+    assert Image.open(out / "film.gif").n_frames == 51
+    grid = np.asarray(Image.open(out / "grid.png"))
+    assert 0.6 < (grid < 64).mean() < 0.9, "dark tiles"
+    assert done.stdout.count(" s  ") == 7, done.stdout
+    commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ") and " -m " in line]
+    assert len(commands) == 5
+    for line in commands[:4]:
+        subprocess.run(shlex.split(line), cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    assert (out / "five.gif").exists()
+
+
+def test_demo_prints_one_json_object(tmp_path):
+    pytest.importorskip("mlxtend")
+    result = invoke("demo", "--out", tmp_path / "demo", "--seed", 1, "--json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert all(Path(file).exists() for file in record["files"])
+    assert set(record["seconds"]) == {"load", "fit", "save", "grid", "film", "weights", "one-shot"}

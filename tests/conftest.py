@@ -1,0 +1,104 @@
+"""What several test files share: small data, small models, and the formulas that they are held against."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from sklearn.datasets import load_digits
+
+from linear_diffusion import LinearDiffusion
+from linear_diffusion.denoiser import GaussianDenoiser, RegressionDenoiser
+
+settings.register_profile(
+    "quick", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """1,797 images (8, 8), float64 in [0, 1], and their labels 0..9."""
+    data = load_digits()
+    return data.images / 16, data.target
+
+
+@pytest.fixture(scope="session")
+def grey(digits: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The digits as uint8."""
+    images, target = digits
+    return np.rint(images * 255).astype(np.uint8), target
+
+
+@pytest.fixture(scope="session")
+def rgb() -> np.ndarray:
+    """200 uint8 images (6, 5, 3) whose channels are distributed differently."""
+    rng = np.random.default_rng(5)
+    common = rng.standard_normal((200, 6, 5, 1))
+    x = np.array([40.0, 120.0, 230.0]) + np.array([60.0, 20.0, 90.0]) * (
+        common + 0.5 * rng.standard_normal((200, 6, 5, 3))
+    )
+    return np.clip(x, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    """Fitted on grey digits; read only."""
+    return LinearDiffusion(latent_dim=12, random_state=0).fit(*grey)
+
+
+@pytest.fixture(scope="session")
+def sampled_model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    """The same with drawn noise; read only."""
+    return LinearDiffusion(latent_dim=12, training="sampled", n_draws=2, random_state=0).fit(*grey)
+
+
+def random_covariances(p: int, k: int, seed: int) -> np.ndarray:
+    """Well conditioned covariances (p, k, k) that do not share eigenvectors."""
+    root = np.random.default_rng(seed).standard_normal((p, k, 2 * k)) * np.geomspace(2.0, 0.2, k)[:, None]
+    return root @ root.swapaxes(1, 2) / (2 * k)
+
+
+@pytest.fixture(scope="session")
+def gaussians() -> tuple[np.ndarray, np.ndarray]:
+    """Means (3, 4) and covariances (3, 4, 4) of three prompts; the last one has no variance in one direction."""
+    covariances = random_covariances(3, 4, seed=1)
+    values, basis = np.linalg.eigh(covariances[2])
+    covariances[2] = (basis * np.r_[0.0, values[1:]]) @ basis.T
+    return 2 * np.random.default_rng(2).standard_normal((3, 4)), covariances
+
+
+@pytest.fixture(scope="session")
+def prior(gaussians: tuple[np.ndarray, np.ndarray]) -> GaussianDenoiser:
+    """The exact denoiser of `gaussians`."""
+    return GaussianDenoiser.from_covariances(*gaussians)
+
+
+@pytest.fixture(scope="session")
+def regression() -> RegressionDenoiser:
+    """What 300 drawn pairs of latent and noise gave, for three prompts: noise and latent correlate a little."""
+    rng = np.random.default_rng(3)
+    roots = np.linalg.cholesky(random_covariances(3, 4, seed=4))
+    z = rng.standard_normal((3, 300, 4)) @ roots.swapaxes(1, 2) + rng.standard_normal((3, 1, 4))
+    both = np.concatenate([z, rng.standard_normal((3, 300, 4))], axis=2)
+    return RegressionDenoiser(both.mean(axis=1), np.stack([np.cov(b.T, bias=True) for b in both]))
+
+
+@pytest.fixture(scope="session")
+def wiener() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """``(mean, covariance, level) -> matrix, shift`` of z0_hat, by solving, with no eigenvectors."""
+
+    def z0_hat(mean: np.ndarray, covariance: np.ndarray, level: Any) -> tuple[np.ndarray, np.ndarray]:
+        alpha, sigma = level
+        noisy = alpha**2 * covariance + sigma**2 * np.eye(len(mean))
+        gain = np.linalg.solve(noisy, alpha * covariance).T
+        return gain, mean - gain @ (alpha * mean)
+
+    return z0_hat
+
+
+@pytest.fixture(scope="session")
+def order_of() -> Callable[[Any, Any], float]:
+    """``(sizes, errors) -> slope`` of log error against log size."""
+    return lambda sizes, errors: float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])

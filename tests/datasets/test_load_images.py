@@ -11,7 +11,7 @@ import linear_diffusion.datasets as datasets
 from linear_diffusion.datasets import NAMES, load_images
 from linear_diffusion.datasets.arrays import fit_images
 from linear_diffusion.datasets.embedded import load_digits
-from linear_diffusion.datasets.memory import available_bytes, check_fits
+from linear_diffusion.datasets.memory import check_fits
 from linear_diffusion.exceptions import NotEnoughMemoryError
 
 
@@ -136,7 +136,7 @@ def test_resizing_that_does_not_fit_is_refused(memory_of: Callable, raises_line:
 def test_the_shuffled_copy_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raises_line: Callable) -> None:
     np.savez_compressed(tmp_path / "a.npz", images=np.zeros((100, 10, 10)))
     answers = iter([10**6, 10**3])
-    monkeypatch.setattr(datasets.memory, "available_bytes", lambda: next(answers))
+    monkeypatch.setattr(datasets.memory, "available_memory", lambda: next(answers))
     with raises_line(tmp_path / "a.npz", "take fewer", error=NotEnoughMemoryError):
         load_images(tmp_path / "a.npz")
 
@@ -145,21 +145,6 @@ def test_advice_where_no_size_fits(memory_of: Callable, raises_line: Callable) -
     memory_of(10)
     with raises_line("many", "take fewer images", error=NotEnoughMemoryError):
         check_fits(10_000, size=(10, 10), name="many")
-
-
-def test_memory_is_read_from_the_system_and_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:     5 kB\n")
-    monkeypatch.setattr(datasets.memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(datasets.memory, "_CGROUP", tmp_path)
-    assert available_bytes() == 5 * 1024
-    (tmp_path / "memory.current").write_text("1000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert available_bytes() == 5 * 1024
-    (tmp_path / "memory.max").write_text("4000\n")
-    assert available_bytes() == 3000
-    monkeypatch.setattr(datasets.memory, "_MEMINFO", tmp_path / "none")
-    (tmp_path / "memory.max").unlink()
-    assert available_bytes() is None
 
 
 def test_nothing_else_of_the_package_is_imported() -> None:

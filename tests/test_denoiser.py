@@ -162,6 +162,8 @@ def test_denoiser_is_the_identity_at_no_noise_and_the_mean_at_infinite_noise(
         near = from_basis(prior[0].basis, prior[0].z0_map(Level(1.0, sigma))(y))
         assert_allclose(near, z_t, atol=1e3 * sigma**2)
     assert_allclose(from_basis(prior[0].basis, prior[0].z0_map(CLEAN)(y)), z_t, rtol=1e-12)
+    assert_allclose(prior.z0_map(CLEAN).matrix, 1.0)  # where nothing varies, too
+    assert_allclose(prior.z0_map(CLEAN).shift, 0.0)
     for sigma in (1e4, 1e5):
         far = from_basis(prior[0].basis, prior[0].z0_map(Level(1.0, sigma))(y))
         assert_allclose(far, np.tile(means[0], (5, 1)), atol=1e2 / sigma**2)

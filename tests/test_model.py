@@ -561,6 +561,7 @@ def test_parameters_are_checked_at_fit_and_named(name: str, value: Any) -> None:
         ({"sampler": "ddim", "n_steps": True}, "n_steps=True must be"),
         ({"sampler": "ddim", "eta": -0.1}, r"eta=-0\.1 must be between 0 and 1"),
         ({"sampler": "ddim", "eta": 1.1}, r"eta=1\.1 must be between 0 and 1"),
+        ({"sampler": "ddim", "eta": "much"}, "eta='much' must be between 0 and 1"),
         ({"sampler": "ddim", "eta": np.nan}, "eta=nan must be between 0 and 1"),
         ({"sampler": "ddpm", "eta": 0.5}, """eta=0.5 .*goes with sampler="ddim" only, not 'ddpm'"""),
         ({"random_state": "seed"}, "random_state must be None, an int >= 0"),

@@ -168,6 +168,23 @@ def test_subtracting_more_images_than_there_are_is_refused() -> None:
         many - Moments.of(x[:1], np.array([0]), np.array(["b"]))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Moments.of(np.ones((3, 1)), np.zeros(3, int), ABC[:1]),
+        Moments.of(np.ones((3, 4)), np.zeros(3, int), ABC[:1], diagonal=True),
+        Moments.empty(ABC[:1], 4, n_channels=1),
+    ],
+    ids=["fewer pixels", "diagonal", "with a histogram"],
+)
+def test_moments_of_unlike_images_do_not_combine(other: Moments) -> None:
+    """numpy would broadcast some of them, to numbers that mean nothing."""
+    moments = Moments.of(np.ones((3, 4)), np.zeros(3, int), ABC[:1])
+    for combine in (lambda a, b: a + b, lambda a, b: b + a, lambda a, b: a - b):
+        with pytest.raises(ValueError, match="moments of unlike images do not combine"):
+            combine(moments, other)
+
+
 @pytest.mark.parametrize("prompts", [ABC, np.array([1, 5, 9]), ABC.astype(object), np.array([0.5, 1.5, 2.5])])
 @pytest.mark.parametrize("diagonal", [True, False])
 def test_saved_moments_come_back_bit_by_bit(tmp_path: Path, prompts: np.ndarray, diagonal: bool) -> None:

@@ -272,7 +272,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         self._validate_params()
         name, schedule = self._choose_sampler(sampler), SCHEDULES[self.schedule]
         levels = check_levels(name, schedule, n_steps, return_trajectory)
-        if not 0.0 <= eta <= 1.0 or (eta and name != "ddim"):
+        if not (isinstance(eta, Real) and 0.0 <= eta <= 1.0) or (eta and name != "ddim"):
             raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
         entropy = entropy_of(self.random_state if random_state is None else random_state)
         index = self._index_prompts(n_samples, prompts, entropy)

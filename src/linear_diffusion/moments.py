@@ -175,6 +175,12 @@ class Moments:
         return cls(**arrays)
 
     def _combine(self, other: "Moments", sign: float) -> "Moments":
+        mine, theirs = ((m.scatter.shape[1:], m.histogram.shape[1:]) for m in (self, other))
+        if mine != theirs:
+            raise ValueError(
+                f"moments of unlike images do not combine: scatter and histogram of a prompt have shapes {mine} and "
+                f"{theirs}; take both from images of one shape, with the same tones and diagonal."
+            )
         prompts = np.union1d(self.prompts, other.prompts)
         out = Moments.empty(prompts, self.means.shape[1], self.histogram.shape[1], diagonal=self.diagonal)
         for part, weight in ((self, 1.0), (other, sign)):

@@ -280,7 +280,7 @@ def test_an_array_with_a_number_that_is_none_is_named(folder: Path, name: str, v
 @pytest.mark.parametrize(("name", "value"), SIGNED.items())
 def test_an_array_that_must_not_be_negative_is_named(folder: Path, name: str, value: float) -> None:
     rewrite(folder, lambda arrays: arrays[name].ravel().__setitem__(-1, value))
-    assert_refused(folder, f"model.safetensors: array '{name}' holds numbers that are negative")
+    assert_refused(folder, f"model.safetensors: the numbers of array '{name}' are none that a model has")
 
 
 def test_weights_of_another_model_are_noticed_by_their_digest(

@@ -5,7 +5,6 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
-from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import saving
@@ -29,10 +29,17 @@ from .sampler import SAMPLERS, compile_law, exact_law, exact_trajectory, traject
 from .tasks import likelihood, restore
 from .text import OneHotEncoder, by_prompt
 from .tone import fit_tone_curves
-from .training import draw_noise, learn
+from .training import MOST, draw_noise, learn
 
 _KINDS = [np.float64, np.float32, np.uint8]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
+
+
+def _is_exact(model: "LinearDiffusion") -> bool:
+    """Whether a model has a density: the noise of sampled training does not tell it."""
+    if model.training == "sampled":
+        raise AttributeError('a density needs training="exact"; this model has training="sampled".')
+    return True
 
 
 class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -310,6 +317,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             raise ValueError(f"Z has {Z.shape[1]} columns; latents have {self.latent_dim_} (latent_dim_).")
         return self._image.images(self._image.cast(self._encoder.decode(Z)))
 
+    @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def denoise(self, X_noisy: Any, noise_std: float, prompts: Any = None) -> AnyArray:
         """Posterior mean of images, given noisy ones.
 
@@ -327,9 +335,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         array of the shape and dtype of X_noisy
         """
         rows = self._check_rows(X_noisy)
-        self._require_exact("denoise")
-        if not (isinstance(noise_std, Real) and 0 <= noise_std < np.inf):
-            raise ValueError(f"noise_std={noise_std!r} must be a finite number >= 0, in the units of X.")
+        if not (isinstance(noise_std, Real) and 0 <= noise_std < MOST):
+            raise ValueError(f"noise_std={noise_std!r} must be a number from 0 to {MOST:g}, in the units of X.")
         models, out = self._densities(), np.empty(rows.shape)
         if prompts is None:
             out[:] = restore.denoise(models, self.weights_, rows, float(noise_std))
@@ -337,9 +344,10 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             for j, members in by_prompt(self._index_prompts(len(rows), prompts, 0)):
                 out[members] = restore.denoise([models[j]], np.ones(1), rows[members], float(noise_std))
         if rows.dtype == np.uint8:
-            out = np.rint(np.clip(out, 0, 255))
+            out = np.rint(np.clip(out, *(self._image.pixel_range or (0, 255))))
         return out.astype(rows.dtype).reshape(np.shape(X_noisy))
 
+    @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any, y: Any = None) -> Array:
         """Log-density of images, in nats.
 
@@ -354,7 +362,6 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         array of shape (n,), float64
         """
         rows = self._check_rows(X)
-        self._require_exact("score_samples")
         models = self._densities()
         if y is None:
             return likelihood.marginal_log_density(likelihood.log_densities(models, rows), self.weights_)
@@ -363,6 +370,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             out[members] = likelihood.log_densities([models[j]], rows[members])[:, 0]
         return out
 
+    @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def score(self, X: Any, y: Any = None) -> float:
         """Mean log-density of images (given their prompts), in nats: what GridSearchCV maximises."""
         return float(np.mean(self.score_samples(X, y)))
@@ -451,13 +459,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             return "ddim" if self._regression else "exact"
         if sampler not in ("exact", *SAMPLERS):
             raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
-        if sampler == "exact":
-            self._require_exact('sampler="exact"')
+        if sampler == "exact" and self._regression:
+            raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
         return sampler
-
-    def _require_exact(self, what: str) -> None:
-        if self._regression:
-            raise ValueError(f'{what} needs training="exact"; this model was fitted with training="sampled".')
 
     def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
         """Prompt position of each image to be."""
@@ -465,8 +469,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             raise ValueError(f"n_samples={n!r} must be a whole number >= 1, or None for one a listed prompt.")
         if prompts is None:
             return draw_prompts(entropy, self.weights_, int(n or 1))
-        if isinstance(prompts, str) or not isinstance(prompts, Iterable):
-            prompts = [prompts]
+        if isinstance(prompts, (str, dict)) or np.ndim(prompts) == 0:
+            prompts = [prompts.item() if isinstance(prompts, np.ndarray) else prompts]
         index = self._text.index(prompts)
         if len(index) == 0:
             raise ValueError("prompts is empty; give one prompt, one an image, or None to draw them.")

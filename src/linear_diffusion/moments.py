@@ -128,7 +128,7 @@ class Moments:
     @property
     def weights(self) -> Array:
         """Frequencies of the prompts, shape (p,)."""
-        share: Array = self.counts / self.counts.sum()
+        share: Array = self.counts / max(self.counts.sum(), 1.0)
         return share
 
     def pooled(self) -> tuple[Array, Array]:
@@ -136,7 +136,7 @@ class Moments:
         mean = self.weights @ self.means
         offsets = np.sqrt(self.weights)[:, None] * (self.means - mean)
         between = (offsets**2).sum(axis=0) if self.diagonal else offsets.T @ offsets
-        return mean, self.scatter.sum(axis=0) / self.counts.sum() + between
+        return mean, self.scatter.sum(axis=0) / max(self.counts.sum(), 1.0) + between
 
     def feature_moment(self) -> Array:
         """``E[phi phi']`` of the article's features ``phi = (1, c) (x) (1, z)`` (DESIGN 3.1).

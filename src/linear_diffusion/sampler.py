@@ -197,7 +197,7 @@ def trajectory(
     eps : array of shape (n, k)
         Standard normal noise to start from.
     noise : iterator of arrays of shape (n, k)
-        Standard normal noise for the steps that add some.
+        Standard normal noise for the steps that add some, in the denoiser's basis.
     """
     z = start_std(levels[0]) * eps
     yield z

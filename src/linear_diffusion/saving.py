@@ -154,15 +154,19 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     d, c = image.n_pixels, image.n_channels
     positive: Callable[[AnyArray], bool] = lambda a: bool((a > 0).all())  # noqa: E731
     not_negative: Callable[[AnyArray], bool] = lambda a: bool((a >= 0).all())  # noqa: E731
+    shares: Callable[[AnyArray], bool] = lambda a: positive(a) and abs(a.sum() - 1) < 1e-6  # noqa: E731
+    orthonormal: Callable[[AnyArray], bool] = lambda a: np.allclose(  # noqa: E731
+        a @ a.swapaxes(-1, -2), np.eye(k), atol=1e-6
+    )
     expected: dict[str, tuple[tuple[int, ...], Callable[[AnyArray], bool] | None]] = {
         "encoder.mean": ((d,), None),
         "encoder.std": ((d,), positive),
-        "encoder.components": ((k, d), None),
+        "encoder.components": ((k, d), orthonormal),
         "encoder.variances": ((k,), not_negative),
         "prior.means": ((p, k), None),
         "prior.variances": ((p, k), not_negative),
-        "prior.basis": ((p, k, k), None),
-        "weights": ((p,), positive),
+        "prior.basis": ((p, k, k), orthonormal),
+        "weights": ((p,), shares),
         "residual": ((p,), not_negative),
     }
     if config["tone"]:
@@ -182,7 +186,7 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
                 f"{path}: array {name!r} is {array.dtype} of shape {array.shape}; the model needs {dtype} of {shape}."
             )
         if holds and not holds(array):
-            raise ModelFileError(f"{path}: array {name!r} holds numbers that are negative or zero.")
+            raise ModelFileError(f"{path}: the numbers of array {name!r} are none that a model has.")
     return arrays
 
 

@@ -23,6 +23,8 @@ _MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made."""
 _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix a prompt."""
+MOST = 1e18
+"""Numbers beyond this cannot be squared in float32."""
 _OVERHEAD = 200 * 2**20
 """Chunks and passing copies."""
 
@@ -82,7 +84,7 @@ def learn(
     tones = image.tones if image.pixel_range else None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
         pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
-    _require_finite(pixels, rows)
+    _require_squarable(pixels)
     if dense:
         mean, covariance = pixels.pooled()
     elif d <= _MOST_PIXELS:
@@ -170,11 +172,10 @@ def _integer(latent_dim: int | float) -> int:
     return int(latent_dim)
 
 
-def _require_finite(pixels: Moments, rows: AnyArray) -> None:
-    if not np.isfinite(pixels.scatter).all():
-        raise ValueError(
-            f"X holds values too large to square in {precision(rows)}; scale it, for example to pixels in [0, 1]."
-        )
+def _require_squarable(pixels: Moments) -> None:
+    largest = max(np.abs(pixels.means).max(), np.sqrt(pixels.variances.max()))
+    if not largest < MOST:  # NaN as well: it is what overflow leaves
+        raise ValueError(f"X holds values beyond {MOST:g}, too large to square; scale it, for example to [0, 1].")
 
 
 def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:

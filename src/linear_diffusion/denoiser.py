@@ -8,27 +8,36 @@ independent of everything, its normal equations are known at every level from th
 latents, and for a one-hot code they fall apart into one Wiener filter a prompt (DESIGN 3.1, 3.2).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from ._threads import one_thread
 from ._types import Array
 from .affine import AffineMap
 from .noise import Level
 
 
 class Denoiser(Protocol):
-    """What a sampler asks of a denoiser, for one prompt or for many (leading axes)."""
+    """What a sampler's loop asks of a denoiser."""
 
     @property
     def basis(self) -> Array | None:
-        """Orthogonal columns, shape (..., k, k), that the maps below are written in; None is the latent's own."""
+        """Orthogonal columns, shape (..., k, k), that z is written in; None is the latent's own."""
+
+    def z0_map(self, level: Level) -> Callable[[Any], Any]:
+        """The function from z_t to z0_hat = E[z | z_t]."""
+
+
+class LinearDenoiser(Denoiser, Protocol):
+    """A denoiser that is an affine map at each level, so that a run can be compiled; of one prompt or many."""
 
     def z0_map(self, level: Level) -> AffineMap:
         """The map from z_t to z0_hat = E[z | z_t]."""
 
-    def __getitem__(self, prompt: Any) -> "Denoiser":
+    def __getitem__(self, prompt: Any) -> "LinearDenoiser":
         """The denoiser of one prompt, or of a list of them."""
 
 
@@ -83,7 +92,8 @@ class GaussianDenoiser:
     @classmethod
     def from_covariances(cls, means: Array, covariances: Array) -> "GaussianDenoiser":
         """Decompose covariances of shape (..., k, k); what rounding left below zero is zero."""
-        variances, basis = np.linalg.eigh(covariances)
+        with one_thread():
+            variances, basis = np.linalg.eigh(covariances)
         return cls(means, np.clip(variances, 0.0, None), basis)
 
     def __getitem__(self, prompt: Any) -> "GaussianDenoiser":

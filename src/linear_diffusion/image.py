@@ -223,9 +223,9 @@ def safe_std(variances: Array) -> Array:
     return np.sqrt(np.where(variances > floor, variances, 1.0))
 
 
-def noise_floor(total_variance: float, n_pixels: int) -> float:
+def noise_floor(encoder: PCAEncoder) -> float:
     """The least variance of a direction in a density: a share of the mean variance of a pixel."""
-    return max(_FLOOR * total_variance / n_pixels, np.finfo(np.float64).tiny)
+    return max(_FLOOR * encoder.total_variance / len(encoder.mean), np.finfo(np.float64).tiny)
 
 
 def _pca(

@@ -5,6 +5,7 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -21,11 +22,13 @@ from .affine import AffineMap
 from .checks import check_levels, check_prompts, check_range
 from .denoiser import Denoiser, GaussianDenoiser, RegressionDenoiser
 from .exceptions import NotEnoughMemoryError
-from .image import ImageFormat, PCAEncoder
+from .image import ImageFormat, PCAEncoder, noise_floor
 from .memory import available_memory, readable
+from .moments import tone_histograms
 from .noise import SCHEDULES, Level, entropy_of
-from .render import Walk, draw_prompts, render, render_path
-from .sampler import SAMPLERS, compile_law, exact_law, exact_trajectory, trajectory
+from .render import Decoder, Walk, draw_prompts, draw_styles, render, render_path, render_styles
+from .sampler import SAMPLERS, compile_law, exact_law, exact_trajectory, style_deviation, trajectory
+from .styles import MixtureDenoiser, fit_styles
 from .tasks import likelihood, restore
 from .text import OneHotEncoder, by_prompt
 from .tone import fit_tone_curves
@@ -47,10 +50,13 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     Parameters
     ----------
-    latent_dim : int or float, default=144
+    latent_dim : int or float, default=300
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
+    styles : int, default=100
+        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each. A prompt has no more than one
+        for ten images; 1 is one Gaussian a prompt. Only with exact training.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -111,6 +117,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
+        "styles": [Interval(Integral, 1, None, closed="left")],
         "schedule": [StrOptions(set(SCHEDULES))],
         "training": [StrOptions({"exact", "sampled"})],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
@@ -123,8 +130,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def __init__(
         self,
         *,
-        latent_dim: int | float = 144,
+        latent_dim: int | float = 300,
         standardize: bool = False,
+        styles: int = 100,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,
@@ -135,6 +143,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     ) -> None:
         self.latent_dim = latent_dim
         self.standardize = standardize
+        self.styles = styles
         self.schedule = schedule
         self.training = training
         self.n_draws = n_draws
@@ -157,6 +166,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         return cls(
             latent_dim=latent_dim,
             standardize=True,
+            styles=1,
             schedule="one-step",
             training="sampled",
             n_draws=n_draws,
@@ -217,15 +227,22 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
             learned.residual,
         )
+        self._mixture, histogram = None, learned.histogram
+        if self.styles > 1 and self.training == "exact":
+            self._mixture, labels = fit_styles(
+                self._encoder.encode(rows),
+                index,
+                len(classes),
+                int(self.styles),
+                floor=noise_floor(self._encoder) * self.scaling_factor_**2,
+                ridge=self.ridge,
+            )
+            if image.pixel_range:
+                group = self._mixture.group[labels]
+                histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
         self._curves = None
         if self.tone and image.pixel_range:
-            law = exact_law(self._prior)
-            self._curves = fit_tone_curves(
-                self._encoder.decode(law.shift),
-                np.stack([((root.T @ self._encoder.to_pixels) ** 2).sum(axis=0) for root in law.matrix]),
-                learned.histogram,
-                image.pixel_range,
-            )
+            self._curves = fit_tone_curves(self._pixel_mixtures(), histogram, image.pixel_range)
         return self
 
     def sample(
@@ -236,6 +253,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         sampler: str | None = None,
         n_steps: int | None = None,
         eta: float = 0.0,
+        styles: Any = None,
         random_state: Any = None,
         return_trajectory: bool = False,
     ) -> Any:
@@ -255,6 +273,10 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             takes it only to say how many pictures a trajectory has.
         eta : float, default=0.0
             For "ddim": the share of DDPM's noise, from 0 to 1.
+        styles : int, sequence of int, or "mixture", optional
+            Which of the prompt's styles: one for all images, or one an image, counted from 0.
+            None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
+            denoiser of all the prompt's styles together, which is not linear, and slower.
         random_state : optional
             Overrides the constructor's. Image i depends on it, on i and on its prompt, not on how many are drawn.
         return_trajectory : bool, default=False
@@ -283,15 +305,19 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
         entropy = entropy_of(self.random_state if random_state is None else random_state)
         index = self._index_prompts(n_samples, prompts, entropy)
+        drawn = self._choose_styles(styles, index, name, entropy)
         self._require_output(len(index) * (len(levels) if return_trajectory else 1))
-        if return_trajectory:
-            walk = self._walk(name, levels, eta)
-            path = render_path(walk, len(levels), index, self._encoder, self._image, self._curves, entropy)
-            return path[-1].copy(), self.classes_[index], path
-        used, index_used = np.unique(index, return_inverse=True)
-        law = self._law(name, levels, used, eta)
-        curves = self._curves[used] if self._curves else None
-        images = render(law, index_used, self._encoder, self._image, curves, entropy)
+        decoder = Decoder(self._encoder, self._image, self._curves)
+        if return_trajectory or drawn is None:
+            path = self._loop(name, levels, index, drawn, decoder, entropy, eta)
+            images = path[-1].copy()
+            return (images, self.classes_[index], path) if return_trajectory else (images, self.classes_[index])
+        if self._mixture is None:
+            images = render(self._laws(name, levels, eta), index, decoder, entropy)
+        else:
+            sampled = self._mixture.sharpened()
+            deviate = style_deviation(sampled, SAMPLERS.get(name), levels, eta)
+            images = render_styles(sampled, deviate, drawn, decoder, entropy)
         return images, self.classes_[index]
 
     def transform(self, X: Any) -> Array:
@@ -491,17 +517,87 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
                 "are available; sample in parts, with another random_state each."
             )
 
-    def _law(self, name: str, levels: list[Level], used: Index, eta: float) -> AffineMap:
-        if name == "exact":
-            return exact_law(self._prior[used])
-        return compile_law(SAMPLERS[name], levels, (self._regression or self._prior)[used], eta)
+    def _choose_styles(self, styles: Any, index: Index, name: str, entropy: int) -> Index | None:
+        """Position of each image's style among all styles (its prompt, where there are none); None is the mixture."""
+        if isinstance(styles, str) and styles == "mixture":
+            if name == "exact":
+                raise ValueError('styles="mixture" needs a step sampler; "exact" draws from the same mixture as it is.')
+            return None
+        if styles is None:
+            return index if self._mixture is None else draw_styles(entropy, self._mixture, index)
+        numbers = np.asarray(styles)
+        if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (len(index),)):
+            raise ValueError(f'styles={styles!r} must be a style number, one an image, "mixture" or None to draw them.')
+        first, counts = self._style_ranges()
+        wrong = np.flatnonzero((numbers < 0) | (numbers >= counts[index]))
+        if len(wrong):
+            prompt, most = self.classes_[index[wrong[0]]], counts[index[wrong[0]]]
+            given = int(np.broadcast_to(numbers, index.shape)[wrong[0]])
+            raise ValueError(f"styles={given} is not among the {most} styles of prompt {prompt!r}: 0 to {most - 1}.")
+        chosen: Index = first[index] + numbers
+        return chosen
 
-    def _walk(self, name: str, levels: list[Level], eta: float) -> Walk:
-        """The loop of one prompt, from its start noise and the noise of its steps to z at each level."""
+    def _style_ranges(self) -> tuple[Index, Index]:
+        """First style and number of styles of each prompt."""
+        owner = np.arange(len(self.classes_)) if self._mixture is None else self._mixture.owner
+        counts = np.bincount(owner, minlength=len(self.classes_))
+        return np.cumsum(counts) - counts, counts
+
+    def _laws(self, name: str, levels: list[Level], eta: float) -> Callable[[Index], AffineMap]:
+        """The law of z_0 of some prompts."""
         if name == "exact":
-            return lambda j, eps, noise: exact_trajectory(levels, self._prior[j], eps)
-        denoiser = self._regression or self._prior
-        return lambda j, eps, noise: trajectory(SAMPLERS[name], levels, denoiser[j], eps, noise, eta)
+            return lambda used: exact_law(self._prior[used])
+        return lambda used: compile_law(SAMPLERS[name], levels, (self._regression or self._prior)[used], eta)
+
+    def _loop(
+        self,
+        name: str,
+        levels: list[Level],
+        index: Index,
+        drawn: Index | None,
+        decoder: Decoder,
+        entropy: int,
+        eta: float,
+    ) -> AnyArray:
+        """What the loops of all images pass through, shape (n_steps + 1, n, ...)."""
+        if self._mixture is None:
+            denoiser = self._regression or self._prior
+            if name == "exact":
+                plain: Walk = lambda j, eps, noise: exact_trajectory(levels, self._prior[j], eps)  # noqa: E731
+            else:
+                plain = lambda j, eps, noise: trajectory(SAMPLERS[name], levels, denoiser[j], eps, noise, eta)  # noqa: E731
+            return render_path(plain, len(levels), index, decoder, lambda z, j: np.full(len(z), j), entropy)
+        styles = self._mixture.sharpened()
+        if drawn is None:
+            mixtures = [MixtureDenoiser(styles, j) for j in range(len(self.classes_))]
+            walk: Walk = lambda j, eps, noise: trajectory(SAMPLERS[name], levels, mixtures[j], eps, noise, eta)  # noqa: E731
+            return render_path(walk, len(levels), index, decoder, lambda z, j: mixtures[j].group(z), entropy)
+
+        def drawn_walk(style: int, eps: Array, noise: Iterator[Array]) -> Iterator[Array]:
+            prior = styles.gaussian(style)
+            eps = styles.start(style, eps, prior)
+            if name == "exact":
+                return exact_trajectory(levels, prior, eps)
+            return trajectory(SAMPLERS[name], levels, prior, eps, noise, eta)
+
+        group = styles.group
+        return render_path(drawn_walk, len(levels), drawn, decoder, lambda z, j: np.full(len(z), group[j]), entropy)
+
+    def _pixel_mixtures(self) -> Iterator[tuple[Array, Array, Array]]:
+        """Means (m, d), variances (m, d) and weights (m,) of decoded pixels, for each tone curve."""
+        if self._mixture is None:
+            law = exact_law(self._prior)
+            for root, shift in zip(law.matrix, law.shift, strict=True):
+                variances = ((root.T @ self._encoder.to_pixels) ** 2).sum(axis=0)
+                yield self._encoder.decode(shift)[None], variances[None], np.ones(1)
+            return
+        styles = self._mixture.sharpened()
+        for j in range(len(self.classes_)):
+            own = styles.of(j)
+            means, variances = styles.pixel_moments(j, self._encoder.to_pixels)
+            for g in np.unique(styles.group[own]):
+                here = styles.group[own] == g
+                yield means[here] + self._encoder.mean, variances[here], styles.shares[own][here]
 
     def _densities(self) -> list[likelihood.PixelDensity]:
         return likelihood.densities(self._encoder, self._prior, self._residual)

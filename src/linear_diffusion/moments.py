@@ -226,6 +226,16 @@ def _merge(out: Moments, j: int, n: float, mean: Array, scatter: Array) -> None:
     out.counts[j] = total
 
 
+def tone_histograms(
+    rows: AnyArray, index: Index, n: int, tones: Callable[[AnyArray], AnyArray], n_channels: int
+) -> Array:
+    """Histograms (n, channels, 256) of the images of each position in an index."""
+    out = np.zeros((n, n_channels, N_TONES))
+    for j, chunk in chunks_by_prompt(rows, index, n):
+        out[j] += _count_tones(tones(chunk), n_channels)
+    return out
+
+
 def _count_tones(tones: AnyArray, n_channels: int) -> Array:
     """Histogram (channels, 256) of uint8 pixels (m, d) whose channels interleave."""
     if n_channels == 1 and tones.shape[1] % 2 == 0:

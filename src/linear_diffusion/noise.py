@@ -18,8 +18,8 @@ from ._types import Array
 
 BLOCK = 4096
 """Rows of noise that share one random stream; part of what a seed means, so changing it changes samples."""
-START, STEPS, PROMPTS, DRAWS = range(4)
-"""Purposes of random streams: a sample's start, the noise of steps, which prompt, the draws of sampled training."""
+START, STEPS, PROMPTS, DRAWS, STYLES = range(5)
+"""Purposes of random streams: a sample's start, the noise of steps, which prompt, sampled training, which style."""
 
 
 class Level(NamedTuple):
@@ -167,6 +167,17 @@ def entropy_of(random_state: Any) -> int:
 def stream(entropy: int, *key: int) -> np.random.Generator:
     """The random stream of one purpose (and block, and step), independent of all others."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy, spawn_key=key)))
+
+
+def even_draws(entropy: int, purpose: int, n: int) -> Array:
+    """Uniform numbers in [0, 1), shape (n,), that fill the interval evenly however many are drawn.
+
+    A randomly shifted Kronecker sequence (Niederreiter 1992, section 3.4): each number is uniform, but together they
+    are spread, so that prompts and styles come out as often as they should.
+    """
+    ratio = {PROMPTS: (5**0.5 - 1) / 2, STYLES: 2**0.5 - 1}[purpose]
+    draws: Array = (stream(entropy, purpose).random() + ratio * np.arange(n)) % 1.0
+    return draws
 
 
 def blocks(n_rows: int) -> Iterator[tuple[int, slice]]:

@@ -7,54 +7,88 @@ pixels before any image is drawn; with a tone curve the map goes straight to pos
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ._types import AnyArray, Array, Index
 from .affine import AffineMap
 from .image import ImageFormat, PCAEncoder
-from .noise import BLOCK, PROMPTS, blocks, start_noise, step_noise, stream
+from .noise import BLOCK, PROMPTS, STYLES, blocks, even_draws, start_noise, step_noise
+from .styles import Styles
 from .text import by_prompt
 from .tone import ToneCurves
 
 Walk = Callable[[int, Array, Iterator[Array]], Iterator[Array]]
+"""``(prompt or style, start noise (n, k), noise of each step (n, k)) -> z at each level``."""
+Deviate = Callable[[int, Array], Array]
+"""``(style, eps (n, k)) -> z_0 less the style's mean``, in the prompt's basis."""
+_SUPERBLOCK = 16 * BLOCK
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """From latents to images: principal components, then tone curves, one a prompt or group of styles (or none)."""
+
+    encoder: PCAEncoder
+    image: ImageFormat
+    curves: ToneCurves | None
+
+    def develop(self, pixels: Array, curve: Index) -> AnyArray:
+        """Decoded pixels (n, d) through each one's curve, which must increase; in the data's dtype."""
+        if self.curves is None:
+            return self.image.cast(pixels)
+        out = np.empty(pixels.shape, self.image.dtype)
+        present = np.unique(curve)
+        edges = np.searchsorted(curve, [*present, present[-1] + 1])
+        for g, first, last in zip(present, edges[:-1], edges[1:], strict=True):
+            position = self.curves.position(pixels[first:last], int(g))
+            out[first:last] = self.image.cast(self.curves.look_up(position, int(g)))
+        return out
 
 
 def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
     """Prompt positions of n images, drawn as often as in training."""
-    edges = np.cumsum(weights)
-    drawn = [stream(entropy, PROMPTS, block).random(BLOCK)[: part.stop - part.start] for block, part in blocks(n)]
-    return np.minimum(np.searchsorted(edges, np.concatenate([np.zeros(0), *drawn]), side="right"), len(weights) - 1)
+    return choose(weights, even_draws(entropy, PROMPTS, n))
 
 
-def render(
-    law: AffineMap,
-    index: Index,
-    encoder: PCAEncoder,
-    image: ImageFormat,
-    curves: ToneCurves | None,
-    entropy: int,
-) -> AnyArray:
-    """Draw images.
+def draw_styles(entropy: int, styles: Styles, index: Index) -> Index:
+    """Styles of images whose prompts are given, drawn as often as in training."""
+    draws, drawn = even_draws(entropy, STYLES, len(index)), np.empty(len(index), np.intp)
+    for j in np.unique(index):
+        own, rows = styles.of(int(j)), index == j
+        drawn[rows] = own[choose(styles.shares[own], draws[rows])]
+    return drawn
+
+
+def choose(shares: Array, draws: Array) -> Index:
+    """Positions that uniform numbers pick from shares that sum to 1."""
+    return np.minimum(np.searchsorted(np.cumsum(shares), draws, side="right"), len(shares) - 1)
+
+
+def render(laws: Callable[[Index], AffineMap], index: Index, decoder: Decoder, entropy: int) -> AnyArray:
+    """Draw images of prompts that are one Gaussian each.
 
     Parameters
     ----------
-    law : AffineMap
-        ``eps -> z_0`` of p prompts, full matrices.
+    laws : callable
+        ``prompts -> AffineMap``, ``eps -> z_0`` of the prompts that are asked for, full matrices.
     index : array of int, shape (n,)
-        Which of the p prompts each image has.
-    encoder, image, curves
-        The decoder; curves of the same p prompts, or None.
+        Prompt of each image.
+    decoder : Decoder
     entropy : int
 
     Returns
     -------
     images : array of shape (n, \\*image.shape), of the data's dtype
     """
+    encoder, image, curves = decoder.encoder, decoder.image, decoder.curves
+    used, index = np.unique(index, return_inverse=True)
+    law = laws(used)
     gain = law.matrix.swapaxes(-1, -2) @ encoder.to_pixels  # (p, k, d)
     offset = encoder.decode(law.shift)  # (p, d)
     if curves is not None:
+        curves = curves[used]
         step, low = (np.tile(a, gain.shape[-1] // a.shape[1]) for a in (curves.step, curves.low))
         gain, offset = gain / step[:, None, :], (offset - low) / step
         curves = replace(curves, table=image.cast(curves.table))  # once a table, not once a pixel
@@ -70,34 +104,87 @@ def render(
     return image.images(out)
 
 
+def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decoder, entropy: int) -> AnyArray:
+    """Draw images of many styles: noise to latents style by style, latents to pixels prompt by prompt.
+
+    Parameters
+    ----------
+    styles : Styles
+        Of m styles.
+    deviate : Deviate
+    drawn : array of int, shape (n,)
+        Style of each image.
+    decoder : Decoder
+    entropy : int
+
+    Returns
+    -------
+    images : array of shape (n, \\*image.shape), of the data's dtype
+    """
+    image, k = decoder.image, styles.means.shape[1]
+    if decoder.curves:
+        decoder = replace(decoder, curves=replace(decoder.curves, table=image.cast(decoder.curves.table)))
+    out = np.empty((len(drawn), image.n_pixels), image.dtype)
+    for start in range(0, len(drawn), _SUPERBLOCK):
+        here = slice(start, min(start + _SUPERBLOCK, len(drawn)))
+        order = np.argsort(drawn[here], kind="stable")
+        style, target = drawn[here][order], out[here]
+        z = _superblock_noise(entropy, start, here.stop, k)[order]
+        for j, rows in _runs(style):
+            z[rows] = deviate(j, z[rows]) + styles.means[j].astype(np.float32)
+        for c, rows in _runs(styles.owner[style]):
+            gain = (styles.basis[c].T @ decoder.encoder.to_pixels).astype(np.float32)
+            for part in _cut(rows, BLOCK):
+                pixels = z[part] @ gain
+                pixels += decoder.encoder.mean.astype(np.float32)
+                target[order[part]] = decoder.develop(pixels, styles.group[style[part]])
+    return image.images(out)
+
+
+def _superblock_noise(entropy: int, start: int, stop: int, k: int) -> Array:
+    n_blocks = range(start // BLOCK, -(-stop // BLOCK))
+    return np.concatenate([start_noise(entropy, b, min(BLOCK, stop - b * BLOCK), k) for b in n_blocks])
+
+
+def _runs(ordered: Index) -> Iterator[tuple[int, slice]]:
+    """Runs of the same number in an increasing index: (number, rows)."""
+    present, first = np.unique(ordered, return_index=True)
+    for j, start, stop in zip(present, first, [*first[1:], len(ordered)], strict=True):
+        yield int(j), slice(int(start), int(stop))
+
+
+def _cut(rows: slice, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size))
+
+
 def render_path(
     walk: Walk,
     n_levels: int,
     index: Index,
-    encoder: PCAEncoder,
-    image: ImageFormat,
-    curves: ToneCurves | None,
+    decoder: Decoder,
+    curve: Callable[[Array, int], Index],
     entropy: int,
 ) -> AnyArray:
     """Draw images with all that the loop passes through.
 
     Parameters
     ----------
-    walk : callable
-        ``(prompt, start noise (n, k), noise of each step (n, k)) -> z at each level``.
+    walk : Walk
     n_levels : int
     index : array of int, shape (n,)
-        The prompt of each image.
-    encoder, image, curves
-        The decoder; the curve is for the last level only, the others show noise.
+        The prompt (or style) of each image.
+    decoder : Decoder
+    curve : callable
+        ``(z_0 (n, k), prompt or style) -> tone curve of each``. Tone is for the last level only: the others show noise.
     entropy : int
 
     Returns
     -------
     array of shape (n_levels, n, \\*image.shape)
     """
+    image, k = decoder.image, len(decoder.encoder.components)
+    plain = replace(decoder, curves=None)
     out = np.empty((n_levels, len(index), image.n_pixels), image.dtype)
-    k = len(encoder.components)
     for block, part in blocks(len(index)):
         n = part.stop - part.start
         eps = start_noise(entropy, block, n, k).astype(np.float64)
@@ -105,14 +192,10 @@ def render_path(
             noise = (step[rows] for step in step_noise(entropy, block, n, k))
             for level, z in enumerate(walk(j, eps[rows], noise)):
                 at_end = level == n_levels - 1
-                out[level, part][rows] = finish(z, j, encoder, image, curves if at_end else None)
+                curves = curve(z, j) if at_end else np.zeros(len(z), np.intp)
+                order = np.argsort(curves, kind="stable")
+                target = out[level, part]
+                target[np.arange(n)[rows][order]] = (decoder if at_end else plain).develop(
+                    decoder.encoder.decode(z[order]), curves[order]
+                )
     return out.reshape(n_levels, len(index), *image.shape)
-
-
-def finish(z: Array, prompt: int, encoder: PCAEncoder, image: ImageFormat, curves: ToneCurves | None) -> AnyArray:
-    """Decode latents (n, k) of one prompt to pixels (n, d) of the data's dtype, tone curve included."""
-    pixels = encoder.decode(z)
-    if curves is not None:
-        step, low = (np.tile(a[prompt], pixels.shape[1] // a.shape[1]) for a in (curves.step, curves.low))
-        pixels = curves.look_up((pixels - low) / step, prompt)
-    return image.cast(pixels)

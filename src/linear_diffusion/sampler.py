@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from ._types import Array
 from .affine import AffineMap
-from .denoiser import Denoiser, GaussianDenoiser, from_basis, to_basis
+from .denoiser import Denoiser, GaussianDenoiser, LinearDenoiser, from_basis, to_basis
 from .noise import CLEAN, Level, start_std
+from .styles import Styles
 
 Z = TypeVar("Z", Array, AffineMap)
 
@@ -153,13 +154,13 @@ def run(
         yield z
 
 
-def compile_map(sampler: Sampler, levels: Sequence[Level], denoiser: Denoiser, eta: float = 0.0) -> AffineMap:
+def compile_map(sampler: Sampler, levels: Sequence[Level], denoiser: LinearDenoiser, eta: float = 0.0) -> AffineMap:
     """A whole run as one map from z_T to z_0, in the denoiser's basis."""
     start = AffineMap.identity(denoiser.z0_map(levels[0]))
     return reduce(lambda _, flow: flow, run(sampler, levels, denoiser, start, AffineMap.diffuse, eta))
 
 
-def compile_law(sampler: Sampler, levels: Sequence[Level], denoiser: Denoiser, eta: float = 0.0) -> AffineMap:
+def compile_law(sampler: Sampler, levels: Sequence[Level], denoiser: LinearDenoiser, eta: float = 0.0) -> AffineMap:
     """The law of a run's z_0, as a full map ``eps -> root eps + mean`` from one standard normal eps of length k.
 
     A deterministic run gives the same z_0 as the loop from the same start; a stochastic one gives the same mean and
@@ -204,6 +205,30 @@ def trajectory(
     path = run(sampler, levels, denoiser, to_basis(denoiser.basis, z), lambda y, std: y + std * next(noise), eta)
     for y in path:
         yield from_basis(denoiser.basis, y)
+
+
+def style_deviation(
+    styles: Styles, sampler: Sampler | None, levels: Sequence[Level], eta: float = 0.0
+) -> Callable[[int, Array], Array]:
+    """How a run ends, style by style: ``(style, eps (n, k)) -> z_0 less the style's mean``, in the prompt's basis.
+
+    Parameters
+    ----------
+    sampler : Sampler or None
+        None is the exact map, which needs thin products alone; steps are compiled a style at a time.
+    """
+    if sampler is None:
+        return styles.deviate
+
+    def deviate(style: int, eps: Array) -> Array:
+        prior, shared = styles.gaussian(style), styles.basis[styles.owner[style]]
+        law = compile_map(sampler, levels, prior, eta).from_noise(start_std(levels[0]))
+        y = styles.start(style, eps, prior) @ prior.basis
+        z = from_basis(prior.basis, law(y))
+        deviation: Array = (z @ shared - styles.means[style]).astype(eps.dtype)
+        return deviation
+
+    return deviate
 
 
 def exact_trajectory(levels: Sequence[Level], denoiser: GaussianDenoiser, eps: Array) -> Iterator[Array]:

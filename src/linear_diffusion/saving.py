@@ -7,6 +7,7 @@ which is written last, holds the digest of the weights, so that a mixture of two
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
@@ -20,6 +21,7 @@ from .denoiser import GaussianDenoiser, RegressionDenoiser
 from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
+from .styles import RANK, Styles
 from .tone import N_ENTRIES, ToneCurves
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "scaling_factor": model.scaling_factor_,
         "tone": model._curves is not None,
         "sampled": model._regression is not None,
+        "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
+        "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -111,6 +115,8 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
     if not all(isinstance(config[name], bool) for name in ("tone", "sampled")):
         raise ValueError("tone and sampled must be true or false")
+    if not all(isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups")):
+        raise ValueError("n_styles and n_groups must be whole numbers >= 0")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
@@ -120,17 +126,20 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     model._set_learned(
         classes, arrays["weights"], _whole(config["n_images"]), image, encoder, prior, arrays["residual"]
     )
-    model._curves, model._regression = None, None
+    model._curves, model._regression, model._mixture = None, None, None
     if config["tone"]:
         model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
     if config["sampled"]:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
+    if config["n_styles"]:
+        model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
     model.n_features_in_ = image.n_pixels
     if names:
         model.feature_names_in_ = np.array(names, dtype=object)
     return model
 
 
+_DTYPES = {"tone.table": "float32", "styles.factors": "float32", "styles.owner": "int64", "styles.group": "int64"}
 _ENCODER = ("mean", "std", "components", "variances")
 
 
@@ -143,6 +152,8 @@ def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
         arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
     if model._regression:
         arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
+    if model._mixture:
+        arrays |= {f"styles.{f.name}": getattr(model._mixture, f.name) for f in fields(Styles)}
     return arrays
 
 
@@ -154,6 +165,9 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     d, c = image.n_pixels, image.n_channels
     positive: Callable[[AnyArray], bool] = lambda a: bool((a > 0).all())  # noqa: E731
     not_negative: Callable[[AnyArray], bool] = lambda a: bool((a >= 0).all())  # noqa: E731
+    covers: Callable[[AnyArray, int], bool] = lambda a, n: bool(  # noqa: E731
+        np.array_equal(np.unique(a), np.arange(n)) and (np.diff(a) >= 0).all()
+    )
     shares: Callable[[AnyArray], bool] = lambda a: positive(a) and abs(a.sum() - 1) < 1e-6  # noqa: E731
     orthonormal: Callable[[AnyArray], bool] = lambda a: np.allclose(  # noqa: E731
         a @ a.swapaxes(-1, -2), np.eye(k), atol=1e-6
@@ -169,9 +183,21 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
         "weights": ((p,), shares),
         "residual": ((p,), not_negative),
     }
+    m = config["n_styles"]
+    n_curves = config["n_groups"] if m else p
+    if m:
+        expected |= {
+            "styles.owner": ((m,), lambda a: covers(a, p)),
+            "styles.group": ((m,), lambda a: covers(a, n_curves)),
+            "styles.shares": ((m,), positive),
+            "styles.means": ((m, k), None),
+            "styles.factors": ((m, k, min(RANK, k)), None),
+            "styles.basis": ((p, k, k), orthonormal),
+            "styles.variances": ((p, k), positive),
+        }
     if config["tone"]:
-        expected |= {"tone.low": ((p, c), None), "tone.step": ((p, c), positive)}
-        expected |= {"tone.table": ((p, c, N_ENTRIES), None)}
+        expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
+        expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
     if config["sampled"]:
         expected |= {
             "regression.means": ((p, 2 * k), None),
@@ -180,7 +206,7 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     if set(arrays) != set(expected):
         raise ModelFileError(f"{path} holds arrays {sorted(arrays)}; the model needs {sorted(expected)}.")
     for name, (shape, holds) in expected.items():
-        array, dtype = arrays[name], "float32" if name == "tone.table" else "float64"
+        array, dtype = arrays[name], _DTYPES.get(name, "float64")
         if array.shape != shape or array.dtype != dtype:
             raise ModelFileError(
                 f"{path}: array {name!r} is {array.dtype} of shape {array.shape}; the model needs {dtype} of {shape}."

@@ -7,6 +7,7 @@ maps the model's own distribution of pixels, a mixture of normals N(m_j, s_j^2) 
 of the training pixels (DESIGN 3.6). Sampling looks it up in a table.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,12 @@ class ToneCurves:
         """The curves of a list of prompts."""
         return ToneCurves(self.low[prompts], self.step[prompts], self.table[prompts])
 
+    def position(self, pixels: Array, prompt: int) -> Array:
+        """Where decoded pixels (n, d) lie on a prompt's grid."""
+        repeat = pixels.shape[1] // self.low.shape[1]
+        low, step = (np.tile(a[prompt], repeat).astype(pixels.dtype) for a in (self.low, self.step))
+        return (pixels - low) / step
+
     def look_up(self, position: Array, prompt: int) -> AnyArray:
         """Read a prompt's table at positions on its grid, rounded to the nearest entry.
 
@@ -58,39 +65,49 @@ class ToneCurves:
         return np.asarray(table.ravel().take(entry + N_ENTRIES * channel))
 
 
-def fit_tone_curves(means: Array, variances: Array, histogram: Array, pixel_range: tuple[float, float]) -> ToneCurves:
-    """The curves of p prompts.
+def fit_tone_curves(
+    mixtures: Iterable[tuple[Array, Array, Array]], histogram: Array, pixel_range: tuple[float, float]
+) -> ToneCurves:
+    """The curves of p prompts (or groups of styles).
 
     Parameters
     ----------
-    means, variances : arrays of shape (p, d)
-        Of decoded pixels, whose channels interleave.
+    mixtures : iterable of p (means (m, d), variances (m, d), weights (m,))
+        Of decoded pixels, whose channels interleave: m Gaussians a curve.
     histogram : array of shape (p, channels, 256)
     pixel_range : (low, high)
     """
     p, n_channels, _ = histogram.shape
     low, step = np.empty((p, n_channels)), np.empty((p, n_channels))
     table = np.empty((p, n_channels, N_ENTRIES), np.float32)
-    for j, c in np.ndindex(p, n_channels):
-        pixels = slice(c, None, n_channels)
-        low[j, c], step[j, c], table[j, c] = fit_tone_curve(
-            means[j, pixels], variances[j, pixels], histogram[j, c], pixel_range
-        )
+    for j, (means, variances, weights) in enumerate(mixtures):
+        for c in range(n_channels):
+            m, v = means[:, c::n_channels], variances[:, c::n_channels]
+            weight = np.repeat(weights, m.shape[1])
+            low[j, c], step[j, c], table[j, c] = fit_tone_curve(
+                m.ravel(), v.ravel(), histogram[j, c], pixel_range, weight
+            )
     return ToneCurves(low, step, table)
 
 
 def fit_tone_curve(
-    means: Array, variances: Array, histogram: Array, pixel_range: tuple[float, float]
+    means: Array,
+    variances: Array,
+    histogram: Array,
+    pixel_range: tuple[float, float],
+    weights: Array | None = None,
 ) -> tuple[float, float, Array]:
     """One curve, from the distribution of decoded pixels to a histogram.
 
     Parameters
     ----------
     means, variances : arrays of shape (m,)
-        Of the model's pixels before the curve: a mixture of m normals of equal weight.
+        Of the model's pixels before the curve: a mixture of m normals.
     histogram : array of shape (256,)
         Counts of training pixels, by tone over the range.
     pixel_range : (low, high)
+    weights : array of shape (m,), optional
+        Of the normals; equal by default.
 
     Returns
     -------
@@ -109,8 +126,9 @@ def fit_tone_curve(
     grid = low + step * np.arange(N_ENTRIES)
     # The mixture is smooth on the scale of its narrowest part: a coarse grid and a line between is enough where all
     # parts are wide, but pixels that hardly vary are steps, so the coarse grid is what the fine one is read from.
-    coarse = grid[:: N_ENTRIES // 512]
-    below = ndtr((coarse[:, None] - means) / np.where(std > 0, std, step)).mean(axis=1)
+    coarse = grid[:: N_ENTRIES // int(np.clip(400_000 // len(means), 128, 512))]
+    cdf = ndtr((coarse[:, None] - means) / np.where(std > 0, std, step))
+    below = cdf.mean(axis=1) if weights is None else cdf @ (weights / weights.sum())
     u = np.interp(grid, coarse, below)
     return low, step, _quantile(u, histogram, pixel_range).astype(np.float32)
 

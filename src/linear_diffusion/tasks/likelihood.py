@@ -78,7 +78,7 @@ def densities(encoder: PCAEncoder, prior: GaussianDenoiser, residual: Array) -> 
         Mean squared length of what the encoder discards, by prompt.
     """
     k, d = encoder.components.shape
-    floor = noise_floor(encoder.total_variance, d)
+    floor = noise_floor(encoder)
     tau2 = np.maximum(residual / max(d - k, 1), floor)
     variances = np.maximum(prior.variances / encoder.scale**2, floor)
     covariances = (prior.basis * variances[:, None, :]) @ prior.basis.swapaxes(-1, -2)

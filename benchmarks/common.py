@@ -36,6 +36,15 @@ def mnist(options: argparse.Namespace, split: str = "train") -> tuple[Any, Any]:
     return load_images("mnist", data_dir=options.data_dir, split=split)
 
 
+def fashion(options: argparse.Namespace, split: str = "train") -> tuple[Any, Any]:
+    """The full Fashion-MNIST, from ``--data-dir`` or where Debian's package dataset-fashion-mnist puts it."""
+    from linear_diffusion import load_images
+
+    folder = Path(options.data_dir) / "fashion-mnist"
+    where = folder if folder.exists() else Path("/usr/share/datasets/fashion-mnist")
+    return load_images("fashion-mnist", data_dir=where.parent, split=split)
+
+
 def seconds(*works: Callable[[], Any], repeat: int) -> list[float]:
     """Median seconds of each work, run in turn so that a noisy machine is noisy for all; one round is not counted."""
     rounds: list[list[float]] = []

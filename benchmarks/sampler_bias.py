@@ -40,7 +40,7 @@ def share(errors, prior):
 
 def main(options):
     X, y = mnist(options)
-    prior = LinearDiffusion().fit(X, y).denoiser("7")
+    prior = LinearDiffusion(styles=1, latent_dim=144).fit(X, y).denoiser("7")
     figures = {"start": {}, "steps": {}, "largest_of_a_mode": {}}
     rows = []
     for name, schedule in SCHEDULES.items():

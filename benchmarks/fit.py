@@ -119,7 +119,8 @@ def main(options):
         },
     }
     note = (
-        f"One Gaussian a prompt, less the eigendecompositions, is {figures['over_floor_less_eigendecompositions']:.2f} x the floor, and "
+        "One Gaussian a prompt, less the eigendecompositions, is "
+        f"{figures['over_floor_less_eigendecompositions']:.2f} x the floor, and "
         f"{figures['times_faster_than_article']:.0f} x faster than the article's recipe. 60,000 images, uint8."
     )
     report("fit", ["fit on the full MNIST", "time", "ratio to the floor", "memory above the data"], rows, figures, note)

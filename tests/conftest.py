@@ -44,8 +44,8 @@ def rgb() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    """Fitted on grey digits; read only."""
-    return LinearDiffusion(latent_dim=12, random_state=0).fit(*grey)
+    """One Gaussian a prompt, fitted on grey digits; read only."""
+    return LinearDiffusion(styles=1, latent_dim=12, random_state=0).fit(*grey)
 
 
 @pytest.fixture(scope="session")

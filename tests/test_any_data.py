@@ -23,7 +23,7 @@ SHAPES = st.one_of(
 @st.composite
 def images(draw: st.DrawFn) -> np.ndarray:
     """Images of any rank: random, constant in some pixels, all the same, or combinations of a few."""
-    n, shape = draw(st.integers(1, 12)), draw(SHAPES)
+    n, shape = draw(st.one_of(st.integers(1, 12), st.sampled_from([25, 60]))), draw(SHAPES)
     dtype = draw(st.sampled_from([np.uint8, np.float32, np.float64]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     kind = draw(st.sampled_from(["random", "binary", "constant pixels", "identical", "low rank", "black", "twins"]))
@@ -72,6 +72,7 @@ def test_nothing_is_nan_and_the_same_kind_comes_out(data: st.DataObject) -> None
             {
                 "latent_dim": st.sampled_from([1, 2, 144, 0.5, 0.99]),
                 "standardize": st.booleans(),
+                "styles": st.sampled_from([1, 2, 5, 100]),
                 "schedule": st.sampled_from(sorted(SCHEDULES)),
                 "training": st.sampled_from(["exact", "sampled"]),
                 "n_draws": st.sampled_from([1, 3]),
@@ -104,6 +105,8 @@ def test_nothing_is_nan_and_the_same_kind_comes_out(data: st.DataObject) -> None
             _, _, path = model.sample(2, sampler=name, **steps, return_trajectory=True)
             assert_kind(path[-1], X, 2)
             assert np.isfinite(path).all()
+            if name != "exact":
+                assert_kind(model.sample(3, sampler=name, **steps, styles="mixture")[0], X, 3)
 
 
 def test_one_image_is_all_that_its_model_can_draw() -> None:
@@ -124,6 +127,6 @@ def test_more_dimensions_than_images_span_no_more_than_the_images() -> None:
 
 def test_a_model_fitted_on_copies_of_the_data_is_the_same() -> None:
     rows = np.random.default_rng(0).standard_normal((10, 4))
-    once, twice = LinearDiffusion(random_state=0).fit(rows), LinearDiffusion(random_state=0).fit(np.tile(rows, (3, 1)))
+    once, twice = (LinearDiffusion(styles=1, random_state=0).fit(np.tile(rows, (n, 1))) for n in (1, 3))
     assert_allclose(once.sample(5)[0], twice.sample(5)[0], atol=1e-5)
     assert_array_equal(once.classes_, twice.classes_)

@@ -18,12 +18,13 @@ from linear_diffusion import LinearDiffusion, exceptions
 
 ROOT = Path(linear_diffusion.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LEAVES = {"_types", "exceptions", "memory"}
-"""What anyone may import: names of arrays, errors, and how much memory there is."""
+LEAVES = {"_types", "_threads", "exceptions", "memory"}
+"""What anyone may import: names of arrays, how many threads work, errors, and how much memory there is."""
 
 # Each block of the path, and the blocks that it may know. None knows more than those to its left.
 BLOCKS: dict[str, set[str]] = {
     "_types": set(),
+    "_threads": set(),
     "exceptions": set(),
     "memory": set(),
     "files": set(),
@@ -34,11 +35,13 @@ BLOCKS: dict[str, set[str]] = {
     "affine": set(),
     "moments": {"files"},
     "denoiser": {"affine", "noise", "moments"},
-    "sampler": {"affine", "noise", "denoiser"},
-    "render": {"affine", "noise", "image", "text", "tone"},
+    "styles": {"denoiser", "noise"},
+    "sampler": {"affine", "noise", "denoiser", "styles"},
+    "render": {"affine", "noise", "image", "styles", "text", "tone"},
     "training": {"image", "moments", "noise", "text"},
+    "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
     "checks": {"noise", "sampler"},
-    "saving": {"checks", "denoiser", "files", "image", "tone"},
+    "saving": {"checks", "denoiser", "files", "image", "styles", "tone"},
     "tasks": {"denoiser", "image", "tasks"},
     "datasets": {"datasets"},
 }
@@ -138,6 +141,7 @@ def test_public_names_are_these() -> None:
         "Moments",
         "NotEnoughMemoryError",
         "UnknownPromptError",
+        "evaluate",
         "load_images",
     ]
     assert dir(linear_diffusion) == sorted([*linear_diffusion.__all__, "__version__"])
@@ -163,6 +167,8 @@ def test_public_methods_are_these() -> None:
         "save_pretrained",
         "score",
         "score_samples",
+        "style_means_",
+        "style_weights_",
         "transform",
     ]
 
@@ -217,9 +223,11 @@ def test_every_optional_argument_of_the_estimator_defaults_to_none() -> None:
 
 
 def test_every_learned_attribute_is_documented(model: LinearDiffusion) -> None:
-    documented = set(re.findall(r"^    (\w+_) :", LinearDiffusion.__doc__ or "", re.M))
-    learned = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")} | {"covariances_"}
-    assert learned <= documented
+    lines = re.findall(r"^    (\w+_(?:, \w+_)*) :", LinearDiffusion.__doc__ or "", re.M)
+    documented = {name for line in lines for name in line.split(", ")}
+    properties = {name for name, value in vars(LinearDiffusion).items() if isinstance(value, property)}
+    learned = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")} | properties
+    assert {"covariances_", "style_means_"} <= learned <= documented
     assert all(hasattr(model, name) for name in documented)
 
 

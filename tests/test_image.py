@@ -78,7 +78,10 @@ def test_cast_rounds_bytes_and_keeps_pixels_within_their_range() -> None:
 @pytest.mark.parametrize("latent_dim", [1, 10, 40])
 def test_components_are_scikit_learns(digits: Digits, latent_dim: int) -> None:
     rows = digits[0].reshape(-1, 64)
-    model, pca = LinearDiffusion(latent_dim=latent_dim).fit(rows), PCA(latent_dim, svd_solver="full").fit(rows)
+    model, pca = (
+        LinearDiffusion(styles=1, latent_dim=latent_dim).fit(rows),
+        PCA(latent_dim, svd_solver="full").fit(rows),
+    )
     assert_allclose(model.components_, same_signs(model.components_, pca.components_), atol=1e-9)
     assert_allclose(model.explained_variance_ratio_, pca.explained_variance_ratio_, rtol=1e-9)
     decoded = model.inverse_transform(model.transform(rows))
@@ -89,7 +92,8 @@ def test_components_are_scikit_learns(digits: Digits, latent_dim: int) -> None:
 def test_a_share_of_variance_keeps_as_many_components_as_scikit_learn(digits: Digits, share: float) -> None:
     rows = digits[0].reshape(-1, 64)
     assert (
-        LinearDiffusion(latent_dim=share).fit(rows).latent_dim_ == PCA(share, svd_solver="full").fit(rows).n_components_
+        LinearDiffusion(styles=1, latent_dim=share).fit(rows).latent_dim_
+        == PCA(share, svd_solver="full").fit(rows).n_components_
     )
 
 
@@ -97,7 +101,7 @@ def test_standardised_components_are_those_of_standard_scaler_and_pca(digits: Di
     rows = digits[0].reshape(-1, 64)  # has constant pixels
     scaler = StandardScaler().fit(rows)
     pca = PCA(10, svd_solver="full").fit(scaler.transform(rows))
-    model = LinearDiffusion(latent_dim=10, standardize=True).fit(rows)
+    model = LinearDiffusion(styles=1, latent_dim=10, standardize=True).fit(rows)
     assert_allclose(model.components_, same_signs(model.components_, pca.components_), atol=1e-9)
     assert_allclose(model.explained_variance_ratio_, pca.explained_variance_ratio_, rtol=1e-9)
     reconstruction = scaler.inverse_transform(pca.inverse_transform(pca.transform(scaler.transform(rows))))
@@ -110,12 +114,12 @@ def test_standardised_components_are_those_of_standard_scaler_and_pca(digits: Di
 @pytest.mark.parametrize("standardize", [True, False])
 def test_latents_have_mean_variance_one_but_for_the_one_step_schedule(digits: Digits, standardize: bool) -> None:
     rows = digits[0].reshape(-1, 64)
-    z = LinearDiffusion(latent_dim=8, standardize=standardize).fit_transform(rows)
+    z = LinearDiffusion(styles=1, latent_dim=8, standardize=standardize).fit_transform(rows)
     assert_allclose(z.var(axis=0).mean(), 1.0, rtol=1e-10)
     assert_allclose(z.mean(axis=0), 0.0, atol=1e-10)
     off_diagonal = np.cov(z.T) - np.diag(z.var(axis=0, ddof=1))
     assert_allclose(off_diagonal, 0.0, atol=1e-10)
-    assert LinearDiffusion(latent_dim=8, schedule="one-step").fit(rows).scaling_factor_ == 1.0
+    assert LinearDiffusion(styles=1, latent_dim=8, schedule="one-step").fit(rows).scaling_factor_ == 1.0
 
 
 def test_decoding_then_encoding_is_the_identity_on_latents_and_a_projection_on_images(digits: Digits) -> None:

@@ -32,7 +32,7 @@ def small() -> LinearDiffusion:
     """Two prompts, three pixels, two components: so small that samples by the thousand cost nothing."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((90, 3)) @ rng.standard_normal((3, 3)), np.repeat(["a", "b"], [30, 60])
-    return LinearDiffusion(latent_dim=2, random_state=0).fit(X + (y == "a")[:, None], y)
+    return LinearDiffusion(styles=1, latent_dim=2, random_state=0).fit(X + (y == "a")[:, None], y)
 
 
 def steps(name: str, n: int = 5) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def steps(name: str, n: int = 5) -> dict[str, Any]:
 @parametrize_with_checks(
     [
         LinearDiffusion(),
-        LinearDiffusion(latent_dim=0.9, standardize=True),
+        LinearDiffusion(styles=1),
+        LinearDiffusion(styles=3, latent_dim=0.9, standardize=True),
         LinearDiffusion(training="sampled", random_state=0),
         LinearDiffusion.one_shot(random_state=0),
     ],
@@ -55,10 +56,11 @@ def test_scikit_learns_checks_pass(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
-def test_scikit_learns_checks_pass_whole_and_without_numerical_warnings() -> None:
+@pytest.mark.parametrize("parameters", [{}, {"styles": 1}])
+def test_scikit_learns_checks_pass_whole_and_without_numerical_warnings(parameters: dict) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        results = check_estimator(LinearDiffusion(), on_skip=None, on_fail="raise")
+        results = check_estimator(LinearDiffusion(**parameters), on_skip=None, on_fail="raise")
     assert len(results) > 40
     assert {r["status"] for r in results} <= {"passed", "skipped"}
     # Skipped are those that do not apply: array API, and metadata routing.
@@ -78,9 +80,9 @@ def test_pickle_gives_the_same_samples(model: LinearDiffusion) -> None:
 
 def test_pipeline_scores_and_encodes_what_the_steps_do(digits: Digits) -> None:
     rows, y = digits[0].reshape(-1, 64), digits[1]
-    pipeline = make_pipeline(StandardScaler(), LinearDiffusion(latent_dim=5)).fit(rows, y)
+    pipeline = make_pipeline(StandardScaler(), LinearDiffusion(styles=1, latent_dim=5)).fit(rows, y)
     scaled = StandardScaler().fit_transform(rows)
-    alone = LinearDiffusion(latent_dim=5).fit(scaled, y)
+    alone = LinearDiffusion(styles=1, latent_dim=5).fit(scaled, y)
     assert_allclose(pipeline.transform(rows), alone.transform(scaled))
     assert_allclose(pipeline.score(rows, y), alone.score(scaled, y))
     assert_allclose(pipeline.score_samples(rows[:5]), alone.score_samples(scaled[:5]))
@@ -88,8 +90,10 @@ def test_pipeline_scores_and_encodes_what_the_steps_do(digits: Digits) -> None:
 
 def test_grid_search_over_latent_dim_picks_the_likeliest(digits: Digits) -> None:
     rows, y = digits[0].reshape(-1, 64)[:600], digits[1][:600]
-    search = GridSearchCV(LinearDiffusion(ridge=1e-3), {"latent_dim": [1, 5, 15]}, cv=3).fit(rows, y)
-    scores = [cross_val_score(LinearDiffusion(ridge=1e-3, latent_dim=k), rows, y, cv=3).mean() for k in (1, 5, 15)]
+    search = GridSearchCV(LinearDiffusion(styles=1, ridge=1e-3), {"latent_dim": [1, 5, 15]}, cv=3).fit(rows, y)
+    scores = [
+        cross_val_score(LinearDiffusion(styles=1, ridge=1e-3, latent_dim=k), rows, y, cv=3).mean() for k in (1, 5, 15)
+    ]
     assert_allclose(search.cv_results_["mean_test_score"], scores)
     assert search.best_params_ == {"latent_dim": [1, 5, 15][int(np.argmax(scores))]}
     assert search.best_estimator_.latent_dim_ == search.best_params_["latent_dim"]
@@ -139,7 +143,7 @@ def test_lists_are_read_as_arrays(digits: Digits) -> None:
 
 def test_learned_attributes_are_what_they_say(digits: Digits) -> None:
     images, y = digits
-    model = LinearDiffusion(latent_dim=7, ridge=0.25).fit(images, y)
+    model = LinearDiffusion(styles=1, latent_dim=7, ridge=0.25).fit(images, y)
     z = model.transform(images)
     assert_array_equal(model.classes_, np.arange(10))
     assert_allclose(model.weights_, np.bincount(y) / len(y))
@@ -154,8 +158,10 @@ def test_learned_attributes_are_what_they_say(digits: Digits) -> None:
 
 
 def test_fitting_again_forgets_the_first_fit(grey: Digits, rgb: np.ndarray) -> None:
-    again = LinearDiffusion(latent_dim=4, random_state=0).fit(rgb).fit(*grey)
-    assert_array_equal(again.sample(4)[0], LinearDiffusion(latent_dim=4, random_state=0).fit(*grey).sample(4)[0])
+    model = LinearDiffusion(latent_dim=4, random_state=0).fit(rgb)
+    assert_array_equal(model.fit(*grey).sample(4)[0], clone(model).fit(*grey).sample(4)[0])
+    model.set_params(styles=1).fit(*grey)
+    assert_array_equal(model.sample(4)[0], clone(model).fit(*grey).sample(4)[0])
 
 
 # The same kind comes out
@@ -163,9 +169,10 @@ def test_fitting_again_forgets_the_first_fit(grey: Digits, rgb: np.ndarray) -> N
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (4, 5, 1), (20,)])
-def test_an_image_comes_out_as_it_went_in(dtype: type, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("styles", [1, 3])
+def test_an_image_comes_out_as_it_went_in(dtype: type, shape: tuple[int, ...], styles: int) -> None:
     X = (np.random.default_rng(0).integers(0, 256, (30, *shape)) / (1 if dtype == np.uint8 else 255)).astype(dtype)
-    model = LinearDiffusion(latent_dim=3, random_state=0).fit(X)
+    model = LinearDiffusion(styles=styles, latent_dim=3, random_state=0).fit(X)
     flat = X.reshape(30, -1)
     for images in (
         model.sample(4)[0],
@@ -194,7 +201,7 @@ def test_other_dtypes_are_read_as_float64(other: type) -> None:
 
 def test_denoised_and_decoded_image_tends_to_its_projection_and_to_the_mean_image(digits: Digits) -> None:
     images = digits[0]
-    model = LinearDiffusion(latent_dim=10).fit(images.reshape(-1, 64))
+    model = LinearDiffusion(styles=1, latent_dim=10).fit(images.reshape(-1, 64))
     denoiser, pca = model.denoiser(""), PCA(10, svd_solver="full").fit(images.reshape(-1, 64))
     rows = images[:5].reshape(5, -1)
 
@@ -250,7 +257,7 @@ def test_one_shot_is_the_articles_recipe_by_scikit_learn(digits: Digits, n_draws
 )
 def test_default_sampler_is_the_one_that_the_training_calls_for(parameters: dict, expected: str) -> None:
     X = np.random.default_rng(0).standard_normal((50, 3))
-    model = LinearDiffusion(latent_dim=2, random_state=0, **parameters).fit(X)
+    model = LinearDiffusion(styles=1, latent_dim=2, random_state=0, **parameters).fit(X)
     assert_array_equal(model.sample(4)[0], model.sample(4, sampler=expected)[0])
     assert any((model.sample(4)[0] != model.sample(4, **steps(n, 3))[0]).any() for n in ("ddpm", "heun"))
 
@@ -258,7 +265,7 @@ def test_default_sampler_is_the_one_that_the_training_calls_for(parameters: dict
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
 def test_default_steps_are_a_thousand_for_ddpm_fifty_for_others_one_for_the_one_step_schedule(schedule: str) -> None:
     X = np.random.default_rng(0).standard_normal((50, 3))
-    model = LinearDiffusion(latent_dim=2, random_state=0, schedule=schedule).fit(X)
+    model = LinearDiffusion(styles=1, latent_dim=2, random_state=0, schedule=schedule).fit(X)
     for name, n in [("ddpm", 1000), ("ddim", 50), ("heun", 50), ("exact", 50)]:
         path = model.sample(1, sampler=name, return_trajectory=True)[2]
         assert len(path) == (1 if schedule == "one-step" else n) + 1
@@ -266,7 +273,11 @@ def test_default_steps_are_a_thousand_for_ddpm_fifty_for_others_one_for_the_one_
 
 def test_exact_and_sampled_training_agree_more_the_more_is_drawn(digits: Digits) -> None:
     rows, y = digits[0].reshape(-1, 64), digits[1]
-    exact = LinearDiffusion(latent_dim=5, random_state=0).fit(rows, y).sample(20, 3, sampler="ddim", n_steps=20)[0]
+    exact = (
+        LinearDiffusion(styles=1, latent_dim=5, random_state=0)
+        .fit(rows, y)
+        .sample(20, 3, sampler="ddim", n_steps=20)[0]
+    )
     errors = []
     for n_draws in (1, 16, 256):
         sampled = LinearDiffusion(latent_dim=5, training="sampled", n_draws=n_draws, random_state=0).fit(rows, y)
@@ -327,7 +338,10 @@ def test_trajectory_ends_at_the_images_and_at_the_compiled_ones(name: str, fixtu
     compiled, compiled_labels = model.sample(30, **steps(name, n_steps))
     assert_array_equal(labels, compiled_labels)
     if name != "ddpm":
-        assert np.abs(images.astype(int) - compiled).max() <= 1
+        # The digits' tones are multiples of 16, so that rounding may lift a pixel to the next, but rarely does.
+        difference = np.abs(images.astype(int) - compiled)
+        assert difference.max() <= 16
+        assert (difference > 1).sum() <= 2
     assert (images != path[-2]).any()
 
 
@@ -376,7 +390,7 @@ def test_start_and_training_noise_and_prompts_have_streams_of_their_own(digits: 
 
 def test_ridge_adds_to_every_prompts_covariance(digits: Digits) -> None:
     rows, y = digits[0].reshape(-1, 64), digits[1]
-    narrow, wide = (LinearDiffusion(latent_dim=5, ridge=r, random_state=0).fit(rows, y) for r in (0.0, 3.0))
+    narrow, wide = (LinearDiffusion(styles=1, latent_dim=5, ridge=r, random_state=0).fit(rows, y) for r in (0.0, 3.0))
     assert_allclose(wide.covariances_ - narrow.covariances_, np.broadcast_to(3 * np.eye(5), (10, 5, 5)), atol=1e-9)
 
 
@@ -391,7 +405,7 @@ def test_ridge_adds_to_the_latents_of_sampled_training_and_not_to_the_noise(digi
 
 
 def test_only_the_last_picture_of_a_trajectory_has_the_tone_curve(grey: Digits, model: LinearDiffusion) -> None:
-    plain = LinearDiffusion(latent_dim=12, tone=False, random_state=0).fit(*grey)
+    plain = LinearDiffusion(styles=1, latent_dim=12, tone=False, random_state=0).fit(*grey)
     for name in ("exact", "ddim"):
         toned, raw = (m.sample(5, sampler=name, n_steps=4, return_trajectory=True)[2] for m in (model, plain))
         assert_array_equal(toned[:-1], raw[:-1])
@@ -503,6 +517,11 @@ def test_images_and_prompts_that_no_model_learns_from(X: Any, y: Any, message: s
         ("latent_dim", 1.5),
         ("latent_dim", "144"),
         ("standardize", "yes"),
+        ("styles", 0),
+        ("styles", -1),
+        ("styles", 2.0),
+        ("styles", "many"),
+        ("styles", None),
         ("schedule", "cosin"),
         ("training", "exakt"),
         ("n_draws", 0),

@@ -32,8 +32,15 @@ ARRAYS = [
     "regression.means",
     "regression.covariances",
 ]
-SIGNED = {"encoder.std": 0.0, "tone.step": 0.0, "weights": 0.0}  # and zero is not allowed either
-SIGNED |= dict.fromkeys(["encoder.variances", "prior.variances", "residual"], -1e-9)
+STYLES = [f"styles.{name}" for name in ("owner", "group", "shares", "means", "factors", "basis", "variances")]
+OF = [("small", name) for name in ARRAYS] + [
+    ("styled", name) for name in ["tone.low", "tone.step", "tone.table", *STYLES]
+]
+"""A model that holds each array. All but the tone curves, of which one is a prompt's and one a group's, are in one."""
+DTYPES = {"tone.table": np.float32, "styles.factors": np.float32, "styles.owner": np.int64, "styles.group": np.int64}
+SIGNED = {("small", name): 0.0 for name in ("encoder.std", "tone.step", "weights")}  # and zero is not allowed either
+SIGNED |= {("small", name): -1e-9 for name in ("encoder.variances", "prior.variances", "residual")}
+SIGNED |= {("styled", name): 0.0 for name in ("tone.step", "styles.shares", "styles.variances")}
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +51,20 @@ def small(grey: Digits) -> LinearDiffusion:
     return LinearDiffusion(latent_dim=4, training="sampled", random_state=1).fit(images[few], y[few])
 
 
+@pytest.fixture(scope="module")
+def styled(grey: Digits) -> LinearDiffusion:
+    """Two prompts of several styles, in more groups than prompts."""
+    images, y = grey
+    few = np.tile(images[y < 2], (3, 1, 1))
+    noisy = few // 2 + np.random.default_rng(0).integers(0, 99, few.shape, dtype=np.uint8)
+    return LinearDiffusion(styles=8, latent_dim=4, random_state=1).fit(noisy, np.tile(y[y < 2], 3))
+
+
 @pytest.fixture
-def folder(small: LinearDiffusion, tmp_path: Path) -> Path:
-    """A saved model, to be damaged."""
-    small.save_pretrained(tmp_path / "saved")
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A saved model, to be damaged: `small`, or the one that a test's parameter names."""
+    model = request.getfixturevalue(getattr(request, "param", "small"))
+    model.save_pretrained(tmp_path / "saved")
     return tmp_path / "saved"
 
 
@@ -100,7 +117,9 @@ def assert_same_model(loaded: LinearDiffusion, saved: LinearDiffusion, X: np.nda
     "parameters",
     [
         {},
-        {"standardize": True, "tone": False, "schedule": "karras", "ridge": 0.01},
+        {"styles": 1},
+        {"styles": 3, "tone": False, "standardize": True},
+        {"styles": 1, "standardize": True, "tone": False, "schedule": "karras", "ridge": 0.01},
         {"training": "sampled", "n_draws": 2},
         {"schedule": "one-step", "latent_dim": 0.8},
     ],
@@ -140,11 +159,13 @@ def test_prompts_come_back_with_their_dtype(tmp_path: Path, y: Any) -> None:
 
 @pytest.mark.parametrize("saved", [3, np.int64(3), None, np.random.RandomState(3), np.random.default_rng(3)])
 def test_a_seed_is_saved_and_the_state_of_a_generator_is_not(tmp_path: Path, saved: Any) -> None:
-    model = LinearDiffusion(latent_dim=np.int64(2), ridge=np.float64(0.1), random_state=saved).fit(np.eye(4))
+    model = LinearDiffusion(styles=np.int64(2), latent_dim=np.int64(2), ridge=np.float64(0.1), random_state=saved).fit(
+        np.eye(4)
+    )
     model.save_pretrained(tmp_path)
     loaded = LinearDiffusion.from_pretrained(tmp_path)
     assert loaded.random_state == (3 if isinstance(saved, (int, np.integer)) else None)
-    assert (loaded.latent_dim, loaded.ridge) == (2, 0.1)
+    assert (loaded.latent_dim, loaded.styles, loaded.ridge) == (2, 2, 0.1)
     if loaded.random_state is not None:
         assert_array_equal(loaded.sample(4)[0], model.sample(4)[0])
 
@@ -236,7 +257,7 @@ def test_a_configuration_that_is_none_is_named(folder: Path, content: bytes) -> 
     assert_refused(folder, "config.json")
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(("folder", "name"), OF, indirect=["folder"])
 def test_a_missing_array_is_named(folder: Path, name: str) -> None:
     rewrite(folder, lambda arrays: arrays.pop(name))
     assert_refused(folder, f"model.safetensors holds arrays .*; the model needs .*{name}")
@@ -247,7 +268,7 @@ def test_an_array_too_many_is_named(folder: Path) -> None:
     assert_refused(folder, "model.safetensors holds arrays .*'extra'")
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(("folder", "name"), OF, indirect=["folder"])
 @pytest.mark.parametrize("how", ["one more", "one less", "another axis", "flat", "empty"])
 def test_an_array_of_wrong_shape_is_named(folder: Path, name: str, how: str) -> None:
     shapes: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -261,26 +282,82 @@ def test_an_array_of_wrong_shape_is_named(folder: Path, name: str, how: str) -> 
     assert_refused(folder, f"model.safetensors: array '{name}' is .* of shape .*; the model needs")
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(("folder", "name"), OF, indirect=["folder"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.bool_])
 def test_an_array_of_wrong_dtype_is_named(folder: Path, name: str, dtype: type) -> None:
-    if dtype == (np.float32 if name == "tone.table" else np.float64):
+    if dtype == DTYPES.get(name, np.float64):
         return
     rewrite(folder, lambda arrays: arrays.update({name: np.ones_like(arrays[name], dtype=dtype)}))
     assert_refused(folder, f"model.safetensors: array '{name}' is {np.dtype(dtype)} .*; the model needs")
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(("folder", "name"), [(f, a) for f, a in OF if DTYPES.get(a) != np.int64], indirect=["folder"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_an_array_with_a_number_that_is_none_is_named(folder: Path, name: str, value: float) -> None:
     rewrite(folder, lambda arrays: arrays[name].ravel().__setitem__(-1, value))
     assert_refused(folder, f"model.safetensors: array '{name}' holds NaN or infinity")
 
 
-@pytest.mark.parametrize(("name", "value"), SIGNED.items())
+@pytest.mark.parametrize(("folder", "name", "value"), [(*of, v) for of, v in SIGNED.items()], indirect=["folder"])
 def test_an_array_that_must_not_be_negative_is_named(folder: Path, name: str, value: float) -> None:
     rewrite(folder, lambda arrays: arrays[name].ravel().__setitem__(-1, value))
     assert_refused(folder, f"model.safetensors: the numbers of array '{name}' are none that a model has")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("styles.owner", lambda a: a[::-1]),
+        ("styles.owner", lambda a: np.zeros_like(a)),
+        ("styles.owner", lambda a: a + 1),
+        ("styles.owner", lambda a: a - 1),
+        ("styles.owner", lambda a: np.where(np.arange(len(a)) < len(a) - 1, a, 10**15)),
+        ("styles.group", lambda a: a[::-1]),
+        ("styles.group", lambda a: np.where(a == 1, 0, a)),
+        ("styles.group", lambda a: a + 1),
+        ("styles.basis", lambda a: 1.001 * a),
+        ("styles.basis", lambda a: np.zeros_like(a)),
+        ("styles.shares", lambda a: -a),
+        ("styles.shares", lambda a: 2 * a),
+        ("styles.shares", lambda a: np.roll(a, 1)),
+    ],
+)
+@pytest.mark.parametrize("folder", ["styled"], indirect=True)
+def test_styles_that_no_fit_makes_are_named(
+    folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    rewrite(folder, lambda arrays: arrays.update({name: np.ascontiguousarray(change(arrays[name]))}))
+    assert_refused(folder, f"model.safetensors: the numbers of array '{name}' are none that a model has")
+
+
+def test_a_group_of_two_prompts_is_refused(styled: LinearDiffusion, tmp_path: Path) -> None:
+    styled.save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda arrays: arrays["styles.group"].__setitem__(-1, 0))
+    assert_refused(tmp_path, "styles.group")
+
+
+@pytest.mark.parametrize("folder", ["styled"], indirect=True)
+def test_styles_are_counted_in_the_configuration(folder: Path, styled: LinearDiffusion) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    arrays = load_file(folder / "model.safetensors")
+    assert config["n_styles"] == len(arrays["styles.owner"]) == sum(map(len, styled.style_weights_)) == 16
+    assert config["n_groups"] == len(arrays["tone.table"]) == len(np.unique(arrays["styles.group"])) > 2
+    assert {name: a.dtype for name, a in arrays.items() if a.dtype != np.float64} == DTYPES
+
+
+@pytest.mark.parametrize("name", ["n_styles", "n_groups"])
+@pytest.mark.parametrize("value", ["missing", None, True, "2", -1, 0, 1, 2.0, 15, 17, 10**9, 10**10, [16], 1e400])
+@pytest.mark.parametrize("folder", ["styled"], indirect=True)
+def test_a_wrong_number_of_styles_or_groups_is_refused(folder: Path, name: str, value: Any) -> None:
+    configure(folder, lambda c: c.pop(name) if value == "missing" else c.update({name: value}))
+    assert_refused(folder, r"config\.json|model\.safetensors")
+
+
+def test_a_model_without_styles_counts_none(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["n_styles"], config["n_groups"]) == (0, 0)
+    configure(folder, lambda c: c.update(n_styles=3, n_groups=3))
+    assert_refused(folder, r"model\.safetensors holds arrays .*; the model needs .*styles\.owner")
 
 
 def test_weights_of_another_model_are_noticed_by_their_digest(

@@ -115,16 +115,40 @@ def test_channels_interleave_and_prompts_have_their_own_curves() -> None:
 def test_curves_are_fitted_channel_by_channel_and_prompt_by_prompt() -> None:
     means, variances = RNG.uniform(0, 1, (2, 12)), RNG.uniform(0, 0.1, (2, 12))
     histogram = RNG.integers(0, 9, (2, 3, 256)).astype(float)
-    curves = fit_tone_curves(means, variances, histogram, (0.0, 1.0))
+    one_normal = [(m[None], v[None], np.ones(1)) for m, v in zip(means, variances, strict=True)]
+    curves = fit_tone_curves(iter(one_normal), histogram, (0.0, 1.0))
     for p, c in np.ndindex(2, 3):
         low, step, table = fit_tone_curve(means[p, c::3], variances[p, c::3], histogram[p, c], (0.0, 1.0))
         assert (curves.low[p, c], curves.step[p, c]) == (low, step)
         assert_array_equal(curves.table[p, c], table)
 
 
+def test_the_curve_of_a_mixture_weighs_its_normals() -> None:
+    means, variances = RNG.uniform(0, 1, (3, 12)), RNG.uniform(0.01, 0.1, (3, 12))
+    histogram, shares = RNG.integers(1, 9, (1, 2, 256)).astype(float), np.array([0.5, 0.2, 0.3])
+    curves = fit_tone_curves([(means, variances, shares)], histogram, (0.0, 1.0))
+    # Shares of 5, 2 and 3 tenths are as many copies.
+    copied_means, copied_variances = (np.repeat(a, [5, 2, 3], axis=0) for a in (means, variances))
+    for c in range(2):
+        low, step, table = fit_tone_curve(
+            copied_means[:, c::2].ravel(), copied_variances[:, c::2].ravel(), histogram[0, c], (0.0, 1.0)
+        )
+        assert_allclose([curves.low[0, c], curves.step[0, c]], [low, step], rtol=1e-12)
+        assert_allclose(curves.table[0, c], table, atol=1e-5)
+
+
+def test_positions_count_entries_of_a_prompts_own_grid() -> None:
+    low, step = np.array([[0.0, 10.0], [1.0, 20.0]]), np.array([[0.5, 2.0], [0.25, 4.0]])
+    curves = ToneCurves(low, step, np.zeros((2, 2, N_ENTRIES), np.float32))
+    for dtype in (np.float32, np.float64):
+        position = curves.position(np.array([[1.0, 20.0, 2.0, 60.0]], dtype), 1)
+        assert_array_equal(position, [[0, 0, 4, 10]])
+        assert position.dtype == dtype
+
+
 def test_samples_of_every_prompt_have_the_pixels_of_training(grey: Digits, model: LinearDiffusion) -> None:
     images, target = grey
-    plain = LinearDiffusion(latent_dim=12, tone=False).fit(images, target)
+    plain = LinearDiffusion(styles=1, latent_dim=12, tone=False).fit(images, target)
     for prompt in range(10):
         trained = np.bincount(images[target == prompt].ravel(), minlength=256)
         drawn, raw = (m.sample(3000, prompt, random_state=0)[0] for m in (model, plain))
@@ -133,7 +157,7 @@ def test_samples_of_every_prompt_have_the_pixels_of_training(grey: Digits, model
 
 
 def test_samples_have_the_pixels_of_training_channel_by_channel(rgb: np.ndarray) -> None:
-    drawn, _ = LinearDiffusion(latent_dim=20).fit(rgb).sample(4000, random_state=0)
+    drawn, _ = LinearDiffusion(styles=1, latent_dim=20).fit(rgb).sample(4000, random_state=0)
     for c in range(3):
         assert kolmogorov(count(drawn[..., c]), count(rgb[..., c])) < 0.02
 
@@ -143,11 +167,13 @@ def test_curve_comes_with_a_pixel_range_only_and_leaves_the_decoder_alone(
 ) -> None:
     images, target = digits
     rows = images.reshape(-1, 64)
-    toned_rows = LinearDiffusion(latent_dim=5, pixel_range=(0, 1)).fit(rows, target).sample(50, random_state=0)[0]
-    free = LinearDiffusion(latent_dim=5).fit(rows, target).sample(50, random_state=0)[0]
+    toned_rows = (
+        LinearDiffusion(styles=1, latent_dim=5, pixel_range=(0, 1)).fit(rows, target).sample(50, random_state=0)[0]
+    )
+    free = LinearDiffusion(styles=1, latent_dim=5).fit(rows, target).sample(50, random_state=0)[0]
     assert toned_rows.min() == 0.0
     assert toned_rows.max() == 1.0
     assert free.min() < 0.0
-    plain = LinearDiffusion(latent_dim=12, tone=False).fit(*[np.rint(images * 255).astype(np.uint8), target])
+    plain = LinearDiffusion(styles=1, latent_dim=12, tone=False).fit(*[np.rint(images * 255).astype(np.uint8), target])
     z = model.transform(np.rint(images[:9] * 255).astype(np.uint8))
     assert_array_equal(model.inverse_transform(z), plain.inverse_transform(z))

@@ -103,18 +103,30 @@ def test_training_noise_is_new_for_every_draw_and_block_and_in_the_latents_preci
     assert_allclose(np.cov(np.hstack(draws).T), np.eye(12), atol=6 / np.sqrt(1000))
 
 
-def test_a_fit_that_does_not_fit_names_a_latent_dim_that_does(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("styles", [1, 100])
+def test_a_fit_that_does_not_fit_names_a_latent_dim_that_does(
+    styles: int, digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images, target = digits
     rows = images.reshape(-1, 64)
-    most = training._bytes_needed(10, 64, 20)
+    n, n_styles = (len(rows), styles) if styles > 1 else (0, 0)
+    most = training._bytes_needed(10, 64, 20, n, n_styles)
     monkeypatch.setattr(training, "available_memory", lambda: most)
     with monkeypatch.context() as patch:
         patch.setattr("linear_diffusion.moments.Moments.of", lambda *_, **__: pytest.fail("work has begun"))
         with pytest.raises(
             NotEnoughMemoryError, match=r"10 prompts, 64 pixels and latent_dim=50 needs .* latent_dim=20"
         ):
-            LinearDiffusion(latent_dim=50).fit(rows, target)
-    assert LinearDiffusion(latent_dim=20).fit(rows, target).latent_dim_ == 20
+            LinearDiffusion(styles=styles, latent_dim=50).fit(rows, target)
+    assert LinearDiffusion(styles=styles, latent_dim=20).fit(rows, target).latent_dim_ == 20
+
+
+def test_styles_need_memory_for_all_latents_and_a_matrix_each() -> None:
+    k, n = 50, 60_000
+    more = training._bytes_needed(10, 64, k, n, 100) - training._bytes_needed(10, 64, k, 0, 0)
+    assert more >= 8 * (n * k + 100 * k * k)
+    few = training._bytes_needed(10, 64, k, 30, 10**9)  # never more styles than images
+    assert few == training._bytes_needed(10, 64, k, 30, 30)
 
 
 def test_a_fit_that_no_latent_dim_would_save_asks_for_less_data(
@@ -139,5 +151,5 @@ def test_a_share_of_variance_needs_all_components_and_says_so(digits: Digits, mo
 
 
 def test_values_too_large_to_square_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="X holds values beyond 1e\+18, too large to square; scale it"):
+    with pytest.raises(ValueError, match=r"X holds values beyond 1e\+18, too large to square; scale it"):
         LinearDiffusion().fit(np.array([[1e30], [-1e30]], np.float32))

@@ -9,7 +9,7 @@
 
 >>> from linear_diffusion import LinearDiffusion
 >>> LinearDiffusion().latent_dim
-144
+300
 """
 
 from importlib import import_module
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_images
+    from .evaluation import evaluate
     from .exceptions import (
         DataError,
         LinearDiffusionError,
@@ -37,6 +38,7 @@ __all__ = [
     "Moments",
     "NotEnoughMemoryError",
     "UnknownPromptError",
+    "evaluate",
     "load_images",
 ]
 
@@ -44,6 +46,7 @@ __all__ = [
 _HOMES = dict.fromkeys(__all__, ".exceptions") | {
     "LinearDiffusion": ".model",
     "Moments": ".moments",
+    "evaluate": ".evaluation",
     "load_images": ".datasets",
 }
 

@@ -5,7 +5,6 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
-from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,17 +17,17 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import saving
 from ._types import AnyArray, Array, Index
-from .affine import AffineMap
 from .checks import check_levels, check_prompts, check_range
-from .denoiser import Denoiser, GaussianDenoiser, RegressionDenoiser
+from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .exceptions import NotEnoughMemoryError
+from .generate import Generator, Run
 from .image import ImageFormat, PCAEncoder, noise_floor
 from .memory import available_memory, readable
 from .moments import tone_histograms
-from .noise import SCHEDULES, Level, entropy_of
-from .render import Decoder, Walk, draw_prompts, draw_styles, render, render_path, render_styles
-from .sampler import SAMPLERS, compile_law, exact_law, exact_trajectory, style_deviation, trajectory
-from .styles import MixtureDenoiser, fit_styles
+from .noise import SCHEDULES, entropy_of
+from .render import Decoder, draw_prompts, draw_styles
+from .sampler import SAMPLERS
+from .styles import CANDIDATES, fit_styles
 from .tasks import likelihood, restore
 from .text import OneHotEncoder, by_prompt
 from .tone import fit_tone_curves
@@ -54,9 +53,10 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
-    styles : int, default=100
+    styles : int or "auto", default=100
         Linear pieces of a prompt at most: clusters of its images, with a Gaussian each. A prompt has no more than one
-        for ten images; 1 is one Gaussian a prompt. Only with exact training.
+        for ten images; 1 is one Gaussian a prompt. "auto" chooses for each prompt by the likelihood of held-out images,
+        and takes a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -94,6 +94,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         From components to latents, which have a mean variance of 1.
     image_shape_ : tuple of int
         Shape of one image as it came in.
+    style_weights_, style_means_ : lists of p arrays of shape (s,) and (s, k)
+        Frequencies and mean latents of each prompt's styles.
     n_images_ : int
         Images it was fitted on.
     n_features_in_ : int
@@ -117,7 +119,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
-        "styles": [Interval(Integral, 1, None, closed="left")],
+        "styles": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "schedule": [StrOptions(set(SCHEDULES))],
         "training": [StrOptions({"exact", "sampled"})],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
@@ -132,7 +134,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         *,
         latent_dim: int | float = 300,
         standardize: bool = False,
-        styles: int = 100,
+        styles: int | str = 100,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,
@@ -201,6 +203,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         classes, index = check_prompts(y, len(X))
         image = ImageFormat.of(X, pixel_range)
         rows = X.reshape(len(X), -1)
+        most_styles = max(CANDIDATES) if self.styles == "auto" else int(self.styles)
         entropy = entropy_of(self.random_state) if self.training == "sampled" else 0
         learned = learn(
             rows,
@@ -210,6 +213,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             self.latent_dim,
             standardize=self.standardize,
             rescale=self.schedule != "one-step",
+            n_styles=most_styles if self.training == "exact" else 1,
         )
         ridge = self.ridge * np.eye(len(learned.encoder.components))
         self._regression = None
@@ -228,12 +232,12 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             learned.residual,
         )
         self._mixture, histogram = None, learned.histogram
-        if self.styles > 1 and self.training == "exact":
+        if self.styles != 1 and self.training == "exact":
             self._mixture, labels = fit_styles(
                 self._encoder.encode(rows),
                 index,
                 len(classes),
-                int(self.styles),
+                None if self.styles == "auto" else int(self.styles),
                 floor=noise_floor(self._encoder) * self.scaling_factor_**2,
                 ridge=self.ridge,
             )
@@ -242,7 +246,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
                 histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
         self._curves = None
         if self.tone and image.pixel_range:
-            self._curves = fit_tone_curves(self._pixel_mixtures(), histogram, image.pixel_range)
+            self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
         return self
 
     def sample(
@@ -305,20 +309,14 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
         entropy = entropy_of(self.random_state if random_state is None else random_state)
         index = self._index_prompts(n_samples, prompts, entropy)
-        drawn = self._choose_styles(styles, index, name, entropy)
-        self._require_output(len(index) * (len(levels) if return_trajectory else 1))
-        decoder = Decoder(self._encoder, self._image, self._curves)
-        if return_trajectory or drawn is None:
-            path = self._loop(name, levels, index, drawn, decoder, entropy, eta)
-            images = path[-1].copy()
-            return (images, self.classes_[index], path) if return_trajectory else (images, self.classes_[index])
-        if self._mixture is None:
-            images = render(self._laws(name, levels, eta), index, decoder, entropy)
-        else:
-            sampled = self._mixture.sharpened()
-            deviate = style_deviation(sampled, SAMPLERS.get(name), levels, eta)
-            images = render_styles(sampled, deviate, drawn, decoder, entropy)
-        return images, self.classes_[index]
+        drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
+        looped = return_trajectory or drawn is None
+        self._require_output(len(index) * (len(levels) if looped else 1))
+        if not looped:
+            return self._generator().images(run, drawn), self.classes_[index]
+        paths = self._generator().paths(run, index if drawn is None else drawn, mixture=drawn is None)
+        images = paths[-1].copy()
+        return (images, self.classes_[index], paths) if return_trajectory else (images, self.classes_[index])
 
     def transform(self, X: Any) -> Array:
         """Encode images to latents.
@@ -345,7 +343,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def denoise(self, X_noisy: Any, noise_std: float, prompts: Any = None) -> AnyArray:
-        """Posterior mean of images, given noisy ones.
+        """Posterior mean of images, given noisy ones, with one Gaussian a prompt (whatever its styles).
 
         Parameters
         ----------
@@ -375,7 +373,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any, y: Any = None) -> Array:
-        """Log-density of images, in nats.
+        """Log-density of images, in nats, with one Gaussian a prompt (whatever its styles).
 
         Parameters
         ----------
@@ -401,11 +399,25 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         """Mean log-density of images (given their prompts), in nats: what GridSearchCV maximises."""
         return float(np.mean(self.score_samples(X, y)))
 
-    def denoiser(self, prompt: Any) -> Denoiser:
-        """The denoiser of one prompt, at any noise level, on latents."""
+    def denoiser(self, prompt: Any) -> LinearDenoiser:
+        """The linear denoiser of one prompt, at any noise level, on latents: one Gaussian, whatever its styles."""
         check_is_fitted(self)
         j = int(self._text.index([prompt])[0])
         return self._regression[j] if self._regression else self._prior[j]
+
+    @property
+    def style_weights_(self) -> list[Array]:
+        """Frequencies of each prompt's styles; a prompt without styles has one."""
+        if self._mixture is None:
+            return [np.ones(1) for _ in self.classes_]
+        return [self._mixture.shares[self._mixture.of(j)] for j in range(len(self.classes_))]
+
+    @property
+    def style_means_(self) -> list[Array]:
+        """Mean latents (s, k) of each prompt's styles; decode them with `inverse_transform`."""
+        if self._mixture is None:
+            return [mean[None] for mean in self.means_]
+        return [self._mixture.means[self._mixture.of(j)] @ self._mixture.basis[j].T for j in range(len(self.classes_))]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to a folder: ``config.json``, ``model.safetensors`` and a model card, ``README.md``.
@@ -531,7 +543,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         first, counts = self._style_ranges()
         wrong = np.flatnonzero((numbers < 0) | (numbers >= counts[index]))
         if len(wrong):
-            prompt, most = self.classes_[index[wrong[0]]], counts[index[wrong[0]]]
+            prompt, most = self.classes_.tolist()[index[wrong[0]]], counts[index[wrong[0]]]
             given = int(np.broadcast_to(numbers, index.shape)[wrong[0]])
             raise ValueError(f"styles={given} is not among the {most} styles of prompt {prompt!r}: 0 to {most - 1}.")
         chosen: Index = first[index] + numbers
@@ -543,61 +555,10 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         counts = np.bincount(owner, minlength=len(self.classes_))
         return np.cumsum(counts) - counts, counts
 
-    def _laws(self, name: str, levels: list[Level], eta: float) -> Callable[[Index], AffineMap]:
-        """The law of z_0 of some prompts."""
-        if name == "exact":
-            return lambda used: exact_law(self._prior[used])
-        return lambda used: compile_law(SAMPLERS[name], levels, (self._regression or self._prior)[used], eta)
-
-    def _loop(
-        self,
-        name: str,
-        levels: list[Level],
-        index: Index,
-        drawn: Index | None,
-        decoder: Decoder,
-        entropy: int,
-        eta: float,
-    ) -> AnyArray:
-        """What the loops of all images pass through, shape (n_steps + 1, n, ...)."""
-        if self._mixture is None:
-            denoiser = self._regression or self._prior
-            if name == "exact":
-                plain: Walk = lambda j, eps, noise: exact_trajectory(levels, self._prior[j], eps)  # noqa: E731
-            else:
-                plain = lambda j, eps, noise: trajectory(SAMPLERS[name], levels, denoiser[j], eps, noise, eta)  # noqa: E731
-            return render_path(plain, len(levels), index, decoder, lambda z, j: np.full(len(z), j), entropy)
-        styles = self._mixture.sharpened()
-        if drawn is None:
-            mixtures = [MixtureDenoiser(styles, j) for j in range(len(self.classes_))]
-            walk: Walk = lambda j, eps, noise: trajectory(SAMPLERS[name], levels, mixtures[j], eps, noise, eta)  # noqa: E731
-            return render_path(walk, len(levels), index, decoder, lambda z, j: mixtures[j].group(z), entropy)
-
-        def drawn_walk(style: int, eps: Array, noise: Iterator[Array]) -> Iterator[Array]:
-            prior = styles.gaussian(style)
-            eps = styles.start(style, eps, prior)
-            if name == "exact":
-                return exact_trajectory(levels, prior, eps)
-            return trajectory(SAMPLERS[name], levels, prior, eps, noise, eta)
-
-        group = styles.group
-        return render_path(drawn_walk, len(levels), drawn, decoder, lambda z, j: np.full(len(z), group[j]), entropy)
-
-    def _pixel_mixtures(self) -> Iterator[tuple[Array, Array, Array]]:
-        """Means (m, d), variances (m, d) and weights (m,) of decoded pixels, for each tone curve."""
-        if self._mixture is None:
-            law = exact_law(self._prior)
-            for root, shift in zip(law.matrix, law.shift, strict=True):
-                variances = ((root.T @ self._encoder.to_pixels) ** 2).sum(axis=0)
-                yield self._encoder.decode(shift)[None], variances[None], np.ones(1)
-            return
-        styles = self._mixture.sharpened()
-        for j in range(len(self.classes_)):
-            own = styles.of(j)
-            means, variances = styles.pixel_moments(j, self._encoder.to_pixels)
-            for g in np.unique(styles.group[own]):
-                here = styles.group[own] == g
-                yield means[here] + self._encoder.mean, variances[here], styles.shares[own][here]
+    def _generator(self) -> Generator:
+        styles = self._mixture.sharpened() if self._mixture else None
+        decoder = Decoder(self._encoder, self._image, self._curves)
+        return Generator(self._prior, self._regression, styles, decoder)
 
     def _densities(self) -> list[likelihood.PixelDensity]:
         return likelihood.densities(self._encoder, self._prior, self._residual)

@@ -246,6 +246,17 @@ def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> 
     return grid(_signed(model, pixels * np.sign(largest)), n, labels=[str(p) for p in model.classes_])
 
 
+def styles(model: "LinearDiffusion", n: int = 15, n_prompts: int = 20) -> AnyArray:
+    """The mean images of each prompt's most frequent styles: a row a prompt, the most frequent first."""
+    n = min(n, max(map(len, model.style_weights_)))
+    rows = []
+    for shares, means in zip(model.style_weights_[:n_prompts], model.style_means_, strict=False):
+        most = np.argsort(-shares, kind="stable")[:n]
+        tiles = to_tiles(model._encoder.decode(means[most]).reshape(-1, *model.image_shape_), range_of(model))
+        rows.append(np.concatenate([tiles, np.full((n - len(tiles), *tiles.shape[1:]), _PAGE, np.uint8)]))
+    return grid(np.concatenate(rows), n, labels=[str(p) for p in model.classes_[:n_prompts]])
+
+
 def range_of(model: "LinearDiffusion") -> tuple[float, float] | None:
     """What a fitted model's images call black and white."""
     return model._image.pixel_range

@@ -166,7 +166,7 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     positive: Callable[[AnyArray], bool] = lambda a: bool((a > 0).all())  # noqa: E731
     not_negative: Callable[[AnyArray], bool] = lambda a: bool((a >= 0).all())  # noqa: E731
     covers: Callable[[AnyArray, int], bool] = lambda a, n: bool(  # noqa: E731
-        np.array_equal(np.unique(a), np.arange(n)) and (np.diff(a) >= 0).all()
+        a[0] == 0 and a[-1] == n - 1 and np.isin(np.diff(a), (0, 1)).all()
     )
     shares: Callable[[AnyArray], bool] = lambda a: positive(a) and abs(a.sum() - 1) < 1e-6  # noqa: E731
     orthonormal: Callable[[AnyArray], bool] = lambda a: np.allclose(  # noqa: E731
@@ -189,7 +189,10 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
         expected |= {
             "styles.owner": ((m,), lambda a: covers(a, p)),
             "styles.group": ((m,), lambda a: covers(a, n_curves)),
-            "styles.shares": ((m,), positive),
+            "styles.shares": (
+                (m,),
+                lambda a: positive(a) and np.allclose(np.bincount(arrays["styles.owner"], a), 1.0, rtol=0, atol=1e-6),
+            ),
             "styles.means": ((m, k), None),
             "styles.factors": ((m, k, min(RANK, k)), None),
             "styles.basis": ((p, k, k), orthonormal),

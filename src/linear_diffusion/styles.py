@@ -7,18 +7,21 @@ A style is a hidden second token: images of a prompt that look alike, found by k
 are kept in the prompt's shared basis Q_c, where every style is diagonal plus low rank.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from ._threads import one_thread
 from ._types import Array, Index
 from .denoiser import GaussianDenoiser
 from .noise import CLEAN, Level
 
+CANDIDATES = (1, 10, 30, 100, 200)
+"""Numbers of styles that the search of "auto" tries."""
 CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail, not style."""
 LEAST_IMAGES = 10
@@ -29,6 +32,8 @@ _NEIGHBOURS, _BORROWED, _COMMON = 8, 30.0, 10.0
 """A style's scatter is joined by that of its neighbours, which counts as 30 images, 10 of them the whole prompt's."""
 _WIDEST = 2.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
+_LEAST = float(np.finfo(np.float32).tiny)
+"""Least shared variance, where all images are one: what float32 can still divide by the root of."""
 SHARPNESS = 0.35
 """Share of the variance off a style's own directions that samples keep; see `Styles.sharpened`."""
 
@@ -206,7 +211,7 @@ class MixtureDenoiser:
 
 
 def fit_styles(
-    z: Array, index: Index, n_prompts: int, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0
+    z: Array, index: Index, n_prompts: int, n_styles: int | None, floor: float, ridge: float = 0.0, seed: int = 0
 ) -> tuple[Styles, Index]:
     """Find the styles of each prompt.
 
@@ -217,8 +222,9 @@ def fit_styles(
     index : array of int, shape (n,)
         Prompt of each.
     n_prompts : int
-    n_styles : int
-        A prompt's styles at most; never more than one for ten images.
+    n_styles : int or None
+        A prompt's styles at most; never more than one for ten images. None chooses for each prompt, by the likelihood
+        of held-out images.
     floor : float
         The least shared variance.
     ridge : float
@@ -235,7 +241,8 @@ def fit_styles(
     parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
     for j in range(n_prompts):
         members = np.flatnonzero(index == j)
-        part, own = fit_prompt(z[members], n_styles, floor, ridge, seed)
+        most = choose_styles(z[members], floor, ridge, seed) if n_styles is None else n_styles
+        part, own = fit_prompt(z[members], most, floor, ridge, seed)
         labels[members] = own + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
@@ -248,6 +255,19 @@ def fit_prompt(z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: 
     labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
     with one_thread():
         return _describe(z, labels, group, floor, ridge), labels
+
+
+def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> int:
+    """The number of styles, of `CANDIDATES`, under which a held-out sixth of a prompt's latents is most likely."""
+    held_out = np.random.default_rng(seed).permutation(len(z)) % 6 == 0
+    rest, unseen = z[~held_out], z[held_out].astype(np.float64)
+    likely = {1: -np.inf}
+    for n_styles in CANDIDATES:
+        if n_styles * LEAST_IMAGES <= len(rest):
+            styles, _ = fit_prompt(rest, n_styles, floor, ridge, seed)
+            log_density, _ = styles.evidence(0, unseen @ styles.basis[0], CLEAN)
+            likely[n_styles] = float(logsumexp(log_density + np.log(styles.shares), axis=1).mean())
+    return max(likely, key=lambda n: likely[n])
 
 
 def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float) -> Styles:
@@ -267,17 +287,22 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float)
         means=means @ basis,
         factors=(basis.T @ own).astype(np.float32),
         basis=basis[None],
-        variances=np.maximum(variances + ridge, floor)[None],
+        variances=np.maximum(variances + ridge, max(floor, _LEAST))[None],
     )
 
 
 def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
     """Style of each image, and group of each style."""
     from sklearn.cluster import KMeans  # late: it takes as long to import as all else
+    from sklearn.exceptions import ConvergenceWarning
 
     if n_styles == 1:
         return np.zeros(len(z), np.intp), np.zeros(1, np.intp)
-    chosen = KMeans(n_styles, n_init=1, max_iter=25, random_state=seed).fit(np.ascontiguousarray(z[:, :CLUSTER_DIM]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
+        chosen = KMeans(n_styles, n_init=1, max_iter=25, random_state=seed).fit(
+            np.ascontiguousarray(z[:, :CLUSTER_DIM])
+        )
     present, labels = np.unique(chosen.labels_, return_inverse=True)
     centers = chosen.cluster_centers_[present]
     n_groups = max(min(len(present) // 3, len(z) // 150), 1)

@@ -58,6 +58,7 @@ def learn(
     *,
     standardize: bool,
     rescale: bool,
+    n_styles: int = 1,
 ) -> Learned:
     """Find the encoder and the moments of latents.
 
@@ -71,6 +72,8 @@ def learn(
         Histograms are taken where it has a pixel range.
     latent_dim, standardize, rescale
         See `pca_from_covariance`.
+    n_styles : int
+        Styles that will be looked for, which take memory too.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def learn(
     """
     p, d = len(prompts), rows.shape[1]
     dense = _fits_dense(p, d)
-    require_memory(p, d, _most_components(latent_dim, *rows.shape))
+    require_memory(p, d, _most_components(latent_dim, *rows.shape), *((len(rows), n_styles) if n_styles > 1 else ()))
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
@@ -135,13 +138,16 @@ def training_noise(entropy: int, draw: int, block: int, z: Array) -> Array:
     return eps
 
 
-def require_memory(p: int, d: int, k: int) -> None:
-    """Refuse a fit of p prompts, d pixels and k components that would not fit in memory, saying what would."""
+def require_memory(p: int, d: int, k: int, n: int = 0, n_styles: int = 0) -> None:
+    """Refuse a fit of p prompts, d pixels and k components that would not fit in memory, saying what would.
+
+    With styles, the latents of all n images are kept, and a k x k matrix for each style of a prompt.
+    """
     available = available_memory()
-    needed = _bytes_needed(p, d, k)
+    needed = _bytes_needed(p, d, k, n, n_styles)
     if available is None or needed <= available:
         return
-    fitting = [smaller for smaller in range(k - 1, 0, -1) if _bytes_needed(p, d, smaller) <= available]
+    fitting = [smaller for smaller in range(k - 1, 0, -1) if _bytes_needed(p, d, smaller, n, n_styles) <= available]
     advice = f"latent_dim={fitting[0]} would fit" if fitting else "use smaller images or fewer prompts"
     raise NotEnoughMemoryError(
         f"fitting {p} prompts, {d} pixels and latent_dim={k} needs about {readable(needed)} beside the images, and "
@@ -149,10 +155,11 @@ def require_memory(p: int, d: int, k: int) -> None:
     )
 
 
-def _bytes_needed(p: int, d: int, k: int) -> int:
+def _bytes_needed(p: int, d: int, k: int, n: int, n_styles: int) -> int:
     per_prompt = 2 * d * d if _fits_dense(p, d) else 4 * d
     pooled = 4 * d * min(d, k + 10) if d > _MOST_PIXELS else 4 * d * d
-    return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d) + _OVERHEAD
+    styles = 2 * n * k + 2 * min(n_styles, n) * k * k
+    return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d + styles) + _OVERHEAD
 
 
 def _fits_dense(p: int, d: int) -> bool:

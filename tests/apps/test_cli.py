@@ -79,11 +79,11 @@ def test_help_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("demo", "fit", "sample", "trace", "info"):
+    for command in ("demo", "fit", "sample", "trace", "info", "evaluate"):
         assert f"  {command}" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "sample", "trace", "info"])
+@pytest.mark.parametrize("command", ["demo", "fit", "sample", "trace", "info", "evaluate"])
 def test_each_help_is_narrow_and_has_an_example(command):
     result = invoke(command, "--help")
     assert result.exit_code == 0
@@ -99,7 +99,7 @@ def test_version_and_no_arguments():
 
 
 def test_the_examples_in_the_help_are_real():
-    for command in ("demo", "fit", "sample", "trace", "info"):
+    for command in ("demo", "fit", "sample", "trace", "info", "evaluate"):
         words = shlex.split(invoke(command, "--help").stdout.split("Example: linear-diffusion ")[1])
         assert "No such option" not in invoke(*words[:-1], words[-1], "--help").output
 

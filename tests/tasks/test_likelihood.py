@@ -33,7 +33,7 @@ def gaussian_by_hand(rows: np.ndarray, labels: np.ndarray, prompt: int, k: int, 
 @pytest.mark.parametrize("k", [1, 3, 4, 5])
 @pytest.mark.parametrize("standardize", [True, False])
 def test_density_is_scipys_of_the_matrices_written_out(k: int, standardize: bool) -> None:
-    model = LinearDiffusion(latent_dim=k, standardize=standardize).fit(ROWS, LABELS)
+    model = LinearDiffusion(styles=1, latent_dim=k, standardize=standardize).fit(ROWS, LABELS)
     found = []
     for c in range(2):
         mean, covariance = gaussian_by_hand(ROWS, LABELS, c, k, standardize=standardize)
@@ -53,14 +53,16 @@ def test_one_prompts_density_is_scikit_learns_pca_with_variances_over_n(digits: 
     shrink = (len(rows) - 1) / len(rows)
     pca.explained_variance_ *= shrink
     pca.noise_variance_ *= shrink
-    assert_allclose(LinearDiffusion(latent_dim=k).fit(rows).score_samples(rows), pca.score_samples(rows), rtol=1e-8)
+    assert_allclose(
+        LinearDiffusion(styles=1, latent_dim=k).fit(rows).score_samples(rows), pca.score_samples(rows), rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("k", [1, 2])
 def test_density_integrates_to_one(k: int, standardize: bool) -> None:
     rows = RNG.standard_normal((60, 2)) @ np.array([[1.0, 0.6], [0.0, 0.5]]) * [1.0, 3.0]
-    model = LinearDiffusion(latent_dim=k, standardize=standardize).fit(rows, np.arange(60) % 2)
+    model = LinearDiffusion(styles=1, latent_dim=k, standardize=standardize).fit(rows, np.arange(60) % 2)
     axes = [np.linspace(-12, 12, 400) * scale for scale in rows.std(axis=0)]
     grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
     cell = np.prod([a[1] - a[0] for a in axes])
@@ -71,7 +73,7 @@ def test_density_integrates_to_one(k: int, standardize: bool) -> None:
 @pytest.mark.parametrize("noise_std", [0.0, 0.3, 5.0])
 @pytest.mark.parametrize("standardize", [True, False])
 def test_score_is_the_gradient_of_the_log_density(noise_std: float, standardize: bool) -> None:
-    model = LinearDiffusion(latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
+    model = LinearDiffusion(styles=1, latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
     density, h = model._densities()[1], 1e-5
     _, score = density.evidence(ROWS[:4], noise_std)
     for i in range(5):
@@ -82,7 +84,7 @@ def test_score_is_the_gradient_of_the_log_density(noise_std: float, standardize:
 
 @pytest.mark.parametrize("standardize", [True, False])
 def test_noise_on_pixels_adds_to_their_covariance(standardize: bool) -> None:
-    model = LinearDiffusion(latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
+    model = LinearDiffusion(styles=1, latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
     for c, density in enumerate(model._densities()):
         mean, covariance = gaussian_by_hand(ROWS, LABELS, c, 3, standardize=standardize)
         noisy = multivariate_normal(mean, covariance + 0.49 * np.eye(5))
@@ -91,8 +93,8 @@ def test_noise_on_pixels_adds_to_their_covariance(standardize: bool) -> None:
 
 def test_density_of_float32_and_bytes_is_solved_in_float64(grey: Digits) -> None:
     images, y = grey
-    as_bytes = LinearDiffusion(latent_dim=12).fit(images, y)
-    as_floats = LinearDiffusion(latent_dim=12).fit(images.astype(np.float64), y)
+    as_bytes = LinearDiffusion(styles=1, latent_dim=12).fit(images, y)
+    as_floats = LinearDiffusion(styles=1, latent_dim=12).fit(images.astype(np.float64), y)
     assert as_bytes.score_samples(images[:50]).dtype == np.float64
     assert_allclose(as_bytes.score_samples(images[:50]), as_floats.score_samples(images[:50].astype(float)), rtol=1e-4)
 
@@ -110,7 +112,7 @@ def test_directions_without_variance_get_a_floor() -> None:
 
 
 def test_many_images_are_scored_in_parts() -> None:
-    model = LinearDiffusion(latent_dim=3).fit(ROWS, LABELS)
+    model = LinearDiffusion(styles=1, latent_dim=3).fit(ROWS, LABELS)
     many = np.tile(ROWS, (50, 1))
     assert_allclose(model.score_samples(many), np.tile(model.score_samples(ROWS), 50), rtol=1e-12)
     assert log_densities(model._densities(), many).shape == (10_000, 2)

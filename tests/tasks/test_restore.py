@@ -26,7 +26,7 @@ def prior_of(model: LinearDiffusion, c: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("noise_std", [0.05, 0.7, 4.0])
 def test_denoised_image_is_the_conditional_mean_of_the_joint_gaussian(standardize: bool, noise_std: float) -> None:
     """E[x | y] = m + S (S + noise_std^2 I)^-1 (y - m); without a prompt, averaged by p(prompt | y)."""
-    model = LinearDiffusion(latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
+    model = LinearDiffusion(styles=1, latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
     means, evidence = [], []
     for c in range(2):
         m, S = prior_of(model, c)
@@ -43,7 +43,7 @@ def test_denoised_image_is_the_conditional_mean_of_the_joint_gaussian(standardiz
 
 @pytest.mark.parametrize("standardize", [True, False])
 def test_no_noise_leaves_the_image_and_all_noise_leaves_the_prior_mean(standardize: bool) -> None:
-    model = LinearDiffusion(latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
+    model = LinearDiffusion(styles=1, latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
     assert_array_equal(model.denoise(NOISY, 0.0), NOISY)
     assert_allclose(model.denoise(NOISY, 1e-5), NOISY, atol=1e-6)
     for c in range(2):
@@ -53,7 +53,7 @@ def test_no_noise_leaves_the_image_and_all_noise_leaves_the_prior_mean(standardi
 
 def test_denoising_brings_noisy_digits_closer_and_knowing_the_prompt_brings_them_closer_still(digits: Digits) -> None:
     images, y = digits
-    model = LinearDiffusion(latent_dim=30).fit(images[200:], y[200:])
+    model = LinearDiffusion(styles=1, latent_dim=30).fit(images[200:], y[200:])
     noisy = images[:200] + 0.4 * np.random.default_rng(1).standard_normal((200, 8, 8))
 
     def error(restored: np.ndarray) -> float:
@@ -65,7 +65,7 @@ def test_denoising_brings_noisy_digits_closer_and_knowing_the_prompt_brings_them
 
 def test_bytes_come_back_as_bytes_within_their_range(grey: Digits) -> None:
     images, y = grey
-    as_bytes, as_floats = (LinearDiffusion(latent_dim=12).fit(X, y) for X in (images, images.astype(float)))
+    as_bytes, as_floats = (LinearDiffusion(styles=1, latent_dim=12).fit(X, y) for X in (images, images.astype(float)))
     restored = as_bytes.denoise(images[:20], 60.0)
     assert restored.dtype == np.uint8
     exact = as_floats.denoise(images[:20].astype(float), 60.0)
@@ -75,5 +75,5 @@ def test_bytes_come_back_as_bytes_within_their_range(grey: Digits) -> None:
 
 def test_floating_images_may_leave_the_pixel_range(digits: Digits) -> None:
     images, y = digits
-    model = LinearDiffusion(latent_dim=12).fit(images, y)
+    model = LinearDiffusion(styles=1, latent_dim=12).fit(images, y)
     assert_array_equal(model.denoise(images[:2] * 3 - 1, 0.0), images[:2] * 3 - 1)

@@ -30,6 +30,7 @@ def describe(model: "LinearDiffusion", folder: Path) -> dict[str, Any]:
         "n_images": model.n_images_,
         "prompts": [str(p) for p in model.classes_],
         "weights": [round(float(w), 6) for w in model.weights_],
+        "styles": [len(shares) for shares in model.style_weights_],
         "image_shape": list(model.image_shape_),
         "dtype": model._image.dtype,
         "pixel_range": model._image.pixel_range,
@@ -67,6 +68,13 @@ def parse_number(text: str) -> int | float:
         return int(text) if text.strip("+-").isdigit() else float(text)
     except ValueError:
         raise ValueError(f"--latent-dim {text} is no number; give components, or a share between 0 and 1.") from None
+
+
+def parse_styles(text: str) -> int | str:
+    """How many styles a prompt has at most, or "auto"."""
+    if text != "auto" and not text.isdigit():
+        raise ValueError(f"--styles {text} must be a whole number >= 1, or auto.")
+    return text if text == "auto" else int(text)
 
 
 def parse_mode(gray: bool, rgb: bool) -> Literal["L", "RGB"] | None:

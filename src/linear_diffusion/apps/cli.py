@@ -1,6 +1,7 @@
-"""The command: linear-diffusion demo, fit, sample, trace, info.
+"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate.
 
     DATA --fit--> MODEL --sample--> .png, .npz        MODEL --trace--> .png, .gif        MODEL --info--> text, JSON
+    MODEL, DATA --evaluate--> text, JSON, .html
 
 What needs numpy or scikit-learn is imported inside the commands, so that ``--help`` is quick.
 """
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .arguments import count, describe, fresh_seed, open_model, parse_mode, parse_number, parse_size
+from .arguments import count, describe, fresh_seed, open_model, parse_mode, parse_number, parse_size, parse_styles
 from .console import Commands, Log, check_file, check_folder, check_model_folder, show, table
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 _SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
+_LATENT_DIM = "300"
 _SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -93,7 +95,10 @@ def fit(
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
     latent_dim: Annotated[
         str, typer.Option(metavar="K", help="Principal components, or the share of variance (0 to 1) they explain.")
-    ] = "144",
+    ] = _LATENT_DIM,
+    styles: Annotated[
+        str, typer.Option(metavar="K", help="Linear pieces a prompt at most; 1 is one Gaussian, auto chooses.")
+    ] = "100",
     standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
     no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the tone curve.")] = False,
@@ -107,14 +112,17 @@ def fit(
         raise ValueError("--gray and --rgb exclude each other; choose one.")
     if one_shot and schedule not in (None, "one-step"):
         raise ValueError(f"--one-shot has its own schedule; leave --schedule {schedule} out, sample and trace take it.")
-    pixels, dim = parse_size(size), parse_number(latent_dim)
+    pixels, dim, pieces = parse_size(size), parse_number(latent_dim), parse_styles(styles)
     from .. import LinearDiffusion, load_images
 
     if one_shot:
-        model = LinearDiffusion.one_shot(random_state=seed).set_params(latent_dim=dim)
+        model = LinearDiffusion.one_shot(random_state=seed)
+        if latent_dim != _LATENT_DIM:
+            model.set_params(latent_dim=dim)
     else:
         model = LinearDiffusion(
             latent_dim=dim,
+            styles=pieces,
             standardize=standardize,
             schedule=schedule or "cosine",
             tone=not no_tone,
@@ -133,6 +141,7 @@ def fit(
     record = describe(model, out) | {"seconds": log.seconds}
     text = (
         f"{out}: {model.n_images_:,} images of {count(len(model.classes_), 'prompt')}, "
+        f"{count(sum(record['styles']), 'style')}, "
         f"{count(model.latent_dim_, 'component')} ({model.explained_variance_ratio_.sum():.1%} of the variance); "
         f"read in {log.seconds['load']:.2f} s, fitted in {log.seconds['fit']:.2f} s"
     )
@@ -160,6 +169,9 @@ def sample(
     schedule: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="the model's")
     ] = None,
+    style: Annotated[
+        int | None, typer.Option(min=0, help="One of the prompt's styles.", show_default="drawn by frequency")
+    ] = None,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
@@ -174,7 +186,7 @@ def sample(
         drawing.require_drawable(model, len(listed or ()) or n)
     with log.step("sample", "sampling"):
         images, drawn = model.sample(
-            None if listed else n, listed, sampler=sampler, n_steps=steps, eta=eta, random_state=seed
+            None if listed else n, listed, sampler=sampler, n_steps=steps, eta=eta, styles=style, random_state=seed
         )
     with log.step("write", f"writing {out}"):
         drawing.write_samples(model, images, drawn, prompts or [], out)
@@ -238,10 +250,23 @@ def trace(
 
 
 @app.command(epilog="Example: linear-diffusion info digits-model")
-def info(model_path: ModelPath, as_json: Json = False) -> None:
-    """Say what a model is: prompts, sizes, schedule, explained variance."""
+def info(
+    model_path: ModelPath,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=".png: the mean of each prompt's most frequent styles.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a model is: prompts, styles, sizes, schedule, explained variance."""
+    if sheet is not None:
+        check_file(sheet, (".png",))
     model = open_model(model_path, None, Log())
     record = describe(model, model_path)
+    if sheet is not None:
+        from .. import pictures
+
+        pictures.save_png(pictures.styles(model), sheet)
     if as_json:
         show(record, "", as_json=True)
         return
@@ -251,6 +276,7 @@ def info(model_path: ModelPath, as_json: Json = False) -> None:
             "model": str(model_path),
             "fitted on": f"{model.n_images_:,} images of {count(len(model.classes_), 'prompt')}",
             "prompts": ", ".join(repr(p) for p in record["prompts"]),
+            "styles": f"{sum(record['styles']):,}: {min(record['styles'])} to {max(record['styles'])} a prompt",
             "images": f"{' x '.join(map(str, model.image_shape_))}, {record['dtype']}, range {low_high}",
             "latent": f"{count(model.latent_dim_, 'component')}, {record['explained_variance']:.1%} of the variance"
             + (", pixels standardised" if model.standardize else ""),
@@ -260,3 +286,50 @@ def info(model_path: ModelPath, as_json: Json = False) -> None:
             "files": ", ".join(f"{name} {size:,} bytes" for name, size in record["files"].items()),
         }
     )
+
+
+@app.command(epilog="Example: linear-diffusion evaluate digits-model mnist-5k --refit -o report.html")
+def evaluate(
+    model_path: ModelPath,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="What it was fitted on, as in fit.", show_default=False)],
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="TEST", help="Held-out images: DATA's own test split, or a share.", show_default=False),
+    ] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(help="Share of DATA to hold out by seed.", show_default="0.2 where DATA has no test split"),
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Score a model of the same settings, fitted on the training images alone.")
+    ] = False,
+    n: Annotated[int, typer.Option("-n", min=8, max=1_000_000, help="Samples to draw.")] = 10_000,
+    size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Resize.", show_default="the model's size")] = None,
+    gray: Annotated[bool, typer.Option("--gray", help="Read the images as grey.")] = False,
+    rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed: the split, the samples, small sets.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Report to write.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Score a model's samples, each figure beside what real images score."""
+    check_file(out, (".html",))
+    if gray and rgb:
+        raise ValueError("--gray and --rgb exclude each other; choose one.")
+    if test is not None and test_share is not None:
+        raise ValueError("--test and --test-share exclude each other; choose one.")
+    if test_share is not None and not 0 < test_share < 1:
+        raise ValueError(f"--test-share {test_share:g} must lie between 0 and 1.")
+    parse_size(size)
+    log = Log()
+    model = open_model(model_path, None, log)
+    from . import evaluate as work
+
+    options = work.own_options(model, size, gray, rgb) | {"data_dir": data_dir}
+    train, held_out, where = work.read_pairs(data, test, test_share, seed, log, options)
+    found = work.run(model, train, held_out, n, seed, log, refit=refit)
+    with log.step("write", f"writing {out}"):
+        found.save_html(out)
+    record = {"model": str(model_path), "data": data, "held_out": where, "refitted": refit, "out": str(out)}
+    text = work.describe(found, where, out, refit=refit)
+    show(record | found.to_dict() | {"seconds": log.seconds}, text, as_json=as_json)

@@ -1,0 +1,706 @@
+"""Styles: what a mixture is made of, what it denoises to, and how it is found and drawn from."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
+from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
+
+from linear_diffusion import LinearDiffusion, render
+from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
+from linear_diffusion.image import ImageFormat
+from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
+from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
+from linear_diffusion.styles import _WIDEST, RANK, SHARPNESS, MixtureDenoiser, Styles, fit_prompt, fit_styles
+from linear_diffusion.tone import fit_tone_curves
+from linear_diffusion.training import learn
+
+Digits = tuple[np.ndarray, np.ndarray]
+LEVELS = [Level(0.9, 0.3), Level(0.5, 0.8), Level(0.05, 1.0), Level(1.0, 2.0)]
+
+
+def make_styles(counts: tuple[int, ...] = (3, 2), k: int = 4, r: int = 2, seed: int = 0) -> Styles:
+    """Prompts of that many styles each, with nothing alike."""
+    rng, p, m = np.random.default_rng(seed), len(counts), sum(counts)
+    return Styles(
+        owner=np.repeat(np.arange(p), counts),
+        group=np.arange(m),
+        shares=np.concatenate([rng.dirichlet(np.full(n, 4.0)) for n in counts]),
+        means=2 * rng.standard_normal((m, k)),
+        factors=rng.standard_normal((m, k, r)).astype(np.float32),
+        basis=np.linalg.qr(rng.standard_normal((p, k, k)))[0],
+        variances=rng.uniform(0.05, 0.6, (p, k)),
+    )
+
+
+def own_covariance(styles: Styles, j: int) -> np.ndarray:
+    """``D + F F'``, in the prompt's basis."""
+    factor = styles.factors[j].astype(np.float64)
+    return np.diag(styles.variances[styles.owner[j]]) + factor @ factor.T
+
+
+def latent_moments(styles: Styles, j: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of a style's latents."""
+    basis = styles.basis[styles.owner[j]]
+    return basis @ styles.means[j], basis @ own_covariance(styles, j) @ basis.T
+
+
+def log_density(styles: Styles, prompt: int, z: np.ndarray, level: Level) -> np.ndarray:
+    """log p_t of each style (n, s), by scipy, from latents."""
+    logs = []
+    for j in np.flatnonzero(styles.owner == prompt):
+        mean, covariance = latent_moments(styles, j)
+        noisy = level.alpha**2 * covariance + level.sigma**2 * np.eye(len(mean))
+        logs.append(multivariate_normal(level.alpha * mean, noisy).logpdf(z))
+    return np.stack(logs, axis=1)
+
+
+def mixture_log_density(styles: Styles, prompt: int, z: np.ndarray, level: Level) -> np.ndarray:
+    shares = styles.shares[styles.owner == prompt]
+    return logsumexp(log_density(styles, prompt, z, level) + np.log(shares), axis=1)
+
+
+def denoised(denoiser: Any, z: np.ndarray, level: Level) -> np.ndarray:
+    return from_basis(denoiser.basis, denoiser.z0_map(level)(to_basis(denoiser.basis, z)))
+
+
+# What a style is
+
+
+@pytest.mark.parametrize("r", [1, 2, 4])
+def test_deviate_is_a_square_root_of_the_covariance(r: int) -> None:
+    styles = make_styles(r=r)
+    for j in range(5):
+        root = styles.deviate(j, np.eye(4)).T
+        assert_allclose(root @ root.T, own_covariance(styles, j), atol=1e-12)
+        single = styles.deviate(j, np.eye(4, dtype=np.float32))
+        assert single.dtype == np.float32
+        assert_allclose(single, root.T, atol=1e-5)
+
+
+def test_a_style_without_directions_of_its_own_has_the_shared_variances() -> None:
+    styles = make_styles()
+    bare = replace(styles, factors=np.zeros_like(styles.factors))
+    for j in range(5):
+        assert_allclose(bare.deviate(j, np.eye(4)), np.diag(np.sqrt(styles.variances[styles.owner[j]])), atol=1e-15)
+        assert np.isfinite(bare.sharpened().factors).all()
+
+
+def test_the_gaussian_of_a_style_has_its_moments_on_latents() -> None:
+    styles = make_styles()
+    for j in range(5):
+        gaussian, (mean, covariance) = styles.gaussian(j), latent_moments(styles, j)
+        assert_allclose((gaussian.basis * gaussian.variances) @ gaussian.basis.T, covariance, atol=1e-12)
+        assert_allclose(gaussian.means, mean)
+        assert_allclose(gaussian.basis @ gaussian.basis.T, np.eye(4), atol=1e-12)
+
+
+def test_start_turns_noise_so_that_the_flow_ends_where_deviate_does() -> None:
+    styles, eps = make_styles(), np.random.default_rng(1).standard_normal((50, 4))
+    levels = [Level(0.0, 1.0), Level(0.6, 0.8), CLEAN]
+    for j in range(5):
+        prior = styles.gaussian(j)
+        turn = styles.start(j, np.eye(4), prior)
+        assert_allclose(turn @ turn.T, np.eye(4), atol=1e-10)
+        turned = styles.start(j, eps, prior)
+        assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(eps, axis=1))
+        end = list(exact_trajectory(levels, prior, turned))[-1]
+        assert_allclose(end, (styles.means[j] + styles.deviate(j, eps)) @ styles.basis[styles.owner[j]].T, atol=1e-10)
+
+
+def test_sharpened_moves_variance_into_a_styles_own_directions() -> None:
+    styles = make_styles(r=3)
+
+    def total(s: Styles) -> np.ndarray:
+        return s.variances.sum(axis=1)[s.owner] + (s.factors**2).sum(axis=(1, 2))
+
+    wide = replace(styles, factors=3 * styles.factors)  # most variance along them: below the cap
+    sharp = wide.sharpened()
+    assert_allclose(total(sharp), total(wide), rtol=1e-6)
+    assert_allclose(sharp.variances, SHARPNESS * wide.variances, rtol=1e-12)
+    for name in ("owner", "group", "shares", "means", "basis"):
+        assert getattr(sharp, name) is getattr(wide, name)
+    ratio = sharp.factors / wide.factors
+    assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape), rtol=1e-5)
+    assert (ratio > 1).all()
+    narrow = replace(styles, factors=styles.factors / 100)
+    assert_allclose(narrow.sharpened().factors, np.sqrt(_WIDEST) * narrow.factors, rtol=1e-6)
+    assert styles.sharpened().factors.dtype == np.float32
+
+
+@pytest.mark.parametrize("prompt", [0, 1])
+def test_pixel_moments_are_those_of_decoded_latents(prompt: int) -> None:
+    styles, to_pixels = make_styles(), np.random.default_rng(3).standard_normal((4, 7))
+    means, variances = styles.pixel_moments(prompt, to_pixels)
+    for row, j in enumerate(styles.of(prompt)):
+        mean, covariance = latent_moments(styles, j)
+        assert_allclose(means[row], mean @ to_pixels)
+        assert_allclose(variances[row], np.diag(to_pixels.T @ covariance @ to_pixels), rtol=1e-9)
+
+
+# The denoiser of the mixture
+
+
+@pytest.mark.parametrize("level", [*LEVELS, CLEAN], ids=str)
+@pytest.mark.parametrize("prompt", [0, 1])
+def test_evidence_is_scipys_density(prompt: int, level: Level) -> None:
+    styles, z = make_styles(), 2 * np.random.default_rng(2).standard_normal((40, 4))
+    found, precise = styles.evidence(prompt, z @ styles.basis[prompt], level)
+    assert_allclose(found, log_density(styles, prompt, z, level), rtol=1e-10)
+    for p, j in zip(precise, styles.of(prompt), strict=True):
+        mean, covariance = latent_moments(styles, j)
+        noisy = level.alpha**2 * covariance + level.sigma**2 * np.eye(4)
+        assert_allclose(p @ styles.basis[prompt].T, np.linalg.solve(noisy, (z - level.alpha * mean).T).T, atol=1e-9)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=str)
+@pytest.mark.parametrize("prompt", [0, 1])
+def test_the_denoiser_is_tweedies_formula_on_the_mixtures_log_density(prompt: int, level: Level) -> None:
+    """(z_t + sigma^2 grad log p_t(z_t)) / alpha, the gradient by central differences of scipy's density."""
+    styles, z = make_styles(), 2 * np.random.default_rng(4).standard_normal((30, 4))
+    step = 2e-5
+    gradient = np.stack(
+        [
+            mixture_log_density(styles, prompt, z + h, level) - mixture_log_density(styles, prompt, z - h, level)
+            for h in step * np.eye(4)
+        ],
+        axis=1,
+    ) / (2 * step)
+    found = denoised(MixtureDenoiser(styles, prompt), z, level)
+    # Differences are good to about 1e-10, which the formula multiplies by sigma^2 / alpha.
+    assert_allclose(found, (z + level.sigma**2 * gradient) / level.alpha, atol=1e-6)
+
+
+def test_the_denoiser_averages_styles_by_how_likely_they_are() -> None:
+    styles, z, level = make_styles(), np.random.default_rng(5).standard_normal((30, 4)), LEVELS[1]
+    logs = log_density(styles, 0, z, level) + np.log(styles.shares[:3])
+    likely = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+    mixture = MixtureDenoiser(styles, 0)
+    assert_allclose(mixture.responsibilities(z @ mixture.basis, level), likely, atol=1e-12)
+    one_by_one = np.stack([denoised(styles.gaussian(j), z, level) for j in range(3)], axis=1)
+    assert_allclose(denoised(mixture, z, level), np.einsum("ns,nsk->nk", likely, one_by_one), atol=1e-10)
+
+
+def test_without_signal_the_denoiser_gives_the_prompts_mean() -> None:
+    styles, z = make_styles(), np.random.default_rng(6).standard_normal((5, 4))
+    for prompt in (0, 1):
+        own = styles.of(prompt)
+        mean = sum(styles.shares[j] * latent_moments(styles, j)[0] for j in own)
+        found = denoised(MixtureDenoiser(styles, prompt), z, Level(0.0, 1.0))
+        assert_allclose(found, np.tile(mean, (5, 1)), atol=1e-12)
+        nearly = denoised(MixtureDenoiser(styles, prompt), z, Level(1e-6, 1.0))
+        assert_allclose(nearly, found, atol=1e-3)
+
+
+@pytest.mark.parametrize("level", [*LEVELS, CLEAN, Level(0.0, 1.0)], ids=str)
+def test_a_mixture_of_one_style_is_a_gaussian_denoiser(level: Level) -> None:
+    styles, z = make_styles((1, 1)), np.random.default_rng(7).standard_normal((20, 4))
+    for prompt in (0, 1):
+        found = denoised(MixtureDenoiser(styles, prompt), z, level)
+        assert_allclose(found, denoised(styles.gaussian(prompt), z, level), atol=1e-9)
+
+
+def test_far_from_all_styles_the_denoiser_is_finite_and_takes_the_nearest() -> None:
+    styles, z = make_styles(), 1e6 * np.ones((1, 4))
+    mixture = MixtureDenoiser(styles, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for level in (*LEVELS, CLEAN):
+            assert np.isfinite(denoised(mixture, z, level)).all()
+            assert_allclose(mixture.responsibilities(z @ mixture.basis, level).sum(), 1.0)
+
+
+def test_the_group_of_a_latent_is_that_of_its_likeliest_style() -> None:
+    styles, z = replace(make_styles(), group=np.array([0, 0, 1, 2, 3])), np.random.default_rng(8).normal(0, 3, (200, 4))
+    for prompt in (0, 1):
+        own = np.flatnonzero(styles.owner == prompt)
+        likely = (log_density(styles, prompt, z, CLEAN) + np.log(styles.shares[own])).argmax(axis=1)
+        assert_array_equal(MixtureDenoiser(styles, prompt).group(z), styles.group[own[likely]])
+
+
+# Finding styles
+
+
+@pytest.mark.parametrize(("k", "r", "noise"), [(6, 2, 0.1), (40, 5, 0.05)])
+def test_a_mixture_made_by_hand_is_recovered(k: int, r: int, noise: float) -> None:
+    rng, n = np.random.default_rng(9), 20_000
+    shares, means = np.array([0.5, 0.3, 0.2]), 12 * np.linalg.qr(rng.standard_normal((k, 3)))[0].T
+    factors = rng.standard_normal((3, k, r)) * np.linspace(1.0, 0.5, r) / np.sqrt(k / 6)
+    truth = rng.choice(3, n, p=shares)
+    z = means[truth] + np.einsum("nkr,nr->nk", factors[truth], rng.standard_normal((n, r)))
+    z += np.sqrt(noise) * rng.standard_normal((n, k))
+    styles, labels = fit_styles(z, np.zeros(n, np.intp), 1, 3, floor=1e-9)
+    found = [latent_moments(styles, j) for j in range(3)]
+    match = [int(np.argmin([np.linalg.norm(m - mean) for m, _ in found])) for mean in means]
+    assert sorted(match) == [0, 1, 2]
+    assert_array_equal(np.array(match)[truth], labels)
+    assert_allclose(styles.shares[match], np.bincount(truth) / n, rtol=1e-12)
+    for j, s in enumerate(match):
+        covariance = factors[j] @ factors[j].T + noise * np.eye(k)
+        assert_allclose(found[s][0], means[j], atol=5 * np.sqrt(covariance.max() / (n * shares[j])))
+        assert np.linalg.norm(found[s][1] - covariance) < 0.06 * np.linalg.norm(covariance)
+        assert_allclose(np.trace(found[s][1]), np.trace(covariance), rtol=0.05)
+    if k > RANK:  # what is not a style's own is shared, and evenly spread here
+        assert_allclose(styles.variances.sum(), noise * (k - RANK), rtol=0.2)
+
+
+def test_styles_are_numbered_prompt_by_prompt_and_grouped_by_neighbours() -> None:
+    rng = np.random.default_rng(10)
+    z, index = rng.standard_normal((1500, 4)) * 3, rng.permutation(np.repeat([0, 1, 2], [900, 590, 10]))
+    styles, labels = fit_styles(z, index, 3, 12, floor=1e-9)
+    assert_array_equal(styles.owner[labels], index)
+    assert_array_equal(np.bincount(styles.owner), [12, 12, 1])
+    assert_allclose(np.bincount(labels) / np.bincount(index)[styles.owner], styles.shares)
+    assert_allclose(np.bincount(styles.owner, styles.shares), 1.0)
+    assert (np.diff(styles.owner) >= 0).all()
+    assert (np.diff(styles.group) >= 0).all()
+    assert_array_equal(np.unique(styles.group), np.arange(styles.group[-1] + 1))
+    groups = [np.unique(styles.group[styles.owner == j]) for j in range(3)]
+    assert_array_equal(np.concatenate(groups), np.unique(styles.group))  # none in two prompts
+    assert [len(g) for g in groups] == [4, 3, 1]  # at most one for three styles, and for 150 images
+    for j in range(len(styles.owner)):
+        mean, _ = latent_moments(styles, j)
+        assert_allclose(mean, z[labels == j].mean(axis=0), atol=1e-10)
+
+
+def test_styles_of_a_group_look_alike() -> None:
+    rng = np.random.default_rng(19)
+    corner = rng.permutation(np.repeat(np.arange(4), 225))
+    z = 50 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])[corner] + rng.standard_normal((900, 3))
+    styles, labels = fit_prompt(z, 12, floor=1e-9)
+    pairs = np.unique(np.stack([corner, styles.group[labels]]), axis=1)
+    assert_array_equal(np.sort(pairs), np.sort(np.stack([np.arange(4), pairs[1]])))
+    assert len(pairs[0]) == len(np.unique(styles.group)) == 4  # each corner is a group
+
+
+def test_clusters_that_turn_out_empty_are_dropped() -> None:
+    z = np.repeat(np.random.default_rng(11).standard_normal((2, 3)), 30, axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        styles, labels = fit_prompt(z, 5, floor=1e-6)
+    assert_array_equal(np.sort(styles.shares), [0.5, 0.5])
+    assert_array_equal(np.bincount(labels), [30, 30])
+    assert_array_equal(styles.group, [0, 0])
+
+
+def test_one_image_apart_is_a_style_with_the_spread_of_its_neighbours() -> None:
+    z = np.r_[np.random.default_rng(12).standard_normal((60, 3)), [[500.0, 0.0, 0.0]]]
+    styles, labels = fit_prompt(z, 2, floor=1e-9)
+    alone = labels[-1]
+    assert np.bincount(labels).tolist().count(1) == 1
+    mean, covariance = latent_moments(styles, alone)
+    assert_allclose(mean, z[-1], atol=1e-9)
+    spread = np.trace(np.cov(z[:-1].T))
+    assert 0.5 * spread < np.trace(covariance) < 2 * spread
+
+
+def test_a_prompt_has_at_most_one_style_for_ten_images() -> None:
+    z = np.random.default_rng(13).standard_normal((100, 3))
+    for n, expected in [(1, 1), (3, 1), (19, 1), (20, 2), (100, 10)]:
+        assert len(fit_prompt(z[:n], 100, floor=1e-9)[0].owner) == expected
+    assert len(fit_prompt(z, 4, floor=1e-9)[0].owner) == 4
+
+
+def test_ridge_and_floor_bound_the_shared_variances() -> None:
+    z = np.random.default_rng(14).standard_normal((100, 30))
+    z[:, 25:] = 0.0
+    (plain, _), (damped, _) = (fit_prompt(z, 3, floor=1e-3, ridge=ridge) for ridge in (0.0, 0.5))
+    assert_allclose(plain.variances.min(), 1e-3)
+    kept = plain.variances > 1e-3
+    assert_allclose((damped.variances - plain.variances)[kept], 0.5, rtol=1e-9)
+    assert_allclose(damped.variances.min(), 0.5, rtol=1e-9)
+
+
+DATA: dict[str, Callable[[np.random.Generator], tuple[np.ndarray, Any]]] = {
+    "one image": lambda rng: (rng.random((1, 4, 4)), None),
+    "one image a prompt": lambda rng: (rng.random((5, 4, 4)), np.arange(5)),
+    "three images": lambda rng: (rng.random((43, 4, 4)), np.repeat(["many", "few"], [40, 3])),
+    "identical images": lambda rng: (np.repeat(rng.random((1, 4, 4)), 60, axis=0), None),
+    "identical in one prompt": lambda rng: (
+        np.r_[np.full((40, 4, 4), 0.5), rng.random((40, 4, 4))],
+        np.arange(80) // 40,
+    ),
+    "black": lambda rng: (np.zeros((50, 4, 4)), None),
+    "two images, many times": lambda rng: (np.tile(rng.random((2, 4, 4)), (40, 1, 1)), None),
+    "constant pixels": lambda rng: (np.where(rng.random((4, 4)) < 0.5, 0.3, rng.random((60, 4, 4))), None),
+    "one pixel": lambda rng: (rng.random((60, 1, 1)), None),
+    "fewer images than pixels": lambda rng: (rng.random((30, 9, 9)), np.arange(30) % 2),
+    "one outlier": lambda rng: (np.r_[rng.random((60, 4, 4)) * 1e-3, np.ones((1, 4, 4))], None),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("styles", [2, 1000])
+def test_any_data_has_styles_and_finite_samples_without_warnings(data: str, dtype: type, styles: int) -> None:
+    X, y = DATA[data](np.random.default_rng(15))
+    X = np.rint(255 * X).astype(np.uint8) if dtype == np.uint8 else X.astype(dtype)
+    for tone in (True, False):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = LinearDiffusion(styles=styles, tone=tone, random_state=0).fit(X, y)
+            for options in ({}, {"sampler": "ddim"}, {"sampler": "ddpm", "styles": "mixture"}):
+                steps = {"n_steps": 5} if options else {}
+                images = model.sample(20, **options, **steps)[0]
+                assert images.dtype == dtype
+                assert np.isfinite(images).all()
+                assert np.isfinite(model.sample(3, **options, **steps, return_trajectory=True)[2]).all()
+        if data in ("one image", "identical images", "black"):
+            # A curve knows pixels by their tone.
+            atol = 1e-5 if not tone else 1.0 if dtype == np.uint8 else 1 / 255
+            assert_allclose(images.astype(float), np.repeat(X[:1], 20, axis=0), atol=atol)
+
+
+def test_fits_are_deterministic(grey: Digits) -> None:
+    one, other = (LinearDiffusion(latent_dim=12, random_state=seed).fit(*grey) for seed in (0, 1))
+    for field in fields(Styles):
+        assert_array_equal(getattr(one._mixture, field.name), getattr(other._mixture, field.name))
+    assert_array_equal(one._curves.table, other._curves.table)
+    assert_array_equal(one.sample(9, random_state=5)[0], other.sample(9, random_state=5)[0])
+
+
+# The model
+
+
+@pytest.fixture(scope="module")
+def styled(grey: Digits) -> LinearDiffusion:
+    """Fitted on grey digits with the default's styles; read only."""
+    return LinearDiffusion(latent_dim=30, random_state=0).fit(*grey)
+
+
+@pytest.fixture(scope="module")
+def toy() -> LinearDiffusion:
+    """Two prompts, three pixels, no tone: each prompt is two clouds far apart."""
+    rng = np.random.default_rng(16)
+    centers = np.array([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [0.0, 5.0, 1.0], [2.0, 5.0, -4.0]])
+    cloud = rng.choice(4, 900, p=[0.4, 0.1, 0.2, 0.3])
+    X = centers[cloud] + rng.standard_normal((900, 3)) @ np.array([[1.0, 0.3, 0.0], [0.0, 0.5, 0.2], [0.0, 0.0, 0.3]])
+    return LinearDiffusion(styles=2, tone=False, random_state=0).fit(X, np.array(["a", "b"])[cloud // 2])
+
+
+def test_defaults_are_a_hundred_styles_of_three_hundred_dimensions() -> None:
+    params = LinearDiffusion().get_params()
+    assert (params["styles"], params["latent_dim"]) == (100, 300)
+    one_shot = LinearDiffusion.one_shot().get_params()
+    assert (one_shot["styles"], one_shot["latent_dim"], one_shot["training"]) == (1, 144, "sampled")
+
+
+@pytest.mark.parametrize("tone", [True, False])
+def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> None:
+    """The plain one is put together here from its parts: moments, one Gaussian a prompt, one folded product."""
+    images, y = grey
+    rows = images.reshape(-1, 64)
+    image = ImageFormat.of(images, "auto")
+    learned = learn(rows, y, np.arange(10), image, 12, standardize=False, rescale=True)
+    law = exact_law(GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances))
+    curves = None
+    if tone:
+        gain = law.matrix.swapaxes(1, 2) @ learned.encoder.to_pixels
+        moments = learned.encoder.decode(law.shift), (gain**2).sum(axis=1)
+        mixtures = ((mean[None], variance[None], np.ones(1)) for mean, variance in zip(*moments, strict=True))
+        curves = fit_tone_curves(mixtures, learned.histogram, image.pixel_range)
+    index = np.arange(500) % 10
+    decoder = render.Decoder(learned.encoder, image, curves)
+    expected = render.render(lambda used: law[used], index, decoder, 7)
+    found = LinearDiffusion(styles=1, latent_dim=12, tone=tone).fit(images, y).sample(prompts=index, random_state=7)[0]
+    assert_array_equal(found, expected)
+
+
+def test_a_prompt_with_few_images_has_the_law_of_the_plain_model() -> None:
+    X = np.random.default_rng(17).standard_normal((15, 4))
+    styled, plain = LinearDiffusion().fit(X), LinearDiffusion(styles=1).fit(X)
+    assert_allclose(styled._mixture.gaussian(0).means, plain.means_[0], atol=1e-9)
+    gaussian = styled._mixture.gaussian(0)
+    assert_allclose((gaussian.basis * gaussian.variances) @ gaussian.basis.T, plain.covariances_[0], atol=1e-5)
+
+
+def test_styles_leave_the_encoder_the_density_and_the_linear_denoiser_alone(grey: Digits) -> None:
+    images, y = grey
+    styled, plain = (LinearDiffusion(latent_dim=12, styles=s).fit(images, y) for s in (5, 1))
+    assert_array_equal(styled.transform(images[:9]), plain.transform(images[:9]))
+    assert_array_equal(styled.score_samples(images[:9], y[:9]), plain.score_samples(images[:9], y[:9]))
+    assert_array_equal(styled.denoise(images[:9], 20.0), plain.denoise(images[:9], 20.0))
+    assert_array_equal(styled.means_, plain.means_)
+    assert_array_equal(styled.covariances_, plain.covariances_)
+    assert_array_equal(styled.denoiser(3).variances, plain.denoiser(3).variances)
+
+
+def test_styles_are_listed_with_their_frequencies(styled: LinearDiffusion, model: LinearDiffusion) -> None:
+    assert len(styled.style_weights_) == len(styled.style_means_) == 10
+    for j in range(10):
+        assert styled.style_means_[j].shape == (len(styled.style_weights_[j]), 30)
+        assert 10 <= len(styled.style_weights_[j]) <= 18  # 174 to 183 images, at most one for ten
+        assert_allclose(styled.style_weights_[j].sum(), 1.0)
+        assert_allclose(styled.style_weights_[j] @ styled.style_means_[j], styled.means_[j], atol=1e-5)
+        assert_array_equal(model.style_weights_[j], [1.0])
+        assert_array_equal(model.style_means_[j], model.means_[j : j + 1])
+
+
+@pytest.mark.parametrize("name", ["exact", *SAMPLERS])
+def test_a_trajectory_ends_at_the_images_that_are_drawn_at_once(toy: LinearDiffusion, name: str) -> None:
+    steps = {} if name == "exact" else {"n_steps": 1 if name == "one-step" else 7}
+    at_once, labels = toy.sample(300, sampler=name, **steps)
+    images, looped_labels, path = toy.sample(300, sampler=name, **steps, return_trajectory=True)
+    assert_array_equal(labels, looped_labels)
+    assert_array_equal(images, path[-1])
+    if name != "ddpm":  # which draws other noise in a loop
+        assert_allclose(at_once, images, atol=1e-5)
+
+
+def test_a_trajectory_ends_at_the_images_with_tone_curves_too(styled: LinearDiffusion) -> None:
+    at_once, path = styled.sample(300)[0], styled.sample(300, return_trajectory=True)[2]
+    difference = np.abs(at_once.astype(int) - path[-1])
+    assert (difference > 1).mean() < 1e-3  # tones are multiples of 16: rounding may lift a pixel to the next
+    assert (at_once != path[-2]).mean() > 0.1
+
+
+def test_ddpm_has_the_same_law_drawn_at_once_or_looped(toy: LinearDiffusion) -> None:
+    n, arguments = 20_000, {"prompts": "a", "styles": 0, "sampler": "ddpm", "n_steps": 6}
+    at_once = toy.sample(n, **arguments)[0]
+    looped = toy.sample(n, **arguments, random_state=1, return_trajectory=True)[2][-1]
+    assert_same_law(at_once, looped)
+
+
+def test_ddim_tends_to_the_exact_samples_of_the_same_seed(toy: LinearDiffusion, styled: LinearDiffusion) -> None:
+    exact = toy.sample(100)[0]
+    errors = [np.abs(toy.sample(100, sampler="ddim", n_steps=n)[0] - exact).max() for n in (20, 200, 2000)]
+    assert errors[0] > 5 * errors[1] > 25 * errors[2]
+    assert errors[2] < 0.02
+    looped = toy.sample(100, sampler="ddim", n_steps=2000, return_trajectory=True)[0]
+    assert np.abs(looped - exact).max() < 0.02
+    coarse, fine = (
+        np.abs(styled.sample(20, sampler="ddim", n_steps=n)[0].astype(int) - styled.sample(20)[0]).mean()
+        for n in (5, 500)
+    )
+    assert fine < 0.1 * coarse
+
+
+def assert_same_law(one: np.ndarray, other: np.ndarray) -> None:
+    """Mean, covariance and every coordinate's distribution, within the error of so many draws."""
+    n, scale = min(len(one), len(other)), one.std(axis=0)
+    assert_allclose((one.mean(axis=0) - other.mean(axis=0)) / scale, 0.0, atol=6 / np.sqrt(n))
+    assert_allclose((np.cov(one.T) - np.cov(other.T)) / np.outer(scale, scale), 0.0, atol=10 / np.sqrt(n))
+    rotated = np.linalg.qr(np.random.default_rng(0).standard_normal((one.shape[1],) * 2))[0]
+    for direction in (*np.eye(one.shape[1]), *rotated):
+        assert ks_2samp(one @ direction, other @ direction).pvalue > 1e-3 / (2 * one.shape[1])
+
+
+@pytest.mark.parametrize(("name", "n_steps"), [("ddim", 200), ("heun", 60), ("ddpm", 300), ("dpmpp_2m", 60)])
+@pytest.mark.parametrize("prompt", ["a", "b"])
+def test_the_mixtures_denoiser_draws_from_the_same_law_as_drawn_styles(
+    toy: LinearDiffusion, name: str, n_steps: int, prompt: str
+) -> None:
+    n = 4000
+    exact = toy.sample(n, prompt, random_state=1)[0]
+    stepped, labels = toy.sample(n, prompt, sampler=name, n_steps=n_steps, styles="mixture", random_state=2)
+    assert set(labels) == {prompt}
+    assert_same_law(exact, stepped)
+
+
+def energy_test(one: np.ndarray, other: np.ndarray, n_permutations: int = 199) -> float:
+    """p-value of the energy distance (Szekely and Rizzo 2004) by permutation."""
+    both, n, rng = np.vstack([one, other]), len(one), np.random.default_rng(0)
+    distance = np.linalg.norm(both[:, None] - both, axis=2)
+
+    def energy(order: np.ndarray) -> float:
+        sign = np.where(np.arange(len(both)) < n, 1.0 / n, -1.0 / (len(both) - n))[order]
+        return -float(sign @ distance @ sign)
+
+    found = energy(np.arange(len(both)))
+    return (1 + sum(energy(rng.permutation(len(both))) >= found for _ in range(n_permutations))) / (n_permutations + 1)
+
+
+def test_a_two_sample_test_tells_the_mixture_from_one_gaussian_and_not_from_itself(toy: LinearDiffusion) -> None:
+    exact = toy.sample(600, "a", random_state=3)[0]
+    stepped = toy.sample(600, "a", sampler="heun", n_steps=60, styles="mixture", random_state=4)[0]
+    mean, covariance = exact.mean(axis=0), np.cov(exact.T)
+    one_gaussian = np.random.default_rng(5).multivariate_normal(mean, covariance, 600)
+    assert energy_test(exact, stepped) > 0.01
+    assert energy_test(exact, one_gaussian) < 0.01
+
+
+def test_the_samples_of_a_style_have_its_sharpened_moments(toy: LinearDiffusion) -> None:
+    sharp, n = toy._mixture.sharpened(), 30_000
+    for prompt, style, j in [("a", 0, 0), ("a", 1, 1), ("b", 1, 3)]:
+        z = toy.transform(toy.sample(n, prompt, styles=style)[0])
+        mean, covariance = latent_moments(sharp, j)
+        spread = np.sqrt(np.diag(covariance))
+        assert_allclose((z.mean(axis=0) - mean) / spread, 0.0, atol=5 / np.sqrt(n))
+        assert_allclose((np.cov(z.T) - covariance) / np.outer(spread, spread), 0.0, atol=7 / np.sqrt(n))
+
+
+def test_samples_with_styles_have_the_pixels_of_training(grey: Digits, styled: LinearDiffusion) -> None:
+    images, y = grey
+    for prompt in range(10):
+        drawn, trained = (
+            np.cumsum(np.bincount(x.ravel(), minlength=256)) / x.size
+            for x in (styled.sample(2000, prompt)[0], images[y == prompt])
+        )
+        assert np.abs(drawn - trained).max() < 0.03
+
+
+# Asking for styles
+
+
+def test_styles_are_asked_for_by_number(toy: LinearDiffusion) -> None:
+    one, other = (toy.sample(6, "a", styles=s)[0] for s in (0, 1))
+    nearest = np.linalg.norm(toy.transform(one)[:, None] - toy.style_means_[0], axis=2).argmin(axis=1)
+    assert_array_equal(nearest, 0)
+    mixed = toy.sample(6, "a", styles=[0, 1, 1, 0, 0, 1])[0]
+    assert_allclose(mixed, np.where(np.array([0, 1, 1, 0, 0, 1])[:, None], other, one), atol=1e-6)
+    assert_array_equal(mixed, toy.sample(6, "a", styles=np.array([0, 1, 1, 0, 0, 1], np.uint8))[0])
+    assert_array_equal(one, toy.sample(6, "a", styles=np.int64(0))[0])
+    prompts = ["b", "a", "b"]
+    both = toy.sample(prompts=prompts, styles=[1, 0, 0])[0]
+    assert_allclose(both[1], toy.sample(3, "a", styles=0)[0][1], atol=1e-6)
+    for name in ("ddim", "ddpm"):
+        stepped = toy.sample(prompts=prompts, styles=[1, 0, 0], sampler=name, n_steps=5, return_trajectory=True)[0]
+        near = [
+            np.linalg.norm(z - toy.style_means_["ab".index(p)], axis=1).argmin()
+            for z, p in zip(toy.transform(stepped), prompts, strict=True)
+        ]
+        assert near == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"styles": 2}, "styles=2 is not among the 2 styles of prompt 'a': 0 to 1"),
+        ({"styles": -1}, "styles=-1 is not among the 2 styles of prompt 'a': 0 to 1"),
+        ({"styles": [0, 1, 9, -7]}, "styles=9 is not among the 2 styles of prompt 'a': 0 to 1"),
+        ({"prompts": "b", "styles": 10**6}, "styles=1000000 is not among the 2 styles of prompt 'b': 0 to 1"),
+        ({"styles": [0, 1]}, r'styles=\[0, 1\] must be a style number, one an image, "mixture" or None to draw them'),
+        ({"styles": []}, r"styles=\[\] must be a style number"),
+        ({"styles": [[0, 1, 0, 1]]}, r"styles=\[\[0, 1, 0, 1\]\] must be"),
+        ({"styles": 1.0}, r"styles=1\.0 must be a style number"),
+        ({"styles": True}, "styles=True must be"),
+        ({"styles": "mixtur"}, "styles='mixtur' must be"),
+        ({"styles": "0"}, "styles='0' must be"),
+        ({"styles": np.nan}, "styles=nan must be"),
+        ({"styles": {"a": 1}}, r"styles=\{'a': 1\} must be"),
+        ({"styles": "mixture"}, 'styles="mixture" needs a step sampler; "exact" draws from the same mixture as it is'),
+        ({"styles": "mixture", "sampler": "exact"}, 'styles="mixture" needs a step sampler'),
+    ],
+)
+def test_styles_that_no_prompt_has_are_refused_and_named(toy: LinearDiffusion, arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy.sample(4, **{"prompts": "a", **arguments})
+
+
+def test_a_model_without_styles_has_one(model: LinearDiffusion, sampled_model: LinearDiffusion) -> None:
+    for plain in (model, sampled_model):
+        steps = {"sampler": "ddim", "n_steps": 5}
+        expected = plain.sample(5, **steps, return_trajectory=True)[0]
+        assert_array_equal(plain.sample(5, **steps, styles=0, return_trajectory=True)[0], expected)
+        assert_array_equal(plain.sample(5, **steps, styles="mixture")[0], expected)
+        with pytest.raises(ValueError, match="styles=1 is not among the 1 styles of prompt 3: 0 to 0"):
+            plain.sample(2, 3, styles=1)
+
+
+def test_sampled_training_knows_no_styles(grey: Digits) -> None:
+    drawn = [
+        LinearDiffusion(styles=s, latent_dim=5, training="sampled", random_state=0).fit(*grey).sample(9, n_steps=5)[0]
+        for s in (1, 100)
+    ]
+    assert_array_equal(*drawn)
+
+
+# Drawing evenly
+
+
+@pytest.mark.parametrize("purpose", [PROMPTS, STYLES])
+def test_even_draws_are_uniform_each_and_do_not_depend_on_how_many(purpose: int) -> None:
+    draws = np.stack([even_draws(seed, purpose, 300) for seed in range(3000)])
+    assert ((draws >= 0) & (draws < 1)).all()
+    for i in (0, 1, 17, 299):
+        assert ks_1samp(draws[:, i], lambda x: np.clip(x, 0, 1)).pvalue > 1e-3
+    for n in (0, 1, 2, 100, 299):
+        assert_array_equal(even_draws(5, purpose, n), draws[5, :n])
+
+
+@pytest.mark.parametrize("purpose", [PROMPTS, STYLES])
+def test_even_draws_come_out_as_often_as_they_should_however_many(purpose: int) -> None:
+    shares = np.random.default_rng(18).dirichlet(np.full(10, 2.0))
+    for seed in range(20):
+        chosen = render.choose(shares, even_draws(seed, purpose, 3000))
+        n = np.arange(1, 3001)[:, None]
+        counts = np.cumsum(chosen[:, None] == np.arange(10), axis=0)
+        assert np.abs(counts - n * shares).max() <= 4  # chance: about 50
+
+
+def test_prompts_and_styles_are_drawn_evenly_together(styled: LinearDiffusion) -> None:
+    n = 2000
+    index = render.draw_prompts(3, styled.weights_, n)
+    drawn = render.draw_styles(3, styled._mixture, index)
+    assert_array_equal(styled._mixture.owner[drawn], index)
+    expected = n * styled._mixture.shares * styled.weights_[styled._mixture.owner]
+    off = np.bincount(drawn, minlength=len(expected)) - expected
+    assert np.sqrt((off**2 / expected).mean()) < 0.5  # chance alone would be at 1
+    one = render.draw_styles(3, styled._mixture, np.full(500, 4))
+    own = styled._mixture.of(4)
+    assert_allclose(np.bincount(one, minlength=len(expected))[own] / 500, styled._mixture.shares[own], atol=2 / 500)
+
+
+@pytest.mark.parametrize("superblock", [1, 2, 16])
+@pytest.mark.parametrize("arguments", [{}, {"prompts": "b"}, {"sampler": "ddim", "n_steps": 3}], ids=str)
+def test_an_image_does_not_depend_on_how_many_are_asked_for(
+    toy: LinearDiffusion, superblock: int, arguments: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, labels = toy.sample(2 * BLOCK + 70, **arguments)
+    monkeypatch.setattr(render, "_SUPERBLOCK", superblock * BLOCK)
+    for n in (1, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1, 2 * BLOCK + 70):
+        few, few_labels = toy.sample(n, **arguments)
+        assert_allclose(few, many[:n], atol=1e-5)
+        assert_array_equal(few_labels, labels[:n])
+    assert len(np.unique(many, axis=0)) == len(many)
+
+
+@pytest.mark.parametrize("styles", [None, "mixture"])
+def test_a_trajectory_with_styles_does_not_depend_on_how_many_are_asked_for(toy: LinearDiffusion, styles: Any) -> None:
+    arguments = {"sampler": "ddpm", "n_steps": 3, "styles": styles, "return_trajectory": True}
+    many = toy.sample(BLOCK + 3, **arguments)[2]
+    for n in (1, 5, BLOCK, BLOCK + 1):
+        assert_allclose(toy.sample(n, **arguments)[2], many[:, :n], atol=1e-9)
+
+
+def test_an_image_does_not_depend_on_the_prompts_and_styles_of_others(toy: LinearDiffusion) -> None:
+    mixed = toy.sample(prompts=["a", "b", "b", "a"], styles=[0, 1, 0, 1])[0]
+    assert_allclose(toy.sample(prompts=["a", "a", "b", "b"], styles=[0, 0, 0, 0])[0][[0, 2]], mixed[[0, 2]], atol=1e-6)
+    assert_allclose(toy.sample(prompts=["b", "b", "a", "a"], styles=[0, 1, 1, 1])[0][[1, 3]], mixed[[1, 3]], atol=1e-6)
+
+
+# Files
+
+
+@pytest.mark.parametrize("tone", [True, False])
+@pytest.mark.parametrize("kind", ["RGB", "grey float32", "float64 rows"])
+def test_a_saved_model_with_styles_draws_the_same_bits(tmp_path: Path, rgb: np.ndarray, kind: str, tone: bool) -> None:
+    X = np.tile(rgb, (4, 1, 1, 1)) if kind == "RGB" else np.tile(rgb[..., 0], (4, 1, 1)) / 255
+    X = X.astype(np.float32) if kind == "grey float32" else X.reshape(800, -1) if kind == "float64 rows" else X
+    pixel_range = (0, 1) if kind == "float64 rows" else "auto"
+    model = LinearDiffusion(styles=9, latent_dim=9, tone=tone, pixel_range=pixel_range, random_state=2)
+    model.fit(X, np.arange(800) % 2)
+    assert len(np.unique(model._mixture.group)) == 4
+    model.save_pretrained(tmp_path)
+    loaded = LinearDiffusion.from_pretrained(tmp_path)
+    for field in fields(Styles):
+        found, expected = (getattr(m._mixture, field.name) for m in (loaded, model))
+        assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+    for options in (
+        {},
+        {"styles": 3},
+        {"sampler": "heun", "n_steps": 4},
+        {"styles": "mixture", "sampler": "ddpm", "n_steps": 4},
+    ):
+        for trajectory in (False, True):
+            pair = (m.sample(40, **options, return_trajectory=trajectory)[0] for m in (loaded, model))
+            assert_array_equal(*pair)
+    for found, expected in zip(loaded.style_means_, model.style_means_, strict=True):
+        assert_array_equal(found, expected)

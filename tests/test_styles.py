@@ -17,7 +17,16 @@ from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
 from linear_diffusion.image import ImageFormat
 from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
 from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
-from linear_diffusion.styles import _WIDEST, RANK, SHARPNESS, MixtureDenoiser, Styles, fit_prompt, fit_styles
+from linear_diffusion.styles import (
+    _WIDEST,
+    RANK,
+    SHARPNESS,
+    MixtureDenoiser,
+    Styles,
+    choose_styles,
+    fit_prompt,
+    fit_styles,
+)
 from linear_diffusion.tone import fit_tone_curves
 from linear_diffusion.training import learn
 
@@ -317,6 +326,24 @@ def test_ridge_and_floor_bound_the_shared_variances() -> None:
     assert_allclose(damped.variances.min(), 0.5, rtol=1e-9)
 
 
+def test_auto_takes_the_number_under_which_held_out_images_are_likeliest() -> None:
+    rng = np.random.default_rng(20)
+    centers = 30 * rng.standard_normal((10, 6))
+    clouds = centers[rng.integers(0, 10, 1500)] + rng.standard_normal((1500, 6))
+    round_ = rng.standard_normal((1500, 6))
+    assert choose_styles(clouds, floor=1e-9) in (10, 30)
+    assert choose_styles(round_, floor=1e-9) == 1
+    for n in (1, 2, 3, 12):
+        assert choose_styles(round_[:n], floor=1e-9) == 1
+    z, index = np.r_[round_, clouds], np.repeat([0, 1], 1500)
+    styles, labels = fit_styles(z, index, 2, None, floor=1e-9)
+    assert np.bincount(styles.owner).tolist() == [1, choose_styles(clouds, floor=1e-9)]
+    assert_array_equal(styles.owner[labels], index)
+    model = LinearDiffusion(styles="auto", random_state=0).fit(z, index)
+    assert [len(w) for w in model.style_weights_] == np.bincount(styles.owner).tolist()
+    assert model.sample(20)[0].shape == (20, 6)
+
+
 DATA: dict[str, Callable[[np.random.Generator], tuple[np.ndarray, Any]]] = {
     "one image": lambda rng: (rng.random((1, 4, 4)), None),
     "one image a prompt": lambda rng: (rng.random((5, 4, 4)), np.arange(5)),
@@ -460,6 +487,24 @@ def test_a_trajectory_ends_at_the_images_with_tone_curves_too(styled: LinearDiff
     assert (at_once != path[-2]).mean() > 0.1
 
 
+def test_every_group_has_its_own_tone_curve(rgb: np.ndarray) -> None:
+    X = np.tile(rgb, (4, 1, 1, 1))
+    model = LinearDiffusion(styles=9, latent_dim=9, random_state=0).fit(X, np.arange(800) % 2)
+    table = model._curves.table
+    assert table.shape[:2] == (4, 3)
+    assert len(np.unique(table.reshape(4, -1), axis=0)) == 4
+    at_once, path = model.sample(400)[0], model.sample(400, return_trajectory=True)[2]
+    assert (np.abs(at_once.astype(int) - path[-1]) > 1).mean() < 1e-3
+    for j, options in [(0, {}), (1, {}), (1, {"sampler": "heun", "n_steps": 20, "styles": "mixture"})]:
+        drawn = model.sample(2000, j, **options)[0]
+        for c in range(3):
+            found, trained = (
+                np.cumsum(np.bincount(x[..., c].ravel(), minlength=256)) / x[..., c].size
+                for x in (drawn, X[np.arange(800) % 2 == j])
+            )
+            assert np.abs(found - trained).max() < 0.03
+
+
 def test_ddpm_has_the_same_law_drawn_at_once_or_looped(toy: LinearDiffusion) -> None:
     n, arguments = 20_000, {"prompts": "a", "styles": 0, "sampler": "ddpm", "n_steps": 6}
     at_once = toy.sample(n, **arguments)[0]
@@ -533,6 +578,42 @@ def test_the_samples_of_a_style_have_its_sharpened_moments(toy: LinearDiffusion)
         spread = np.sqrt(np.diag(covariance))
         assert_allclose((z.mean(axis=0) - mean) / spread, 0.0, atol=5 / np.sqrt(n))
         assert_allclose((np.cov(z.T) - covariance) / np.outer(spread, spread), 0.0, atol=7 / np.sqrt(n))
+
+
+@pytest.mark.parametrize("options", [{}, {"sampler": "ddim", "n_steps": 300}], ids=str)
+def test_samples_of_more_dimensions_than_a_style_has_directions_are_sharpened(options: dict) -> None:
+    rng, n = np.random.default_rng(21), 8000
+    X = rng.standard_normal((1000, 60)) * np.geomspace(3.0, 0.3, 60)
+    model = LinearDiffusion(styles=2, random_state=0).fit(X)
+    z = model.transform(model.sample(n, styles=0, **options)[0])
+    _, sharp = latent_moments(model._mixture.sharpened(), 0)
+    _, learned = latent_moments(model._mixture, 0)
+    spread = np.sqrt(np.diag(sharp))
+    assert_allclose((np.cov(z.T) - sharp) / np.outer(spread, spread), 0.0, atol=7 / np.sqrt(n))
+    assert_allclose(np.trace(np.cov(z.T)), np.trace(learned), rtol=0.02)
+    assert np.linalg.eigvalsh(sharp)[:30].sum() < 0.5 * np.linalg.eigvalsh(learned)[:30].sum()
+
+
+def test_the_mixture_ends_with_the_curve_of_the_likeliest_group(
+    rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LinearDiffusion(styles=9, latent_dim=9, random_state=0).fit(np.tile(rgb, (4, 1, 1, 1)))
+    assert len(np.unique(model._mixture.group)) == 3
+
+    def draw() -> np.ndarray:
+        return model.sample(200, sampler="heun", n_steps=10, styles="mixture")[0]
+
+    images = draw()
+    asked = MixtureDenoiser.group
+    groups: list[np.ndarray] = []
+    monkeypatch.setattr(MixtureDenoiser, "group", lambda self, z: groups.append(asked(self, z)) or groups[-1])
+    assert_array_equal(draw(), images)
+    assert set(groups[0]) == {0, 1, 2}
+    for g in range(3):
+        monkeypatch.setattr(MixtureDenoiser, "group", lambda self, z, g=g: np.full(len(z), g))
+        same = (draw() == images).all(axis=(1, 2, 3))
+        assert same[groups[0] == g].all()
+        assert not same[groups[0] != g].any()
 
 
 def test_samples_with_styles_have_the_pixels_of_training(grey: Digits, styled: LinearDiffusion) -> None:
@@ -669,10 +750,20 @@ def test_a_trajectory_with_styles_does_not_depend_on_how_many_are_asked_for(toy:
         assert_allclose(toy.sample(n, **arguments)[2], many[:, :n], atol=1e-9)
 
 
-def test_an_image_does_not_depend_on_the_prompts_and_styles_of_others(toy: LinearDiffusion) -> None:
-    mixed = toy.sample(prompts=["a", "b", "b", "a"], styles=[0, 1, 0, 1])[0]
-    assert_allclose(toy.sample(prompts=["a", "a", "b", "b"], styles=[0, 0, 0, 0])[0][[0, 2]], mixed[[0, 2]], atol=1e-6)
-    assert_allclose(toy.sample(prompts=["b", "b", "a", "a"], styles=[0, 1, 1, 1])[0][[1, 3]], mixed[[1, 3]], atol=1e-6)
+@pytest.mark.parametrize("trajectory", [False, True])
+@pytest.mark.parametrize("options", [{}, {"sampler": "ddpm", "n_steps": 4}], ids=str)
+def test_an_image_does_not_depend_on_the_prompts_and_styles_of_others(
+    toy: LinearDiffusion, options: dict, trajectory: bool
+) -> None:
+    def draw(prompts: str, styles: Any) -> np.ndarray:
+        return toy.sample(prompts=list(prompts), styles=styles, **options, return_trajectory=trajectory)[0]
+
+    mixed = draw("abba", [0, 1, 0, 1])
+    assert_allclose(draw("aabb", [0, 0, 0, 0])[[0, 2]], mixed[[0, 2]], atol=1e-6)
+    assert_allclose(draw("bbaa", [0, 1, 1, 1])[[1, 3]], mixed[[1, 3]], atol=1e-6)
+    if options:
+        mixed = draw("abba", "mixture")
+        assert_allclose(draw("aabb", "mixture")[[0, 2]], mixed[[0, 2]], atol=1e-9)
 
 
 # Files

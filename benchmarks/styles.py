@@ -12,7 +12,7 @@ from judge import HEADER, N_EPOCHS, Bench, cells
 from linear_diffusion import LinearDiffusion, styles
 
 TRIED = {
-    "the default: 100 styles, k = 300": {},
+    "100 styles, k = 300": {},
     "30 styles": {"styles": 30},
     "200 styles": {"styles": 200},
     "k = 144": {"latent_dim": 144},
@@ -38,15 +38,15 @@ def main(options):
                 if constant in usual:
                     setattr(styles, constant, value)
             start = time.perf_counter()
-            arguments_ = {key: value for key, value in changed.items() if key not in usual}
-            model = LinearDiffusion(random_state=0, **arguments_).fit(X, y)
+            own = {"styles": 100, "latent_dim": 300} | {k: v for k, v in changed.items() if k not in usual}
+            model = LinearDiffusion(random_state=0, **own).fit(X, y)
             seconds = time.perf_counter() - start
             score = bench.score(*model.sample(10_000)) | {"fit_seconds": seconds}
             figures[f"{data}: {name}"] = score
             rows.append([data, name, f"{seconds:.1f} s", *cells(score)])
             print(rows[-1], flush=True)
-    note = f"Judge: a convolutional network, {N_EPOCHS} epochs on the training images, torch."
-    report("styles", ["data", "setting", "fit", *HEADER], rows, figures, note)
+        note = f"Judge: a convolutional network, {N_EPOCHS} epochs on the training images, torch."
+        report("styles", ["data", "setting", "fit", *HEADER], rows, figures, note)
 
 
 if __name__ == "__main__":

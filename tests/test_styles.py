@@ -385,7 +385,7 @@ def test_any_data_has_styles_and_finite_samples_without_warnings(data: str, dtyp
 
 
 def test_fits_are_deterministic(grey: Digits) -> None:
-    one, other = (LinearDiffusion(latent_dim=12, random_state=seed).fit(*grey) for seed in (0, 1))
+    one, other = (LinearDiffusion(styles=100, latent_dim=12, random_state=seed).fit(*grey) for seed in (0, 1))
     for field in fields(Styles):
         assert_array_equal(getattr(one._mixture, field.name), getattr(other._mixture, field.name))
     assert_array_equal(one._curves.table, other._curves.table)
@@ -398,7 +398,7 @@ def test_fits_are_deterministic(grey: Digits) -> None:
 @pytest.fixture(scope="module")
 def styled(grey: Digits) -> LinearDiffusion:
     """Fitted on grey digits with the default's styles; read only."""
-    return LinearDiffusion(latent_dim=30, random_state=0).fit(*grey)
+    return LinearDiffusion(styles=100, latent_dim=30, random_state=0).fit(*grey)
 
 
 @pytest.fixture(scope="module")
@@ -411,9 +411,9 @@ def toy() -> LinearDiffusion:
     return LinearDiffusion(styles=2, tone=False, random_state=0).fit(X, np.array(["a", "b"])[cloud // 2])
 
 
-def test_defaults_are_a_hundred_styles_of_three_hundred_dimensions() -> None:
+def test_defaults_are_one_gaussian_a_prompt_of_144_dimensions() -> None:
     params = LinearDiffusion().get_params()
-    assert (params["styles"], params["latent_dim"]) == (100, 300)
+    assert (params["styles"], params["latent_dim"]) == (1, 144)
     one_shot = LinearDiffusion.one_shot().get_params()
     assert (one_shot["styles"], one_shot["latent_dim"], one_shot["training"]) == (1, 144, "sampled")
 
@@ -441,7 +441,7 @@ def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> No
 
 def test_a_prompt_with_few_images_has_the_law_of_the_plain_model() -> None:
     X = np.random.default_rng(17).standard_normal((15, 4))
-    styled, plain = LinearDiffusion().fit(X), LinearDiffusion(styles=1).fit(X)
+    styled, plain = LinearDiffusion(styles=100).fit(X), LinearDiffusion(styles=1).fit(X)
     assert_allclose(styled._mixture.gaussian(0).means, plain.means_[0], atol=1e-9)
     gaussian = styled._mixture.gaussian(0)
     assert_allclose((gaussian.basis * gaussian.variances) @ gaussian.basis.T, plain.covariances_[0], atol=1e-5)

@@ -9,7 +9,7 @@
 
 >>> from linear_diffusion import LinearDiffusion
 >>> LinearDiffusion().latent_dim
-300
+144
 """
 
 from importlib import import_module

@@ -49,13 +49,14 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     Parameters
     ----------
-    latent_dim : int or float, default=300
+    latent_dim : int or float, default=144
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
-    styles : int or "auto", default=100
+    styles : int or "auto", default=1
         Linear pieces of a prompt at most: clusters of its images, with a Gaussian each. A prompt has no more than one
-        for ten images; 1 is one Gaussian a prompt. "auto" chooses for each prompt by the likelihood of held-out images,
+        for ten images; 1 is one Gaussian a prompt. More draw better, as do more components: ``styles=100,
+        latent_dim=300`` is a good start. "auto" chooses for each prompt by the likelihood of held-out images,
         and takes a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
@@ -132,9 +133,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def __init__(
         self,
         *,
-        latent_dim: int | float = 300,
+        latent_dim: int | float = 144,
         standardize: bool = False,
-        styles: int | str = 100,
+        styles: int | str = 1,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,

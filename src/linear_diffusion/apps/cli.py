@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 _SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
-_LATENT_DIM = "300"
+_LATENT_DIM = "144"
 _SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -97,8 +97,11 @@ def fit(
         str, typer.Option(metavar="K", help="Principal components, or the share of variance (0 to 1) they explain.")
     ] = _LATENT_DIM,
     styles: Annotated[
-        str, typer.Option(metavar="K", help="Linear pieces a prompt at most; 1 is one Gaussian, auto chooses.")
-    ] = "100",
+        str,
+        typer.Option(
+            metavar="K", help="Linear pieces a prompt at most, or auto; 100, with --latent-dim 300, draws best."
+        ),
+    ] = "1",
     standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
     no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the tone curve.")] = False,

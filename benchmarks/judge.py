@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-N_EPOCHS = 2
+N_EPOCHS = 4
 
 
 class Judge(nn.Module):

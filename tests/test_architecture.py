@@ -40,6 +40,7 @@ BLOCKS: dict[str, set[str]] = {
     "render": {"affine", "noise", "image", "styles", "text", "tone"},
     "training": {"image", "moments", "noise", "text"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
+    "calibration": {"generate", "noise", "render", "styles", "tone"},
     "checks": {"noise", "sampler"},
     "saving": {"checks", "denoiser", "files", "image", "styles", "tone"},
     "tasks": {"denoiser", "image", "tasks"},

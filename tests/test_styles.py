@@ -20,7 +20,7 @@ from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
 from linear_diffusion.styles import (
     _WIDEST,
     RANK,
-    SHARPNESS,
+    REMAINDER,
     MixtureDenoiser,
     Styles,
     choose_styles,
@@ -132,7 +132,7 @@ def test_sharpened_moves_variance_into_a_styles_own_directions() -> None:
     wide = replace(styles, factors=3 * styles.factors)  # most variance along them: below the cap
     sharp = wide.sharpened()
     assert_allclose(total(sharp), total(wide), rtol=1e-6)
-    assert_allclose(sharp.variances, SHARPNESS * wide.variances, rtol=1e-12)
+    assert_allclose(sharp.variances, REMAINDER * wide.variances, rtol=1e-12)
     for name in ("owner", "group", "shares", "means", "basis"):
         assert getattr(sharp, name) is getattr(wide, name)
     ratio = sharp.factors / wide.factors

@@ -5,6 +5,7 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import saving
 from ._types import AnyArray, Array, Index
+from .calibration import calibrate
 from .checks import check_levels, check_prompts, check_range
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .exceptions import NotEnoughMemoryError
@@ -232,10 +234,11 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
             learned.residual,
         )
-        self._mixture, histogram = None, learned.histogram
+        self._mixture, self._calibration, self._curves, histogram = None, None, None, learned.histogram
         if self.styles != 1 and self.training == "exact":
+            z = self._encoder.encode(rows)
             self._mixture, labels = fit_styles(
-                self._encoder.encode(rows),
+                z,
                 index,
                 len(classes),
                 None if self.styles == "auto" else int(self.styles),
@@ -245,7 +248,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             if image.pixel_range:
                 group = self._mixture.group[labels]
                 histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
-        self._curves = None
+            self._prior = replace(self._prior, basis=self._prior.basis.astype(np.float32).astype(np.float64))
+            if self.tone and image.pixel_range:
+                self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
         if self.tone and image.pixel_range:
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
         return self
@@ -558,8 +563,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     def _generator(self) -> Generator:
         styles = self._mixture.sharpened() if self._mixture else None
-        decoder = Decoder(self._encoder, self._image, self._curves)
-        return Generator(self._prior, self._regression, styles, decoder)
+        if styles and self._calibration:
+            styles = styles.widened(self._calibration)
+        return Generator(self._prior, self._regression, styles, Decoder(self._encoder, self._image, self._curves))
 
     def _densities(self) -> list[likelihood.PixelDensity]:
         return likelihood.densities(self._encoder, self._prior, self._residual)

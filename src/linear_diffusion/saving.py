@@ -21,7 +21,7 @@ from .denoiser import GaussianDenoiser, RegressionDenoiser
 from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
-from .styles import RANK, Styles
+from .styles import RANK, Calibration, Styles, pack_factors, unpack_factors
 from .tone import N_ENTRIES, ToneCurves
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="LinearDiffusion")
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "README.md"
 
@@ -57,6 +57,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "scaling_factor": model.scaling_factor_,
         "tone": model._curves is not None,
         "sampled": model._regression is not None,
+        "calibrated": model._calibration is not None,
         "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
         "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
@@ -113,8 +114,8 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     )
     if not (0 <= total < np.inf and 0 < scale < np.inf):
         raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
-    if not all(isinstance(config[name], bool) for name in ("tone", "sampled")):
-        raise ValueError("tone and sampled must be true or false")
+    if not all(isinstance(config[name], bool) for name in ("tone", "sampled", "calibrated")):
+        raise ValueError("tone, sampled and calibrated must be true or false")
     if not all(isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups")):
         raise ValueError("n_styles and n_groups must be whole numbers >= 0")
     names = config["feature_names"]
@@ -126,20 +127,25 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     model._set_learned(
         classes, arrays["weights"], _whole(config["n_images"]), image, encoder, prior, arrays["residual"]
     )
-    model._curves, model._regression, model._mixture = None, None, None
+    model._curves, model._regression, model._mixture, model._calibration = None, None, None, None
     if config["tone"]:
         model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
     if config["sampled"]:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
     if config["n_styles"]:
+        arrays["styles.factors"] = unpack_factors(arrays["styles.factors"], arrays["styles.unit"])
         model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
+    if config["calibrated"]:
+        model._calibration = Calibration(arrays["calibration.gain"], arrays["calibration.means"])
     model.n_features_in_ = image.n_pixels
     if names:
         model.feature_names_in_ = np.array(names, dtype=object)
     return model
 
 
-_DTYPES = {"tone.table": "float32", "styles.factors": "float32", "styles.owner": "int64", "styles.group": "int64"}
+_DTYPES = {"tone.table": "float32", "styles.owner": "int64", "styles.group": "int64", "styles.factors": "float16"}
+_SINGLE = ("prior.basis", "styles.basis", "styles.means", "calibration.means")
+"""What a model with styles holds in single precision, to stay small; it was rounded so when it was fitted."""
 _ENCODER = ("mean", "std", "components", "variances")
 
 
@@ -154,6 +160,10 @@ def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
         arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
     if model._mixture:
         arrays |= {f"styles.{f.name}": getattr(model._mixture, f.name) for f in fields(Styles)}
+        arrays["styles.factors"], arrays["styles.unit"] = pack_factors(model._mixture.factors)
+        if model._calibration:
+            arrays |= {f"calibration.{name}": getattr(model._calibration, name) for name in ("gain", "means")}
+        arrays |= {name: arrays[name].astype(np.float32) for name in _SINGLE if name in arrays}
     return arrays
 
 
@@ -170,7 +180,7 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     )
     shares: Callable[[AnyArray], bool] = lambda a: positive(a) and abs(a.sum() - 1) < 1e-6  # noqa: E731
     orthonormal: Callable[[AnyArray], bool] = lambda a: np.allclose(  # noqa: E731
-        a @ a.swapaxes(-1, -2), np.eye(k), atol=1e-6
+        a @ a.swapaxes(-1, -2), np.eye(k), atol=1e-5
     )
     expected: dict[str, tuple[tuple[int, ...], Callable[[AnyArray], bool] | None]] = {
         "encoder.mean": ((d,), None),
@@ -195,9 +205,12 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
             ),
             "styles.means": ((m, k), None),
             "styles.factors": ((m, k, min(RANK, k)), None),
+            "styles.unit": ((1,), positive),
             "styles.basis": ((p, k, k), orthonormal),
             "styles.variances": ((p, k), positive),
         }
+    if config["calibrated"]:
+        expected |= {"calibration.gain": ((p, k), positive), "calibration.means": ((m, k), None)}
     if config["tone"]:
         expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
         expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
@@ -209,14 +222,14 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     if set(arrays) != set(expected):
         raise ModelFileError(f"{path} holds arrays {sorted(arrays)}; the model needs {sorted(expected)}.")
     for name, (shape, holds) in expected.items():
-        array, dtype = arrays[name], _DTYPES.get(name, "float64")
+        array, dtype = arrays[name], _DTYPES.get(name, "float32" if m and name in _SINGLE else "float64")
         if array.shape != shape or array.dtype != dtype:
             raise ModelFileError(
                 f"{path}: array {name!r} is {array.dtype} of shape {array.shape}; the model needs {dtype} of {shape}."
             )
         if holds and not holds(array):
             raise ModelFileError(f"{path}: the numbers of array {name!r} are none that a model has.")
-    return arrays
+    return arrays | {name: arrays[name].astype(np.float64) for name in _SINGLE if m and name in arrays}
 
 
 def _whole(value: Any) -> int:

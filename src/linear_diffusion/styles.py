@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
 from ._threads import one_thread
@@ -26,15 +28,17 @@ CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail, not style."""
 LEAST_IMAGES = 10
 """Images that a style has at least, on average."""
-RANK = 20
+RANK = 16
 """Directions of a style's own."""
-_NEIGHBOURS, _BORROWED, _COMMON = 8, 30.0, 10.0
-"""A style's scatter is joined by that of its neighbours, which counts as 30 images, 10 of them the whole prompt's."""
-_WIDEST = 2.0
+LEADING = 80
+"""Leading directions of a prompt, in whose span its styles' own directions begin."""
+_NEIGHBOURS, _BORROWED, _COMMON = 8, 10.0, 10.0
+"""A style's scatter is joined by that of its neighbours, which counts as 10 images, 10 of them the whole prompt's."""
+_WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
 _LEAST = float(np.finfo(np.float32).tiny)
 """Least shared variance, where all images are one: what float32 can still divide by the root of."""
-SHARPNESS = 0.35
+REMAINDER = 0.02
 """Share of the variance off a style's own directions that samples keep; see `Styles.sharpened`."""
 
 
@@ -77,14 +81,21 @@ class Styles:
 
         What is left outside a style's own directions is not noise in real images but follows from the rest in ways
         that no linear model sees. Drawn as noise it frays strokes. As low temperatures and the truncation trick of
-        generative networks do (Brock et al. 2019), samples keep a share of it, `SHARPNESS`; the total variance of a
-        style stays.
+        generative networks do (Brock et al. 2019), samples keep next to nothing of it, `REMAINDER`; the total variance
+        of a style stays.
         """
         off = self.variances.sum(axis=1)[self.owner]
         own = (self.factors.astype(np.float64) ** 2).sum(axis=(1, 2))
-        wider = 1 + (1 - SHARPNESS) * np.divide(off, own, out=np.zeros_like(off), where=own > 0)
+        wider = 1 + (1 - REMAINDER) * np.divide(off, own, out=np.zeros_like(off), where=own > 0)
         factors = self.factors * np.sqrt(np.minimum(wider, _WIDEST)).astype(np.float32)[:, None, None]
-        return replace(self, variances=SHARPNESS * self.variances, factors=factors)
+        return replace(self, variances=REMAINDER * self.variances, factors=factors)
+
+    def widened(self, calibration: "Calibration") -> "Styles":
+        """The same with other means, and deviations from them scaled along the prompt's basis."""
+        gain = calibration.gain
+        factors = self.factors * gain[self.owner].astype(np.float32)[:, :, None]
+        variances = np.maximum(self.variances * gain**2, _LEAST)
+        return replace(self, variances=variances, factors=factors, means=calibration.means)
 
     def deviate(self, style: int, eps: Array) -> Array:
         """From standard normal noise (n, k) to a style's deviation from its mean, in the prompt's basis.
@@ -130,9 +141,10 @@ class Styles:
     def pixel_moments(self, prompt: int, to_pixels: Array) -> tuple[Array, Array]:
         """Mean (s, d), less the encoder's, and variance (s, d) of decoded pixels, of each of a prompt's styles."""
         own, gain = self.of(prompt), self.basis[prompt].T @ to_pixels
-        shared = self.variances[prompt] @ gain**2
-        variances = np.stack([shared + ((f.T @ gain) ** 2).sum(axis=0) for f in self.factors[own]])
-        return self.means[own] @ gain, variances
+        shared, (n_own, k, r) = self.variances[prompt] @ gain**2, self.factors[own].shape
+        along = self.factors[own].swapaxes(1, 2).reshape(-1, k) @ gain.astype(np.float32)  # (s r, d)
+        along *= along
+        return self.means[own] @ gain, shared + along.reshape(n_own, r, -1).sum(axis=1)
 
     def evidence(self, prompt: int, y: Array, level: Level) -> tuple[Array, list[Array]]:
         """Log-density of noisy latents under each of a prompt's styles, and what its gradient is made of.
@@ -162,6 +174,22 @@ class Styles:
             logs.append(-0.5 * (np.einsum("nk,nk->n", b, p) + log_det + len(spread) * np.log(2 * np.pi)))
             precise.append(p)
         return np.stack(logs, axis=1), precise
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the law that samples are drawn from differs from that of the latents; see `calibration`.
+
+    Parameters
+    ----------
+    gain : array of shape (p, k)
+        Of standard deviations along each prompt's basis.
+    means : array of shape (m, k)
+        Of the styles, in the prompts' bases.
+    """
+
+    gain: Array
+    means: Array
 
 
 @dataclass(frozen=True)
@@ -247,14 +275,31 @@ def fit_styles(
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Styles)}
-    return Styles(**joined), labels
+    return _rounded(Styles(**joined)), labels
+
+
+def _rounded(styles: Styles) -> Styles:
+    """What a file keeps of styles, so that a model that is loaded is the one that was saved."""
+    basis, means = (a.astype(np.float32).astype(np.float64) for a in (styles.basis, styles.means))
+    return replace(styles, basis=basis, means=means, factors=unpack_factors(*pack_factors(styles.factors)))
+
+
+def pack_factors(factors: Array) -> tuple[Array, Array]:
+    """Factors in half precision, and their unit (a power of two, so that packing twice changes nothing)."""
+    unit = np.exp2(np.ceil(np.log2(max(float(np.abs(factors).max(initial=0.0)), _LEAST))))
+    return (factors / np.float32(unit)).astype(np.float16), np.array([unit])
+
+
+def unpack_factors(packed: Array, unit: Array) -> Array:
+    """The inverse of `pack_factors`, float32."""
+    factors: Array = packed.astype(np.float32) * np.float32(unit[0])
+    return factors
 
 
 def fit_prompt(z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[Styles, Index]:
     """The styles of one prompt's latents (n, k), and the style of each image."""
     labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
-    with one_thread():
-        return _describe(z, labels, group, floor, ridge), labels
+    return _describe(z, labels, group, floor, ridge), labels
 
 
 def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> int:
@@ -273,12 +318,15 @@ def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> 
 def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float) -> Styles:
     """Styles of given images: means, own directions, and what they share."""
     counts = np.bincount(labels).astype(np.float64)
-    means, scatter = _scatter(z, labels, counts)
-    covariances = _borrow(scatter, counts, means)
-    directions, values = _leading(covariances, min(RANK, z.shape[1]))
-    own = directions * np.sqrt(values)[:, None, :]
+    means = _means(z, labels, counts)
+    residual = z - means.astype(z.dtype)[labels]
+    lent = _lent(counts, means)
+    leading = _leading(residual.T @ residual / len(z))
+    thin = _own_scatter(residual, labels, leading)
+    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading)
     shares = counts / counts.sum()
-    rest = np.einsum("s,skl->kl", shares, covariances) - np.einsum("s,skr,slr->kl", shares, own, own, optimize=True)
+    weight = (shares @ lent).astype(z.dtype)[labels]  # how much each image counts in the mean of all covariances
+    rest = residual.T @ (weight[:, None] * residual) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
     variances, basis = np.linalg.eigh(rest.astype(np.float64))
     return Styles(
         owner=np.zeros(len(counts), np.intp),
@@ -311,38 +359,50 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
     return np.argsort(order)[labels], np.unique(group[order], return_inverse=True)[1]
 
 
-def _scatter(z: Array, labels: Index, counts: Array) -> tuple[Array, Array]:
-    """Mean (s, k) and scatter (s, k, k) of each style."""
-    order = np.argsort(labels, kind="stable")
-    means, scatter = np.empty((len(counts), z.shape[1])), np.empty((len(counts), *z.shape[1:] * 2), z.dtype)
-    for s, members in enumerate(np.split(order, np.cumsum(counts[:-1]).astype(int))):
-        x = z[members]
-        means[s] = x.mean(axis=0)
-        x = x - means[s].astype(z.dtype)
-        scatter[s] = x.T @ x
-    return means, scatter
+def _means(z: Array, labels: Index, counts: Array) -> Array:
+    """Mean of each style, shape (s, k)."""
+    one_hot = csr_array((np.ones(len(z), z.dtype), (labels, np.arange(len(z)))), shape=(len(counts), len(z)))
+    means: Array = (one_hot @ z).astype(np.float64) / counts[:, None]
+    return means
 
 
-def _borrow(scatter: Array, counts: Array, means: Array) -> Array:
-    """Covariances that lean on those of neighbouring styles, since a style alone has few images."""
-    within = scatter.sum(axis=0) / counts.sum()
-    distance = ((means[:, None] - means) ** 2).sum(axis=-1)
+def _lent(counts: Array, means: Array) -> Array:
+    """How much the scatter of one style counts in the covariance of another, shape (s, s).
+
+    A style alone has few images, so its covariance leans on its neighbours' and a little on the whole prompt's.
+    """
+    distance = cdist(means, means)
     near = np.argsort(distance, axis=1)[:, 1 : _NEIGHBOURS + 1]
-    adjacency = np.zeros_like(distance, dtype=scatter.dtype)
-    np.put_along_axis(adjacency, near, 1.0, axis=1)
-    local = (adjacency @ scatter.reshape(len(scatter), -1)).reshape(scatter.shape) + _COMMON * within
-    weight = (_BORROWED / (adjacency @ counts + _COMMON)).astype(scatter.dtype)
-    total = (counts + _BORROWED).astype(scatter.dtype)
-    result: Array = (scatter + weight[:, None, None] * local) / total[:, None, None]
-    return result
+    lent = np.full(distance.shape, _COMMON / counts.sum())
+    np.put_along_axis(lent, near, 1.0 + _COMMON / counts.sum(), axis=1)
+    lent *= (_BORROWED / (lent @ counts))[:, None]
+    lent[np.diag_indices_from(lent)] += 1.0
+    return lent / (counts + _BORROWED)[:, None]
 
 
-def _leading(covariances: Array, rank: int) -> tuple[Array, Array]:
-    """Leading eigenvectors (s, k, r) and eigenvalues (s, r), by subspace iteration (Halko et al. 2011)."""
-    k = covariances.shape[-1]
-    guess = np.linalg.eigh(covariances.mean(axis=0))[1][:, ::-1][:, : min(rank + 10, k)]
-    basis = np.broadcast_to(guess, (len(covariances), *guess.shape))
-    for _ in range(3):
-        basis = np.linalg.qr(covariances @ basis)[0]
-    values, rotation = np.linalg.eigh(basis.swapaxes(1, 2) @ covariances @ basis)
-    return (basis @ rotation)[..., ::-1][..., :rank], np.clip(values[:, ::-1][:, :rank], 0.0, None)
+def _leading(within: Array) -> Array:
+    """The leading directions of a prompt, shape (k, m), among which its styles have their own."""
+    return np.linalg.eigh(within)[1][:, ::-1][:, :LEADING]
+
+
+def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
+    """Scatter of each style times the leading directions, shape (s, k, m)."""
+    order, seen = np.argsort(labels, kind="stable"), np.bincount(labels)
+    ordered = residual[order]
+    projected = ordered @ leading
+    parts = zip(*(np.split(a, np.cumsum(seen[:-1])) for a in (ordered, projected)), strict=True)
+    return np.stack([x.T @ y for x, y in parts])
+
+
+def _own_directions(covariance: Array, leading: Array) -> Array:
+    """Factors of the styles, from their covariances times the leading directions (s, k, m); shape (s, k, r).
+
+    The widest directions of a style within the leading ones, each with what follows from it, by regression, in all
+    others (Nystrom's extension): ``C U (U' C U)^(-1/2)``, which equals C's leading part where m is k.
+    """
+    with one_thread():
+        values, rotation = np.linalg.eigh(leading.T @ covariance)
+    values, rotation = values[:, ::-1][:, :RANK], rotation[:, :, ::-1][:, :, :RANK]
+    safe = np.where(values > 1e-6 * values[:, :1].clip(_LEAST), values, np.inf)
+    factors: Array = covariance @ (rotation / np.sqrt(safe)[:, None, :])
+    return factors

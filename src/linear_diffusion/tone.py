@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.fft import irfft, rfft, rfftfreq
 
 from ._types import AnyArray, Array, Index
 
 N_TONES = 256
 N_ENTRIES = 4096
 """Entries of a table: about four a grey level, since a curve is steep where the model is sparse."""
+N_WIDTHS = 16
+"""Widths that the normals of a mixture are sorted into."""
 _REACH = 5.0
 """The table spans this many standard deviations beyond the means; beyond it the curve is at its end."""
 
@@ -123,14 +125,31 @@ def fit_tone_curve(
     std = np.sqrt(variances)
     low, high = float((means - _REACH * std).min()), float((means + _REACH * std).max())
     step = max((high - low) / (N_ENTRIES - 1), 1e-12 * max(abs(low), abs(high), 1.0))
-    grid = low + step * np.arange(N_ENTRIES)
-    # The mixture is smooth on the scale of its narrowest part: a coarse grid and a line between is enough where all
-    # parts are wide, but pixels that hardly vary are steps, so the coarse grid is what the fine one is read from.
-    coarse = grid[:: N_ENTRIES // int(np.clip(400_000 // len(means), 128, 512))]
-    cdf = ndtr((coarse[:, None] - means) / np.where(std > 0, std, step))
-    below = cdf.mean(axis=1) if weights is None else cdf @ (weights / weights.sum())
-    u = np.interp(grid, coarse, below)
+    u = _distribution((means - low) / step, std / step, np.ones(len(means)) if weights is None else weights)
     return low, step, _quantile(u, histogram, pixel_range).astype(np.float32)
+
+
+def _distribution(means: Array, std: Array, weights: Array) -> Array:
+    """Share of a mixture of normals below each entry of a table, shape (4096,); all in steps of the table.
+
+    The normals are sorted into 16 widths (between two of them each, so that its variance stays), the means of each
+    width are counted on the grid, and the normals' densities multiply these counts in the Fourier domain.
+    """
+    variance = np.maximum(std, 0.25) ** 2
+    widths = np.geomspace(variance.min(), max(variance.max(), 1.001 * variance.min()), N_WIDTHS)
+    wide = np.clip(np.searchsorted(widths, variance), 1, N_WIDTHS - 1)
+    to_wide = np.clip((variance - widths[wide - 1]) / (widths[wide] - widths[wide - 1]), 0.0, 1.0)
+    right = np.clip(means.astype(np.intp), 0, N_ENTRIES - 2)
+    to_right = np.clip(means - right, 0.0, 1.0)
+    counts = np.zeros(N_WIDTHS * N_ENTRIES)
+    for width, share in ((wide - 1, 1 - to_wide), (wide, to_wide)):
+        for entry, part in ((right, 1 - to_right), (right + 1, to_right)):
+            counts += np.bincount(width * N_ENTRIES + entry, weights * share * part, len(counts))
+    omega = 2 * np.pi * rfftfreq(N_ENTRIES)
+    spectrum = rfft(counts.reshape(N_WIDTHS, N_ENTRIES).astype(np.float32)) * np.exp(-0.5 * widths[:, None] * omega**2)
+    density = np.maximum(irfft(spectrum.sum(axis=0), N_ENTRIES), 0.0)
+    below: Array = (np.cumsum(density) - density / 2) / density.sum()
+    return below
 
 
 def _quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Array:

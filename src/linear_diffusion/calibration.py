@@ -1,0 +1,119 @@
+"""Calibration: the law that samples are drawn from, such that what leaves the tone curve varies as real images do.
+
+    var[encode(x) | style] = var[z | style],   E[encode(x) | style] = E[z | style],   x = tone(decode(z))
+
+The tone curve pulls pixels to their bounds, which takes a fifth of the variance within styles away and moves their means.
+So the law before the curve is widened, along each shared direction of a prompt, and its means are moved, until the
+images that come out have the moments of the training images: moment matching by fixed-point iteration, on drawn images.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._types import AnyArray, Array, Index
+from .generate import Generator, Run
+from .noise import CLEAN
+from .render import draw_prompts, draw_styles
+from .styles import Calibration, Styles
+from .tone import fit_tone_curves
+
+_N_ROUNDS, _SPEED = 4, 1.2
+_MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 20_000, 2_000, 2**24
+"""Images that a round draws, and the pixels that they have at most."""
+_CHANGE, _RANGE = 1.7, 4.0
+"""How much a round may change a standard deviation, and all rounds together."""
+_LEAST_FREEDOM = 10
+"""Images beyond their styles' number that a prompt needs for its variance to be worth matching."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means (m, k) of styles and variances (p, k) within them, in the prompts' bases, with images a style (m,)."""
+
+    means: Array
+    variances: Array
+    counts: Array
+
+
+def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, histogram: AnyArray) -> Calibration:
+    """Find what makes toned images have the moments of the training images.
+
+    Parameters
+    ----------
+    generator : Generator
+        With sharpened styles; images have a pixel range.
+    z : array of shape (n, k)
+        Latents of the training images.
+    labels : array of int, shape (n,)
+        Style of each.
+    weights : array of shape (p,)
+        Frequencies of the prompts.
+    histogram : array of shape (groups, channels, 256)
+        What the tone curves aim at.
+
+    Returns
+    -------
+    Calibration
+        Of the generator's styles.
+    """
+    styles, decoder = generator.styles, generator.decoder
+    if styles is None or decoder.image.pixel_range is None:
+        raise ValueError("calibration needs styles, and images with a pixel range.")
+    target = moments_within(styles, z, labels)
+    found = Calibration(np.ones_like(styles.variances), styles.means)
+    n = int(np.clip(min(_MOST_NUMBERS // decoder.image.n_pixels, 4 * len(z)), _LEAST_DRAWS, _MOST_DRAWS))
+    for entropy in range(_N_ROUNDS):
+        now = replace(generator, styles=styles.widened(found))
+        curves = fit_tone_curves(now.pixel_mixtures(), histogram, decoder.image.pixel_range)
+        now = replace(now, decoder=replace(decoder, curves=curves))
+        drawn = draw_styles(entropy, styles, draw_prompts(entropy, weights, n))
+        images = now.images(Run("exact", [CLEAN], 0.0, entropy), drawn)
+        seen = moments_within(styles, decoder.encoder.encode(images.reshape(n, -1)), drawn)
+        gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
+        found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
+    return Calibration(found.gain, found.means.astype(np.float32).astype(np.float64))  # what a file keeps
+
+
+def moments_within(styles: Styles, z: Array, labels: Index) -> Moments:
+    """Moments of latents (n, k) whose styles are given; variances are about the styles' own means."""
+    counts = np.bincount(labels, minlength=len(styles.owner)).astype(np.float64)
+    means, variances = np.zeros(styles.means.shape), np.zeros(styles.variances.shape)
+    prompt = styles.owner[labels]
+    for c in range(len(styles.variances)):
+        own = np.flatnonzero(prompt == c)
+        own = own[np.argsort(labels[own], kind="stable")]
+        y = z[own] @ styles.basis[c].astype(z.dtype)
+        present, first, seen = np.unique(labels[own], return_index=True, return_counts=True)
+        if len(own) > 0:
+            means[present] = np.add.reduceat(y, first, axis=0, dtype=np.float64) / seen[:, None]
+        freedom = len(own) - len(present)
+        if freedom >= _LEAST_FREEDOM:
+            y -= np.repeat(means[present].astype(z.dtype), seen, axis=0)
+            variances[c] = np.einsum("nk,nk->k", y, y, dtype=np.float64) / freedom
+    return Moments(means, variances, counts)
+
+
+def _widening(target: Moments, seen: Moments) -> Array:
+    """What standard deviations are multiplied by in a round, shape (p, k); 1 where nothing is known."""
+    known = (target.variances > 0) & (seen.variances > 0)
+    ratio = np.divide(target.variances, seen.variances, out=np.ones_like(target.variances), where=known)
+    widening: Array = np.clip(np.sqrt(ratio), 1 / _CHANGE, _CHANGE) ** _SPEED
+    return widening
+
+
+def _correction(target: Moments, seen: Moments, owner: Index) -> Array:
+    """What means move by in a round, shape (m, k).
+
+    A mean over few drawn images is uncertain, so the difference is shrunk to the share of its mean square, over a
+    prompt's styles, that its uncertainty does not explain (James and Stein 1961, by direction).
+    """
+    drawn = seen.counts > 0
+    difference = np.where(drawn[:, None], target.means - seen.means, 0.0)
+    noise = np.where(drawn, 1 / np.maximum(seen.counts, 1.0), 0.0)
+    for c in range(len(seen.variances)):
+        own = owner == c
+        square = (difference[own] ** 2).sum(axis=0)
+        explained = noise[own].sum() * seen.variances[c]
+        difference[own] *= np.clip(1 - np.divide(explained, square, out=np.ones_like(square), where=square > 0), 0, 1)
+    return difference

@@ -2,15 +2,16 @@
 
     var[encode(x) | style] = var[z | style],   E[encode(x) | style] = E[z | style],   x = tone(decode(z))
 
-The tone curve pulls pixels to their bounds, which takes a fifth of the variance within styles away and moves their means.
-So the law before the curve is widened, along each shared direction of a prompt, and its means are moved, until the
-images that come out have the moments of the training images: moment matching by fixed-point iteration, on drawn images.
+The tone curve pulls pixels to their bounds, which takes a fifth of the variance within styles away and moves their
+means. So the law before the curve is widened, along each shared direction of a prompt, and its means are moved, until
+the images that come out have the moments of the training images: moment matching by fixed point, on drawn images.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._threads import one_thread
 from ._types import AnyArray, Array, Index
 from .generate import Generator, Run
 from .noise import CLEAN
@@ -19,7 +20,7 @@ from .styles import Calibration, Styles
 from .tone import fit_tone_curves
 
 _N_ROUNDS, _SPEED = 4, 1.2
-_MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 20_000, 2_000, 2**24
+_MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws, and the pixels that they have at most."""
 _CHANGE, _RANGE = 1.7, 4.0
 """How much a round may change a standard deviation, and all rounds together."""
@@ -63,15 +64,16 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
     target = moments_within(styles, z, labels)
     found = Calibration(np.ones_like(styles.variances), styles.means)
     n = int(np.clip(min(_MOST_NUMBERS // decoder.image.n_pixels, 4 * len(z)), _LEAST_DRAWS, _MOST_DRAWS))
-    for entropy in range(_N_ROUNDS):
-        now = replace(generator, styles=styles.widened(found))
-        curves = fit_tone_curves(now.pixel_mixtures(), histogram, decoder.image.pixel_range)
-        now = replace(now, decoder=replace(decoder, curves=curves))
-        drawn = draw_styles(entropy, styles, draw_prompts(entropy, weights, n))
-        images = now.images(Run("exact", [CLEAN], 0.0, entropy), drawn)
-        seen = moments_within(styles, decoder.encoder.encode(images.reshape(n, -1)), drawn)
-        gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
-        found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
+    with one_thread():  # thousands of small products
+        for entropy in range(_N_ROUNDS):
+            now = replace(generator, styles=styles.widened(found))
+            curves = fit_tone_curves(now.pixel_mixtures(), histogram, decoder.image.pixel_range)
+            now = replace(now, decoder=replace(decoder, curves=curves))
+            drawn = draw_styles(entropy, styles, draw_prompts(entropy, weights, n))
+            images = now.images(Run("exact", [CLEAN], 0.0, entropy), drawn)
+            seen = moments_within(styles, decoder.encoder.encode(images.reshape(n, -1)), drawn)
+            gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
+            found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
     return Calibration(found.gain, found.means.astype(np.float32).astype(np.float64))  # what a file keeps
 
 

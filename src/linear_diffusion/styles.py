@@ -320,7 +320,7 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float)
     counts = np.bincount(labels).astype(np.float64)
     means = _means(z, labels, counts)
     residual = z - means.astype(z.dtype)[labels]
-    lent = _lent(counts, means)
+    lent = _lent(counts, means).astype(z.dtype)
     leading = _leading(residual.T @ residual / len(z))
     thin = _own_scatter(residual, labels, leading)
     own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading)
@@ -391,7 +391,8 @@ def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
     ordered = residual[order]
     projected = ordered @ leading
     parts = zip(*(np.split(a, np.cumsum(seen[:-1])) for a in (ordered, projected)), strict=True)
-    return np.stack([x.T @ y for x, y in parts])
+    with one_thread():
+        return np.stack([x.T @ y for x, y in parts])
 
 
 def _own_directions(covariance: Array, leading: Array) -> Array:

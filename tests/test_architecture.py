@@ -41,6 +41,7 @@ BLOCKS: dict[str, set[str]] = {
     "training": {"image", "moments", "noise", "text"},
     "products": set(),
     "conditional": {"denoiser", "products"},
+    "bilinear": {"affine", "conditional", "moments", "noise"},
     "words": {"conditional", "denoiser", "image", "moments", "products", "text", "tone", "training"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
     "checks": {"noise", "sampler"},

@@ -23,6 +23,8 @@ from .products import ProductCode
 
 _TOLERANCE = 1e-10
 """Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen."""
+_LEAST = 0.01
+"""Share of the pooled variance that a direction has where the regression says less than none."""
 _BLOCK = 32
 """Prompts whose residual products are held at once."""
 
@@ -103,8 +105,8 @@ def regress(codes: Array, shares: Array, targets: Array, products: ProductCode |
 
 def regress_products(
     codes: Array, counts: Array, scatter: Iterable[tuple[int, Array]], k: int, products: ProductCode | None = None
-) -> Regression:
-    """The regression of residual products on codes, without holding a matrix a prompt.
+) -> tuple[Regression, Array]:
+    """The regression of residual products on codes, without holding a matrix a prompt; and their mean (k, k).
 
     Parameters
     ----------
@@ -121,14 +123,16 @@ def regress_products(
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
     u = Regression(products, whitening, np.empty(0)).whitened(codes) / counts.sum()
     weights, held, owners = np.zeros((u.shape[1], k, k)), np.empty((_BLOCK, k, k)), list[int]()
-    for prompt, products_sum in scatter:
-        held[len(owners)] = products_sum
+    pooled = np.zeros((k, k))
+    for prompt, total in scatter:
+        pooled += total / counts.sum()
+        held[len(owners)] = total
         owners.append(prompt)
         if len(owners) == _BLOCK:
             weights += np.tensordot(u[owners].T, held, axes=1)
             owners.clear()
     weights += np.tensordot(u[owners].T, held[: len(owners)], axes=1)
-    return Regression(products, whitening, weights)
+    return Regression(products, whitening, weights), pooled
 
 
 @dataclass(frozen=True)
@@ -141,24 +145,43 @@ class ConditionalGaussian:
         With weights (r, k).
     covariance : Regression
         With weights (r, k, k).
+    pooled : array of shape (k, k)
+        Mean of the residual products, whatever the prompt.
     ridge : float
         Variance added to every dimension.
     """
 
     mean: Regression
     covariance: Regression
+    pooled: Array
     ridge: float = 0.0
 
     def at(self, codes: Array) -> GaussianDenoiser:
         """The Gaussians at codes (n, v).
 
-        A regression of products is not positive by itself. Eigenvalues below zero are set to zero, and the others are
-        scaled so that the total variance is the regression's own. How many there are is measured in docs/words.md: a
-        few in a hundred for `ProductCode`, about a quarter for words alone on data that is not additive in them.
+        A regression of products is not positive by itself. Where S(c) has an eigenvalue below zero, no direction gets less
+        than a hundredth of the pooled variance along it (with none, a density would rule out images for what is an
+        error of estimation), and all are scaled so that the total variance is the regression's own. How often that
+        happens is measured in docs/words.md.
         """
         with one_thread():
             values, basis = np.linalg.eigh(self.covariance(codes))
-        total, kept = values.sum(axis=-1), np.clip(values, 0.0, None)
-        positive = kept.sum(axis=-1)
-        scale = np.divide(np.clip(total, 0.0, None), positive, out=np.zeros_like(total), where=positive > 0)
-        return GaussianDenoiser(self.mean(codes), kept * scale[:, None] + self.ridge, basis)
+        least = _LEAST * ((self.pooled @ basis) * basis).sum(axis=-2)
+        indefinite = self._is_negative(values[:, :1], values)
+        lifted = np.where(indefinite, np.maximum(values, least), np.clip(values, 0.0, None))
+        total = values.sum(axis=-1)
+        total = np.where(total > 0, total, np.where(indefinite[:, 0], least.sum(axis=-1), 0.0))
+        sums = lifted.sum(axis=-1)
+        lifted *= np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)[:, None]
+        return GaussianDenoiser(self.mean(codes), lifted + self.ridge, basis)
+
+    def share_below_zero(self, codes: Array) -> float:
+        """The share of eigenvalues of S(c) at codes (n, v) that are below zero."""
+        values = np.linalg.eigvalsh(self.covariance(codes))
+        return float(self._is_negative(values, values).mean())
+
+    @staticmethod
+    def _is_negative(some: Array, values: Array) -> Array:
+        """Below zero by more than rounding."""
+        below: Array = some < -_TOLERANCE * np.abs(values[:, -1:])
+        return below

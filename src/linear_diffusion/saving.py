@@ -40,9 +40,8 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
     """Write a fitted model; see `LinearDiffusion.save_pretrained`."""
     if not isinstance(model.text_encoder, str):
         raise ValueError(
-            f"a model with a text_encoder of your own ({type(model.text_encoder).__name__}) is not saved, since reading it "
-            "back would run code; pickle the model if you trust the file, or fit with text_encoder="
-            f"{' or '.join(map(repr, NAMED))}."
+            f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
+            f"Pickle the model if you trust the file, or fit with text_encoder={' or '.join(map(repr, NAMED))}."
         )
     weights = pack(_arrays(model))
     params = model.get_params(deep=False)

@@ -220,7 +220,7 @@ def fit_words(
         turn = np.linalg.qr(np.random.default_rng(0).standard_normal((k, min(_SKETCH, k))))[0]
         seen = [total for _, total in _residual_scatter(rows, index, encoder, fitted, turn)]
         sketch = np.stack(seen) / latents.counts[:, None, None]
-    covariance = regress_products(
+    covariance, pooled = regress_products(
         codes,
         latents.counts,
         _residual_scatter(rows, index, encoder, fitted),
@@ -234,7 +234,7 @@ def fit_words(
     return Words(
         text,
         list(prompts),
-        ConditionalGaussian(mean, covariance, ridge),
+        ConditionalGaussian(mean, covariance, pooled, ridge),
         regress(codes, shares, learned.residual, of_means),
         tones,
     )

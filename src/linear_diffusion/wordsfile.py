@@ -30,7 +30,7 @@ def describe(words: Words) -> dict[str, Any]:
 
 def words_arrays(words: Words) -> dict[str, AnyArray]:
     """The arrays of a model's file."""
-    arrays = {}
+    arrays: dict[str, AnyArray] = {"words.pooled": words.gaussian.pooled}
     for name, regression in _targets(words):
         arrays |= {f"words.{name}.whitening": regression.whitening, f"words.{name}.weights": regression.weights}
         if regression.products:
@@ -53,7 +53,7 @@ def words_shapes(classes: AnyArray, config: dict[str, Any], k: int, n_channels: 
     if not isinstance(config["products"], bool) or set(ranks) != set(own) or set(ridges) != set(own):
         raise ValueError(f"words must have products, true or false, and ranks and ridges of {sorted(own)}")
     n_words = len(BagOfWords(_names(classes)).words)
-    longest, shapes = 1 + (len(classes) if config["products"] else n_words), Shapes()
+    longest, shapes = 1 + (len(classes) if config["products"] else n_words), Shapes({"words.pooled": (k, k)})
     for name, shape in own.items():
         if type(ranks[name]) is not int or not 1 <= ranks[name] <= longest or not 0 <= float(ridges[name]) < np.inf:
             raise ValueError(f"words.{name} has rank {ranks[name]!r} and ridge {ridges[name]!r}, which no fit gives")
@@ -77,7 +77,7 @@ def restored(classes: AnyArray, config: dict[str, Any], arrays: dict[str, AnyArr
         products = ProductCode(known, arrays[f"words.{name}.correlations"], float(config["ridges"][name]))
         return Regression(products, whitening, weights)
 
-    gaussian = ConditionalGaussian(regression("mean"), regression("covariance"), ridge)
+    gaussian = ConditionalGaussian(regression("mean"), regression("covariance"), arrays["words.pooled"], ridge)
     tones = regression("tones") if "tones" in config["ranks"] else None
     return Words(text, names, gaussian, regression("residual"), tones)
 

@@ -4,8 +4,8 @@
 
 With codes whitened, ``E[u u'] = I``, the normal equations of `denoiser.bilinear_weights` fall apart: eliminate the
 part ``u (x) 1``, and one eigendecomposition ``Q lambda Q'`` of what is left of the moments of ``u (x) z`` serves all
-levels (DESIGN 3.2). For a one-hot code it is each prompt's Wiener filter. For words that are not saturated its matrix is not
-symmetric, so that it is the denoiser of no Gaussian, and combinations that training did not see come out badly
+levels (DESIGN 3.2). For a one-hot code it is each prompt's Wiener filter. For words that are not saturated its matrix
+is not symmetric, so that it is the denoiser of no Gaussian, and combinations that training did not see come out badly
 (docs/words.md).
 """
 
@@ -74,13 +74,19 @@ class BilinearDenoiser:
         return BilinearDenoiser(self.u[prompt], self.mean_u, self.cross, self.values, self.vectors)
 
     def z0_map(self, level: Level) -> AffineMap:
-        """z0_hat = (z_t - sigma eps_hat) / alpha, at alpha above 0."""
+        """z0_hat = (z_t - sigma eps_hat) / alpha, written without the division; ``E[u]' u = 1`` for every code."""
         (r, _, k), (alpha, sigma) = self.cross.shape, level
-        gain = sigma / (alpha**2 * self.values + sigma**2)
+        spread = alpha**2 * self.values + sigma**2
+        seen = spread > 0
         vectors = self.vectors.reshape(r, k, -1)
-        right = np.einsum("a,akm->km", self.mean_u, vectors) * gain  # (E[u] (x) I)' Q gain
-        per_code = np.einsum("km,alm->akl", right, vectors, optimize=True)  # W_z' in blocks, (r, k, k)
-        noise = np.tensordot(self.u, per_code, axes=1)  # eps_hat = noise (z_t) - ..., (..., k, k)
-        mean = np.tensordot(self.u, self.cross, axes=1)  # (..., r, k)
-        shift = -alpha * np.einsum("akl,...al->...k", per_code, mean)
-        return AffineMap((np.eye(k) - sigma * noise) / alpha, -sigma * shift / alpha)
+        right = np.einsum("a,akm->km", self.mean_u, vectors)  # (E[u] (x) I)' Q
+
+        def blocks(weight: Array) -> Array:
+            """``(E[u] (x) I)' Q weight Q'``, shape (r, k, k)."""
+            weight = np.divide(weight, spread, out=np.zeros_like(spread), where=seen)
+            product: Array = np.einsum("km,alm->akl", right * weight, vectors, optimize=True)
+            return product
+
+        gain = np.tensordot(self.u, blocks(alpha * self.values), axes=1)
+        mean = np.tensordot(self.u, self.cross, axes=1)  # E[u (x) z] u, shape (..., r, k)
+        return AffineMap(gain, np.einsum("akl,...al->...k", blocks(np.full_like(spread, sigma**2)), mean))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._threads import one_thread
-from ._types import Array
+from ._types import AnyArray, Array
 from .denoiser import GaussianDenoiser
 from .products import ProductCode
 
@@ -159,14 +159,14 @@ class ConditionalGaussian:
     def at(self, codes: Array) -> GaussianDenoiser:
         """The Gaussians at codes (n, v).
 
-        A regression of products is not positive by itself. Where S(c) has an eigenvalue below zero, no direction gets less
-        than a hundredth of the pooled variance along it (with none, a density would rule out images for what is an
-        error of estimation), and all are scaled so that the total variance is the regression's own. How often that
+        A regression of products is not positive by itself. Where S(c) has an eigenvalue below zero, no direction gets
+        less than a hundredth of the pooled variance along it (with none, a density would rule out images for what is
+        an error of estimation), and all are scaled so that the total variance is the regression's own. How often that
         happens is measured in docs/words.md.
         """
         with one_thread():
             values, basis = np.linalg.eigh(self.covariance(codes))
-        least = _LEAST * ((self.pooled @ basis) * basis).sum(axis=-2)
+        least = _LEAST * np.clip(((self.pooled @ basis) * basis).sum(axis=-2), 0.0, None)
         indefinite = self._is_negative(values[:, :1], values)
         lifted = np.where(indefinite, np.maximum(values, least), np.clip(values, 0.0, None))
         total = values.sum(axis=-1)
@@ -180,8 +180,8 @@ class ConditionalGaussian:
         values = np.linalg.eigvalsh(self.covariance(codes))
         return float(self._is_negative(values, values).mean())
 
-    @staticmethod
-    def _is_negative(some: Array, values: Array) -> Array:
-        """Below zero by more than rounding."""
-        below: Array = some < -_TOLERANCE * np.abs(values[:, -1:])
+    def _is_negative(self, some: Array, values: Array) -> AnyArray:
+        """Below zero by more than rounding, of this S(c) or of the matrices that it is a sum of."""
+        scale = np.abs(values[:, -1:]) + np.trace(self.pooled) / len(self.pooled)
+        below: AnyArray = some < -_TOLERANCE * scale
         return below

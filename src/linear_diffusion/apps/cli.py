@@ -84,8 +84,8 @@ def fit(
         typer.Argument(
             metavar="DATA",
             show_default=False,
-            help="mnist-5k, digits, mnist, fashion-mnist, mnist-words, mnist-5k-words; a folder of images (a subfolder a "
-            "prompt, or metadata.csv); or a .npz or .parquet file.",
+            help="mnist-5k, digits, mnist, fashion-mnist, mnist-words, mnist-5k-words; a folder of images (a subfolder "
+            "a prompt, or metadata.csv); or a .npz or .parquet file.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder to write.", show_default=False)],

@@ -551,7 +551,6 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         self.scaling_factor_ = encoder.scale
         self.image_shape_ = image.shape
 
-    @property
     def _has_tone(self) -> bool:
         return self._curves is not None or (self._words is not None and self._words.tones is not None)
 

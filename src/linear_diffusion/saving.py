@@ -62,7 +62,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "n_images": model.n_images_,
         "total_variance": model._encoder.total_variance,
         "scaling_factor": model.scaling_factor_,
-        "tone": model._has_tone,
+        "tone": model._has_tone(),
         "sampled": model._regression is not None,
         "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
         "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
@@ -267,7 +267,7 @@ A text-to-image diffusion model in which every learned part is a linear model, f
 - fitted on: {model.n_images_:,} images of {len(model.classes_)} prompts
 - prompts: {prompts}
 - latent: {model.latent_dim_} principal components, {model.explained_variance_ratio_.sum():.1%} of the variance
-- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model._has_tone else "no"}
+- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model._has_tone() else "no"}
 
 ```python
 from linear_diffusion import LinearDiffusion

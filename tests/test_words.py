@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from linear_diffusion import LinearDiffusion, ModelFileError, NotEnoughMemoryError, UnknownPromptError, training
+from linear_diffusion import LinearDiffusion, ModelFileError, NotEnoughMemoryError, UnknownPromptError, training, words
 from linear_diffusion.denoiser import GaussianDenoiser
 
 NAMES = ["bag-of-words", "word-products"]
@@ -266,6 +266,15 @@ def test_a_fit_that_does_not_fit_is_refused_with_advice(
     ):
         LinearDiffusion(text_encoder="bag-of-words").fit(X, y)
     assert "regression on 6 numbers a prompt: about" in caplog.text
+
+
+def test_too_many_different_prompts_at_once_are_refused(
+    fitted: LinearDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "available_memory", lambda: 2 * 8 * 12 * (4 * 12 + 2 * 25) + 1)
+    assert fitted.sample(4, "right low")[0].shape == (4, 5, 5)
+    with pytest.raises(NotEnoughMemoryError, match=r"3 different prompts at once .* at most 2 at once"):
+        fitted.sample(prompts=["right low", "left top", "left low"])
 
 
 def test_memory_is_for_dimensions_of_the_code_not_for_prompts() -> None:

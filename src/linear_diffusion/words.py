@@ -16,8 +16,9 @@ import numpy as np
 from ._types import AnyArray, Array, Index
 from .conditional import ConditionalGaussian, Regression, regress, regress_products
 from .denoiser import GaussianDenoiser
-from .exceptions import UnknownPromptError
+from .exceptions import NotEnoughMemoryError, UnknownPromptError
 from .image import ImageFormat, PCAEncoder
+from .memory import available_memory, readable
 from .moments import chunks_by_prompt
 from .products import MOST_DIMENSIONS, choose_products
 from .text import BagOfWords, OneHotEncoder, PromptEncoder, TransformedPrompts
@@ -55,7 +56,8 @@ class Words:
         Of the mean squared length of what the image encoder discards.
     tones : Regression or None
         Of the shares of pixels that have each tone, weights (r, channels, 256); a histogram is a mean over images, so
-        it is linear in the code as the mean is. Negative shares are cut off.
+        it is linear in the code as the mean is. Negative shares are cut off. What it cannot say is that a word shifts
+        the brightness of the same pixels: two histograms add up side by side.
     """
 
     text: PromptEncoder
@@ -72,9 +74,12 @@ class Words:
         ------
         UnknownPromptError
             If a prompt lies outside the span of the known ones.
+        NotEnoughMemoryError
+            If so many different prompts at once would not fit.
         """
-        parts = []
-        for code in self.text.encode(prompts)[:, None]:
+        codes, parts = self.text.encode(prompts), []
+        _require_memory(len(codes), *encoder.components.shape)
+        for code in codes[:, None]:
             key = code.tobytes()
             part = self._cache.pop(key, None) or self._evaluate(code, encoder, image)
             self._cache[key] = part  # the one used last is the last in the dict
@@ -255,6 +260,16 @@ def _residual_scatter(
         total = scatter if j != last else total + scatter
         last = j
     yield last, total
+
+
+def _require_memory(p: int, k: int, d: int) -> None:
+    """Refuse to draw so many different prompts at once that their matrices, some k x k and some k x d, do not fit."""
+    available, each = available_memory(), 8 * k * (4 * k + 2 * d)
+    if available is not None and p * each > available:
+        raise NotEnoughMemoryError(
+            f"{p:,} different prompts at once take {readable(p * each)}, and {readable(available)} are available; ask "
+            f"for at most {max(available // each, 1):,} at once."
+        )
 
 
 def _joined(parts: list[Evaluated]) -> Evaluated:

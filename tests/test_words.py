@@ -16,7 +16,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from linear_diffusion import LinearDiffusion, ModelFileError, NotEnoughMemoryError, UnknownPromptError, training, words
+from linear_diffusion import (
+    LinearDiffusion,
+    ModelFileError,
+    NotEnoughMemoryError,
+    UnknownPromptError,
+    moments,
+    training,
+    words,
+)
 from linear_diffusion.denoiser import GaussianDenoiser
 
 NAMES = ["bag-of-words", "word-products"]
@@ -103,6 +111,15 @@ def test_one_hot_through_the_general_model_draws_the_same(both: Any, how: dict) 
         assert_allclose(ours[0], theirs[0], atol=2e-3)  # the tone curve is steep, and its table has 4,096 entries
 
 
+def test_a_prompt_with_more_images_than_a_chunk_is_summed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "_CHUNK_BYTES", 1)  # chunks of 256 images
+    rng = np.random.default_rng(4)
+    X, y = rng.random((900, 5)) @ rng.random((5, 5)), np.repeat(["a", "b"], [700, 200])
+    fast = LinearDiffusion(latent_dim=4).fit(X, y)
+    general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
+    assert_allclose(general.covariances_, fast.covariances_, rtol=0, atol=1e-8)
+
+
 # Words
 
 
@@ -153,6 +170,7 @@ def test_what_is_drawn_does_not_depend_on_what_else_is_asked_for(fitted: LinearD
     alone = fitted.sample(prompts=["right low"], random_state=3)[0][0]
     again = fitted.sample(prompts=["right low", "left top", "right top"], random_state=3)[0][0]
     assert_allclose(alone, again, atol=1e-6)
+    assert not np.allclose(alone, fitted.sample(prompts=["right low"], random_state=4)[0][0])
     drawn, prompts = fitted.sample(5, random_state=3)
     assert_allclose(drawn, fitted.sample(prompts=prompts, random_state=3)[0], atol=1e-6)
 
@@ -295,6 +313,9 @@ def test_a_saved_model_comes_back_bit_by_bit(fitted: LinearDiffusion, tmp_path: 
     assert_array_equal(loaded.score_samples(X, y), fitted.score_samples(X, y))
     with pytest.raises(UnknownPromptError):
         loaded.sample(1, "left right")
+    loaded.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_a_transformer_of_the_users_is_not_saved(both: Any, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@
 
 With codes whitened, ``E[u u'] = I``, the normal equations of `denoiser.bilinear_weights` fall apart: eliminate the
 part ``u (x) 1``, and one eigendecomposition ``Q lambda Q'`` of what is left of the moments of ``u (x) z`` serves all
-levels (DESIGN 3.2). For a one-hot code it is each prompt's Wiener filter. For words that are not saturated its matrix
-is not symmetric, so that it is the denoiser of no Gaussian, and combinations that training did not see come out badly
-(docs/words.md).
+levels (DESIGN 3.2). For a one-hot code it is each prompt's Wiener filter. For words that are not
+saturated its matrix is not symmetric, so that it is the denoiser of no Gaussian: it has no density, no exact map and no
+posterior, and what a run ends at depends on its steps. How well it draws is measured in docs/words.md.
 """
 
 from dataclasses import dataclass

@@ -23,11 +23,11 @@ class Judge(nn.Module):
     def forward(self, x):
         return self.head(self.features(x))
 
-    def learn(self, images, labels):
+    def learn(self, images, labels, n_epochs=N_EPOCHS):
         """Train by Adam; the recipe is fixed."""
         torch.manual_seed(0)
         optimizer = torch.optim.Adam(self.parameters(), 1e-3)
-        for _ in range(N_EPOCHS):
+        for _ in range(n_epochs):
             for batch in torch.randperm(len(images)).split(128):
                 optimizer.zero_grad()
                 loss = nn.functional.cross_entropy(self(pixels(images[batch.numpy()])), torch.from_numpy(labels)[batch])
@@ -38,7 +38,9 @@ class Judge(nn.Module):
     @torch.no_grad()
     def look(self, images):
         """Features (n, 128) and predicted classes (n,)."""
-        features = torch.cat([self.features(pixels(part)) for part in np.array_split(images, len(images) // 500)])
+        features = torch.cat(
+            [self.features(pixels(part)) for part in np.array_split(images, max(len(images) // 500, 1))]
+        )
         return features.double().numpy(), self.head(features).argmax(dim=1).numpy()
 
 

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from linear_diffusion import UnknownPromptError
-from linear_diffusion.text import OneHotEncoder, by_prompt
+from linear_diffusion.text import BagOfWords, OneHotEncoder, TransformedPrompts, by_prompt
 
 
 def test_code_is_the_row_of_the_identity_at_the_prompts_position() -> None:
@@ -49,6 +49,33 @@ def test_unknown_prompt_cuts_a_long_list_of_known_ones_short() -> None:
 def test_what_is_no_prompt_is_unknown_not_a_crash(prompt: object) -> None:
     with pytest.raises(UnknownPromptError):
         OneHotEncoder(np.array(["cat", "dog"])).index([prompt])
+
+
+def test_a_bag_has_a_one_for_each_word_whatever_their_order_and_number() -> None:
+    text = BagOfWords(["3", "3 bold", "8", "8 thin"])
+    assert text.words == ["3", "8", "bold", "thin"]
+    assert_array_equal(text.encode(["bold 3", " 3  bold ", "3 bold bold"]), np.tile([1.0, 0, 1, 0], (3, 1)))
+
+
+def test_a_bag_knows_what_is_a_linear_combination_of_known_prompts() -> None:
+    """ "8 bold" is "3 bold" + "8" - "3"; no combination of these has two digits or none."""
+    text = BagOfWords(["3", "3 bold", "8"])
+    assert_array_equal(text.encode(["8 bold"]), [[0, 1, 1]])
+    for prompt in ("3 8", "bold", ""):
+        with pytest.raises(UnknownPromptError, match=r"but not together.*nearest is"):
+            text.encode(["3", prompt])
+    with pytest.raises(UnknownPromptError, match=r"unknown word 'bald' in prompt '8 bald': .* the nearest is 'bold'\."):
+        text.encode(["8 bald"])
+
+
+def test_vectors_keep_their_distances_where_nothing_is_reduced() -> None:
+    vectors = np.random.default_rng(0).standard_normal((9, 5))
+    text = TransformedPrompts(lambda prompts: vectors[[int(p) for p in prompts]], [str(i) for i in range(9)])
+    codes = text.encode([str(i) for i in range(9)])
+    for i in range(9):
+        np.testing.assert_allclose(
+            np.linalg.norm(codes - codes[i], axis=1), np.linalg.norm(vectors - vectors[i], axis=1), rtol=1e-10
+        )
 
 
 def test_groups_by_prompt_partition_the_rows() -> None:

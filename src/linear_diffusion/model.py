@@ -5,14 +5,15 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
+from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
@@ -34,6 +35,7 @@ from .tasks import likelihood, restore
 from .text import OneHotEncoder, by_prompt
 from .tone import fit_tone_curves
 from .training import MOST, draw_noise, learn
+from .words import NAMED, KnownPrompts, Words, asked_for, learn_words
 
 _KINDS = [np.float64, np.float32, np.uint8]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
@@ -51,6 +53,13 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     Parameters
     ----------
+    text_encoder : str, callable or transformer, default="one-hot"
+        What the model regresses on: "one-hot" gives each prompt its own Gaussian. "bag-of-words" reads prompts as words
+        ("3 bold slanted", in any order) whose effects on mean and covariance add up, and "word-products" as words and
+        all their products, shrunk as far as left-out prompts ask for; both know unseen combinations of seen words. A
+        transformer of strings to vectors (with ``transform``, and perhaps ``fit``), or a callable, is reduced to at
+        most 16 dimensions by principal components. All but "one-hot" go with exact training only,
+        and have one Gaussian a prompt.
     latent_dim : int or float, default=144
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
@@ -59,7 +68,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         Linear pieces of a prompt at most: clusters of its images, with a Gaussian each. A prompt has no more than one
         for ten images; 1 is one Gaussian a prompt. More draw better, as do more components: ``styles=100,
         latent_dim=300`` is a good start. "auto" chooses for each prompt by the likelihood of held-out images,
-        and takes a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training.
+        and takes a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training
+        of one-hot prompts; elsewhere there is one Gaussian a prompt.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -120,6 +130,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "text_encoder": [StrOptions({"one-hot", *NAMED}), HasMethods(["transform"]), callable],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
         "styles": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -132,9 +143,12 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         "random_state": ["random_state", np.random.Generator],
     }
 
+    _words: Words | None = None
+
     def __init__(
         self,
         *,
+        text_encoder: Any = "one-hot",
         latent_dim: int | float = 144,
         standardize: bool = False,
         styles: int | str = 1,
@@ -146,6 +160,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         pixel_range: Any = "auto",
         random_state: Any = None,
     ) -> None:
+        self.text_encoder = text_encoder
         self.latent_dim = latent_dim
         self.standardize = standardize
         self.styles = styles
@@ -206,6 +221,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         classes, index = check_prompts(y, len(X))
         image = ImageFormat.of(X, pixel_range)
         rows = X.reshape(len(X), -1)
+        if self.text_encoder != "one-hot":
+            return self._fit_words(rows, index, classes, image)
         most_styles = max(CANDIDATES) if self.styles == "auto" else int(self.styles)
         entropy = entropy_of(self.random_state) if self.training == "sampled" else 0
         learned = learn(
@@ -234,7 +251,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
             learned.residual,
         )
-        self._mixture, self._calibration, self._curves, histogram = None, None, None, learned.histogram
+        self._words, self._mixture, self._calibration, self._curves = None, None, None, None
+        histogram = learned.histogram
         if self.styles != 1 and self.training == "exact":
             z = self._encoder.encode(rows)
             self._mixture, labels = fit_styles(
@@ -314,6 +332,13 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         if not (isinstance(eta, Real) and 0.0 <= eta <= 1.0) or (eta and name != "ddim"):
             raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
         entropy = entropy_of(self.random_state if random_state is None else random_state)
+        if self._words is not None:  # for the prompts at hand, a model with one Gaussian each
+            if prompts is None:
+                prompts = self.classes_[self._index_prompts(n_samples, None, entropy)]
+            options = {"sampler": sampler, "n_steps": n_steps, "eta": eta, "styles": styles}
+            return self._at(prompts).sample(
+                n_samples, prompts, **options, random_state=entropy, return_trajectory=return_trajectory
+            )
         index = self._index_prompts(n_samples, prompts, entropy)
         drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
         looped = return_trajectory or drawn is None
@@ -367,11 +392,12 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         rows = self._check_rows(X_noisy)
         if not (isinstance(noise_std, Real) and 0 <= noise_std < MOST):
             raise ValueError(f"noise_std={noise_std!r} must be a number from 0 to {MOST:g}, in the units of X.")
-        models, out = self._densities(), np.empty(rows.shape)
+        known = self._at(prompts)
+        models, out = known._densities(), np.empty(rows.shape)
         if prompts is None:
             out[:] = restore.denoise(models, self.weights_, rows, float(noise_std))
         else:
-            for j, members in by_prompt(self._index_prompts(len(rows), prompts, 0)):
+            for j, members in by_prompt(known._index_prompts(len(rows), prompts, 0)):
                 out[members] = restore.denoise([models[j]], np.ones(1), rows[members], float(noise_std))
         if rows.dtype == np.uint8:
             out = np.rint(np.clip(out, *(self._image.pixel_range or (0, 255))))
@@ -392,11 +418,12 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         array of shape (n,), float64
         """
         rows = self._check_rows(X)
-        models = self._densities()
+        known = self._at(y)
+        models = known._densities()
         if y is None:
             return likelihood.marginal_log_density(likelihood.log_densities(models, rows), self.weights_)
         out = np.empty(len(rows))
-        for j, members in by_prompt(self._index_prompts(len(rows), y, 0)):
+        for j, members in by_prompt(known._index_prompts(len(rows), y, 0)):
             out[members] = likelihood.log_densities([models[j]], rows[members])[:, 0]
         return out
 
@@ -408,8 +435,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def denoiser(self, prompt: Any) -> LinearDenoiser:
         """The linear denoiser of one prompt, at any noise level, on latents: one Gaussian, whatever its styles."""
         check_is_fitted(self)
-        j = int(self._text.index([prompt])[0])
-        return self._regression[j] if self._regression else self._prior[j]
+        known = self._at([prompt])
+        j = int(known._text.index([prompt])[0])
+        return known._regression[j] if known._regression else known._prior[j]
 
     @property
     def style_weights_(self) -> list[Array]:
@@ -453,6 +481,63 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_prior")
 
+    def _fit_words(self, rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat) -> Self:
+        """Learn regressions on a code of the prompts (DESIGN 3.2)."""
+        if self.training != "exact":
+            raise ValueError(
+                f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
+                'choose that, or text_encoder="one-hot".'
+            )
+        words, learned = learn_words(
+            self.text_encoder,
+            rows,
+            index,
+            classes,
+            image,
+            self.latent_dim,
+            standardize=self.standardize,
+            rescale=self.schedule != "one-step",
+            tones=self.tone,
+            ridge=float(self.ridge),
+        )
+        self._set_words(words, classes, learned.latents.weights, len(rows), image, learned.encoder, learned.residual)
+        return self
+
+    def _set_words(
+        self,
+        words: Words,
+        classes: AnyArray,
+        weights: Array,
+        n_images: int,
+        image: ImageFormat,
+        encoder: PCAEncoder,
+        residual: Array,
+    ) -> None:
+        """Take what was learned (or loaded) of a code of words."""
+        self._set_learned(
+            classes, weights, n_images, image, encoder, cast(GaussianDenoiser, KnownPrompts(words)), residual
+        )
+        self._words, self._regression, self._mixture, self._curves = words, None, None, None
+
+    def _at(self, prompts: Any) -> Self:
+        """For a code of words and given prompts: a model that knows these, one Gaussian each, seen or not."""
+        if self._words is None or prompts is None:
+            return self
+        names, classes = asked_for(prompts, self._text)
+        evaluated = self._words.at(names, self._encoder, self._image)
+        model = copy(self)
+        model._set_learned(
+            classes,
+            np.full(len(names), 1 / len(names)),
+            self.n_images_,
+            self._image,
+            self._encoder,
+            evaluated.prior,
+            evaluated.residual,
+        )
+        model._curves, model._words = evaluated.curves, None
+        return model
+
     def _set_learned(
         self,
         classes: AnyArray,
@@ -473,6 +558,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         self.latent_dim_ = len(encoder.components)
         self.scaling_factor_ = encoder.scale
         self.image_shape_ = image.shape
+
+    def _has_tone(self) -> bool:
+        return self._curves is not None or (self._words is not None and self._words.tones is not None)
 
     def _check_images(self, X: Any, *, reset: bool) -> AnyArray:
         """Images as an array of a known kind, checked as scikit-learn does."""

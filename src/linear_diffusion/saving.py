@@ -23,6 +23,8 @@ from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
 from .styles import RANK, Calibration, Styles, pack_factors, unpack_factors
 from .tone import N_ENTRIES, ToneCurves
+from .words import NAMED
+from .wordsfile import describe, restored, words_arrays, words_shapes
 
 if TYPE_CHECKING:
     from .model import LinearDiffusion
@@ -36,6 +38,11 @@ _CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "README.md"
 
 def save_model(model: "LinearDiffusion", folder: Path) -> None:
     """Write a fitted model; see `LinearDiffusion.save_pretrained`."""
+    if not isinstance(model.text_encoder, str):
+        raise ValueError(
+            f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
+            f"Pickle the model if you trust the file, or fit with text_encoder={' or '.join(map(repr, NAMED))}."
+        )
     weights = pack(_arrays(model))
     params = model.get_params(deep=False)
     if not isinstance(params["random_state"], Integral):
@@ -55,11 +62,12 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "n_images": model.n_images_,
         "total_variance": model._encoder.total_variance,
         "scaling_factor": model.scaling_factor_,
-        "tone": model._curves is not None,
+        "tone": model._has_tone(),
         "sampled": model._regression is not None,
         "calibrated": model._calibration is not None,
         "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
         "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
+        "words": model._words and describe(model._words),
         "feature_names": list(getattr(model, "feature_names_in_", [])),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -121,14 +129,19 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
-    arrays = _checked(weights, config, len(classes), image, k)
+    if (config.get("words") is not None) != (model.text_encoder in NAMED):
+        raise ValueError(f"text_encoder={model.text_encoder!r} does not go with words={config.get('words')!r}")
+    arrays = _checked(weights, config, classes, image, k)
     encoder = PCAEncoder(**{name: arrays[f"encoder.{name}"] for name in _ENCODER}, total_variance=total, scale=scale)
-    prior = GaussianDenoiser(*(arrays[f"prior.{name}"] for name in ("means", "variances", "basis")))
-    model._set_learned(
-        classes, arrays["weights"], _whole(config["n_images"]), image, encoder, prior, arrays["residual"]
-    )
-    model._curves, model._regression, model._mixture, model._calibration = None, None, None, None
-    if config["tone"]:
+    learned = classes, arrays["weights"], _whole(config["n_images"]), image, encoder
+    if config.get("words"):
+        words = restored(classes, config["words"], arrays, float(model.ridge))
+        model._set_words(words, *learned, arrays["residual"])
+    else:
+        prior = GaussianDenoiser(*(arrays[f"prior.{name}"] for name in ("means", "variances", "basis")))
+        model._set_learned(*learned, prior, arrays["residual"])
+        model._curves, model._regression, model._mixture, model._calibration = None, None, None, None
+    if config["tone"] and model._words is None:
         model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
     if config["sampled"]:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
@@ -152,7 +165,10 @@ _ENCODER = ("mean", "std", "components", "variances")
 def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
     """All that sampling, encoding and the tasks read."""
     arrays = {f"encoder.{name}": getattr(model._encoder, name) for name in _ENCODER}
-    arrays |= {f"prior.{name}": getattr(model._prior, name) for name in ("means", "variances", "basis")}
+    if model._words:
+        arrays |= words_arrays(model._words)
+    else:
+        arrays |= {f"prior.{name}": getattr(model._prior, name) for name in ("means", "variances", "basis")}
     arrays |= {"weights": model.weights_, "residual": model._residual}
     if model._curves:
         arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
@@ -167,12 +183,12 @@ def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
     return arrays
 
 
-def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: int) -> dict[str, AnyArray]:
+def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: ImageFormat, k: int) -> dict[str, AnyArray]:
     """The arrays of a model's file, each of the shape, dtype and sign that the configuration calls for."""
     arrays = unpack(path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != config["sha256"]:
         raise ModelFileError(f"{path} is not the file that {_CONFIG} was written with (its SHA-256 differs).")
-    d, c = image.n_pixels, image.n_channels
+    p, d, c = len(classes), image.n_pixels, image.n_channels
     positive: Callable[[AnyArray], bool] = lambda a: bool((a > 0).all())  # noqa: E731
     not_negative: Callable[[AnyArray], bool] = lambda a: bool((a >= 0).all())  # noqa: E731
     covers: Callable[[AnyArray, int], bool] = lambda a, n: bool(  # noqa: E731
@@ -187,12 +203,20 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
         "encoder.std": ((d,), positive),
         "encoder.components": ((k, d), orthonormal),
         "encoder.variances": ((k,), not_negative),
-        "prior.means": ((p, k), None),
-        "prior.variances": ((p, k), not_negative),
-        "prior.basis": ((p, k, k), orthonormal),
         "weights": ((p,), shares),
         "residual": ((p,), not_negative),
     }
+    if config.get("words"):
+        expected |= {
+            name: (shape, (lambda a: bool((np.abs(a) <= 1).all())) if name.endswith(".correlations") else None)
+            for name, shape in words_shapes(classes, config["words"], k, c, tone=config["tone"]).items()
+        }
+    else:
+        expected |= {
+            "prior.means": ((p, k), None),
+            "prior.variances": ((p, k), not_negative),
+            "prior.basis": ((p, k, k), orthonormal),
+        }
     m = config["n_styles"]
     n_curves = config["n_groups"] if m else p
     if m:
@@ -211,7 +235,7 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
         }
     if config["calibrated"]:
         expected |= {"calibration.gain": ((p, k), positive), "calibration.means": ((m, k), None)}
-    if config["tone"]:
+    if config["tone"] and not config.get("words"):
         expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
         expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
     if config["sampled"]:
@@ -256,7 +280,7 @@ A text-to-image diffusion model in which every learned part is a linear model, f
 - fitted on: {model.n_images_:,} images of {len(model.classes_)} prompts
 - prompts: {prompts}
 - latent: {model.latent_dim_} principal components, {model.explained_variance_ratio_.sum():.1%} of the variance
-- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model._curves else "no"}
+- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model._has_tone() else "no"}
 
 ```python
 from linear_diffusion import LinearDiffusion

@@ -7,6 +7,7 @@ Where d x d numbers a prompt fit, one pass over the images finds all (DESIGN 3.1
 first and a second pass takes the moments of latents; above 4,096 pixels the encoder's components are randomised.
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ MOST = 1e18
 """Numbers beyond this cannot be squared in float32."""
 _OVERHEAD = 200 * 2**20
 """Chunks and passing copies."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def learn(
     standardize: bool,
     rescale: bool,
     n_styles: int = 1,
+    code_length: int = 0,
 ) -> Learned:
     """Find the encoder and the moments of latents.
 
@@ -74,6 +77,9 @@ def learn(
         See `pca_from_covariance`.
     n_styles : int
         Styles that will be looked for, which take memory too.
+    code_length : int
+        Of a code that covariances will be regressed on: there will be so many, and none is kept for a prompt. 0 is one
+        for each prompt.
 
     Raises
     ------
@@ -81,8 +87,9 @@ def learn(
         Before any work, with settings that would fit.
     """
     p, d = len(prompts), rows.shape[1]
-    dense = _fits_dense(p, d)
-    require_memory(p, d, _most_components(latent_dim, *rows.shape), *((len(rows), n_styles) if n_styles > 1 else ()))
+    dense = _fits_dense(p, d) and not code_length
+    n, k = len(rows) if n_styles > 1 or code_length else 0, _most_components(latent_dim, *rows.shape)
+    require_memory(p, d, k, n, n_styles, code_length)
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
@@ -107,7 +114,9 @@ def learn(
             standardize=standardize,
             rescale=rescale,
         )
-    latents = _project(pixels, encoder) if dense else _encode_moments(rows, index, prompts, encoder)
+    latents = (
+        _project(pixels, encoder) if dense else _encode_moments(rows, index, prompts, encoder, diagonal=code_length > 0)
+    )
     return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
 
 
@@ -138,16 +147,24 @@ def training_noise(entropy: int, draw: int, block: int, z: Array) -> Array:
     return eps
 
 
-def require_memory(p: int, d: int, k: int, n: int = 0, n_styles: int = 0) -> None:
+def require_memory(p: int, d: int, k: int, n: int = 0, n_styles: int = 0, code_length: int = 0) -> None:
     """Refuse a fit of p prompts, d pixels and k components that would not fit in memory, saying what would.
 
-    With styles, the latents of all n images are kept, and a k x k matrix for each style of a prompt.
+    With styles, the latents of all n images are kept, and a k x k matrix for each style of a prompt. With a code, there
+    is a k x k matrix for each of its dimensions instead of one for each prompt, and what that takes, in memory and in
+    time, is logged (`logging`, level INFO) before the work starts.
     """
     available = available_memory()
-    needed = _bytes_needed(p, d, k, n, n_styles)
+    needed = _bytes_needed(p, d, k, n, n_styles, code_length)
+    if code_length:
+        _log.info("regression on %d numbers a prompt: %s", code_length, _cost(needed, p, k, n, code_length))
     if available is None or needed <= available:
         return
-    fitting = [smaller for smaller in range(k - 1, 0, -1) if _bytes_needed(p, d, smaller, n, n_styles) <= available]
+    fitting = [
+        smaller
+        for smaller in range(k - 1, 0, -1)
+        if _bytes_needed(p, d, smaller, n, n_styles, code_length) <= available
+    ]
     advice = f"latent_dim={fitting[0]} would fit" if fitting else "use smaller images or fewer prompts"
     raise NotEnoughMemoryError(
         f"fitting {p} prompts, {d} pixels and latent_dim={k} needs about {readable(needed)} beside the images, and "
@@ -155,7 +172,16 @@ def require_memory(p: int, d: int, k: int, n: int = 0, n_styles: int = 0) -> Non
     )
 
 
-def _bytes_needed(p: int, d: int, k: int, n: int, n_styles: int) -> int:
+def _cost(needed: float, p: int, k: int, n: int, code_length: int) -> str:
+    """Memory, and time at ten billion operations a second."""
+    seconds = 2e-10 * (2 * n * k * k + p * code_length * k * k + 50 * min(p, code_length) ** 3)
+    return f"about {readable(needed)} beside the images, and {seconds:.2g} s beyond the passes over them"
+
+
+def _bytes_needed(p: int, d: int, k: int, n: int, n_styles: int, code_length: int = 0) -> int:
+    if code_length:
+        matrices = 2 * code_length + 128
+        return 8 * (p * 4 * (d + k + 256) + 4 * d * min(d, k + 10) + matrices * k * k + 4 * p * code_length) + _OVERHEAD
     per_prompt = 2 * d * d if _fits_dense(p, d) else 4 * d
     pooled = 4 * d * min(d, k + 10) if d > _MOST_PIXELS else 4 * d * d
     styles = 2 * n * k + 2 * min(n_styles, n) * k * k
@@ -202,9 +228,9 @@ def _project(pixels: Moments, encoder: PCAEncoder) -> Moments:
     return Moments(pixels.prompts, pixels.counts, encoder.encode(pixels.means), scatter, pixels.histogram)
 
 
-def _encode_moments(rows: AnyArray, index: Index, prompts: AnyArray, encoder: PCAEncoder) -> Moments:
+def _encode_moments(rows: AnyArray, index: Index, prompts: AnyArray, encoder: PCAEncoder, *, diagonal: bool) -> Moments:
     """Moments of latents from a second pass over the images."""
-    latents = Moments.empty(prompts, len(encoder.components))
+    latents = Moments.empty(prompts, len(encoder.components), diagonal=diagonal)
     for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
         latents.include(j, encoder.encode(chunk))
     return latents

@@ -104,6 +104,27 @@ def test_the_examples_in_the_help_are_real():
         assert "No such option" not in invoke(*words[:-1], words[-1], "--help").output
 
 
+def test_words_are_fitted_and_an_unseen_combination_is_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    prompts = np.array(["3", "3 bold", "8"] * 20)
+    images = rng.random((60, 4, 4)) / 4
+    images[["bold" in p for p in prompts], 0] += 0.5
+    images[["8" in p for p in prompts], 3] += 0.5
+    np.savez(tmp_path / "words.npz", images=images, prompts=prompts)
+    done = invoke("fit", tmp_path / "words.npz", "-o", tmp_path / "m", "--text-encoder", "bag-of-words")
+    assert done.exit_code == 0, done.output
+    out = tmp_path / "out.npz"
+    done = invoke("sample", tmp_path / "m", "8 bold", "bold 8", "3", "-n", "50", "-o", out, "--json", "--seed", 0)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["prompts"] == ["8 bold", "bold 8", "3"]
+    with np.load(out) as drawn:
+        assert drawn["prompts"].tolist() == ["8 bold"] * 50 + ["bold 8"] * 50 + ["3"] * 50
+        np.testing.assert_allclose(drawn["images"][:100].mean(axis=(0, 2)), [0.625, 0.125, 0.125, 0.625], atol=0.05)
+    assert json.loads(invoke("info", tmp_path / "m", "--json").stdout)["tone"] is True
+    assert_one_line(invoke("sample", tmp_path / "m", "8 bald"), "unknown word 'bald'", "'bold'")
+    assert_one_line(invoke("fit", "digits", "-o", tmp_path / "n", "--text-encoder", "bag"), "text_encoder", "'bag'")
+
+
 def test_sample_draws_a_row_a_prompt(model, tmp_path):
     out = tmp_path / "new" / "out.png"
     done = call("sample", model, "7", "3", "-n", "4", "-o", out, "--seed", "1", "--json")

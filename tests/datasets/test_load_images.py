@@ -102,7 +102,7 @@ def test_a_file_of_another_kind(tmp_path: Path, raises_line: Callable) -> None:
 def test_test_is_refused_where_there_are_no_splits(tmp_path: Path, save: Callable, raises_line: Callable) -> None:
     path = save(tmp_path / "a" / "a.png", np.zeros((3, 3), np.uint8))
     np.savez(tmp_path / "a.npz", images=np.zeros((1, 3, 3)))
-    for source in ("digits", "mnist-5k", path.parent, tmp_path / "a.npz"):
+    for source in ("digits", "mnist-5k", "mnist-5k-words", path.parent, tmp_path / "a.npz"):
         with raises_line(source, "split='test'", "no splits"):
             load_images(source, split="test")
     assert len(load_images("digits", split="all")[0]) == 1797

@@ -39,7 +39,7 @@ def describe(model: "LinearDiffusion", folder: Path) -> dict[str, Any]:
         "schedule": model.schedule,
         "training": model.training,
         "standardize": model.standardize,
-        "tone": model._curves is not None,
+        "tone": model._has_tone(),
         "files": files,
     }
 

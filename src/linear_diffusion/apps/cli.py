@@ -84,8 +84,8 @@ def fit(
         typer.Argument(
             metavar="DATA",
             show_default=False,
-            help="mnist-5k, digits, mnist, fashion-mnist; a folder of images (a subfolder a prompt, or metadata.csv); "
-            "or a .npz or .parquet file.",
+            help="mnist-5k, digits, mnist, fashion-mnist, mnist-words, mnist-5k-words; a folder of images (a subfolder "
+            "a prompt, or metadata.csv); or a .npz or .parquet file.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder to write.", show_default=False)],
@@ -96,6 +96,13 @@ def fit(
     latent_dim: Annotated[
         str, typer.Option(metavar="K", help="Principal components, or the share of variance (0 to 1) they explain.")
     ] = _LATENT_DIM,
+    text_encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="one-hot; or bag-of-words or word-products, which read prompts as words and know unseen combinations.",
+        ),
+    ] = "one-hot",
     styles: Annotated[
         str,
         typer.Option(
@@ -113,6 +120,8 @@ def fit(
     check_model_folder(out)
     if gray and rgb:
         raise ValueError("--gray and --rgb exclude each other; choose one.")
+    if one_shot and text_encoder != "one-hot":
+        raise ValueError(f"--one-shot has a one-hot code; leave --text-encoder {text_encoder} out.")
     if one_shot and schedule not in (None, "one-step"):
         raise ValueError(f"--one-shot has its own schedule; leave --schedule {schedule} out, sample and trace take it.")
     pixels, dim, pieces = parse_size(size), parse_number(latent_dim), parse_styles(styles)
@@ -124,6 +133,7 @@ def fit(
             model.set_params(latent_dim=dim)
     else:
         model = LinearDiffusion(
+            text_encoder=text_encoder,
             latent_dim=dim,
             styles=pieces,
             standardize=standardize,
@@ -156,7 +166,10 @@ def sample(
     model_path: ModelPath,
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PROMPT", help="Prompts; by default as frequent as in training."),
+        typer.Argument(
+            metavar="PROMPT",
+            help='Prompts, each an argument ("3 bold slanted" in quotes); by default as frequent as in training.',
+        ),
     ] = None,
     n: Annotated[
         int, typer.Option("-n", min=1, max=10_000_000, help="Images a prompt (in all, where no prompt is given).")

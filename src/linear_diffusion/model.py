@@ -30,10 +30,10 @@ from .moments import tone_histograms
 from .noise import SCHEDULES, entropy_of
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
-from .styles import CANDIDATES, fit_styles
+from .styles import CANDIDATES, Calibration, Styles, fit_styles
 from .tasks import likelihood, restore
 from .text import OneHotEncoder, by_prompt
-from .tone import fit_tone_curves
+from .tone import ToneCurves, fit_tone_curves
 from .training import MOST, draw_noise, learn
 from .words import NAMED, KnownPrompts, Words, asked_for, learn_words
 
@@ -128,6 +128,13 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     >>> images.shape, prompts
     ((3, 8, 8), array([7, 7, 3]))
     """
+
+    _mixture: Styles | None = None
+    _calibration: Calibration | None = None
+    _curves: ToneCurves | None = None
+    _regression: RegressionDenoiser | None = None
+    _prior: GaussianDenoiser
+    scaling_factor_: float
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "text_encoder": [StrOptions({"one-hot", *NAMED}), HasMethods(["transform"]), callable],
@@ -242,33 +249,12 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             covariances = joint.covariances
             covariances[:, : len(ridge), : len(ridge)] += ridge
             self._regression = RegressionDenoiser(joint.means, covariances)
-        self._set_learned(
-            classes,
-            learned.latents.weights,
-            len(X),
-            image,
-            learned.encoder,
-            GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
-            learned.residual,
-        )
+        prior = GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge)
+        self._set_learned(classes, learned.latents.weights, len(X), image, learned.encoder, prior, learned.residual)
         self._words, self._mixture, self._calibration, self._curves = None, None, None, None
         histogram = learned.histogram
         if self.styles != 1 and self.training == "exact":
-            z = self._encoder.encode(rows)
-            self._mixture, labels = fit_styles(
-                z,
-                index,
-                len(classes),
-                None if self.styles == "auto" else int(self.styles),
-                floor=noise_floor(self._encoder) * self.scaling_factor_**2,
-                ridge=self.ridge,
-            )
-            if image.pixel_range:
-                group = self._mixture.group[labels]
-                histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
-            self._prior = replace(self._prior, basis=self._prior.basis.astype(np.float32).astype(np.float64))
-            if self.tone and image.pixel_range:
-                self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
+            histogram = self._fit_styles(rows, index, histogram)
         if self.tone and image.pixel_range:
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
         return self
@@ -480,6 +466,25 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_prior")
+
+    def _fit_styles(self, rows: AnyArray, index: Index, histogram: AnyArray) -> AnyArray:
+        """Find styles and calibrate them; the histograms that their tone curves aim at."""
+        image, z = self._image, self._encoder.encode(rows)
+        self._prior = replace(self._prior, basis=self._prior.basis.astype(np.float32).astype(np.float64))
+        self._mixture, labels = fit_styles(
+            z,
+            index,
+            len(self.classes_),
+            None if self.styles == "auto" else int(self.styles),
+            floor=noise_floor(self._encoder) * self.scaling_factor_**2,
+            ridge=self.ridge,
+        )
+        if image.pixel_range:
+            group = self._mixture.group[labels]
+            histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
+            if self.tone:
+                self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
+        return histogram
 
     def _fit_words(self, rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat) -> Self:
         """Learn regressions on a code of the prompts (DESIGN 3.2)."""

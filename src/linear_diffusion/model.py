@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import saving
 from ._types import AnyArray, Array, Index
-from .calibration import calibrate
+from .calibration import calibrate, n_draws
 from .checks import check_levels, check_prompts, check_range
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .exceptions import NotEnoughMemoryError
@@ -51,15 +51,16 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
 
     Parameters
     ----------
-    latent_dim : int or float, default=144
+    latent_dim : int or float, default=500
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
-    styles : int or "auto", default=1
-        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each. A prompt has no more than one
-        for ten images; 1 is one Gaussian a prompt. More draw better, as do more components: ``styles=100,
-        latent_dim=300`` is a good start. "auto" chooses for each prompt by the likelihood of held-out images,
-        and takes a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training.
+    styles : int or "auto", default=150
+        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 16. A
+        prompt has no more than one for ten images; 1 is one Gaussian a prompt, which ``latent_dim=144`` serves well.
+        The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 150 styles
+        of rank 16, and 500 components. "auto" chooses for each prompt by the likelihood of held-out images, and takes
+        a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -113,7 +114,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     --------
     >>> from sklearn.datasets import load_digits
     >>> digits = load_digits()
-    >>> model = LinearDiffusion(latent_dim=20, random_state=0).fit(digits.images / 16, digits.target)
+    >>> model = LinearDiffusion(random_state=0).fit(digits.images / 16, digits.target)
     >>> images, prompts = model.sample(prompts=["7", "7", "3"])
     >>> images.shape, prompts
     ((3, 8, 8), array([7, 7, 3]))
@@ -135,9 +136,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def __init__(
         self,
         *,
-        latent_dim: int | float = 144,
+        latent_dim: int | float = 500,
         standardize: bool = False,
-        styles: int | str = 1,
+        styles: int | str = 150,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,
@@ -217,6 +218,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             standardize=self.standardize,
             rescale=self.schedule != "one-step",
             n_styles=most_styles if self.training == "exact" else 1,
+            n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
         )
         ridge = self.ridge * np.eye(len(learned.encoder.components))
         self._regression = None
@@ -225,30 +227,25 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             covariances = joint.covariances
             covariances[:, : len(ridge), : len(ridge)] += ridge
             self._regression = RegressionDenoiser(joint.means, covariances)
-        self._set_learned(
-            classes,
-            learned.latents.weights,
-            len(X),
-            image,
-            learned.encoder,
-            GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
-            learned.residual,
-        )
+        styled, encoder = self.styles != 1 and self.training == "exact", learned.encoder
+        prior = GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge)
+        if styled:  # rounded as in a file, which stays small
+            prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
+        self._set_learned(classes, learned.latents.weights, len(X), image, encoder, prior, learned.residual)
         self._mixture, self._calibration, self._curves, histogram = None, None, None, learned.histogram
-        if self.styles != 1 and self.training == "exact":
-            z = self._encoder.encode(rows)
+        if styled:
+            z = encoder.encode(rows)
             self._mixture, labels = fit_styles(
                 z,
                 index,
                 len(classes),
                 None if self.styles == "auto" else int(self.styles),
-                floor=noise_floor(self._encoder) * self.scaling_factor_**2,
+                floor=noise_floor(encoder) * encoder.scale**2,
                 ridge=self.ridge,
             )
             if image.pixel_range:
                 group = self._mixture.group[labels]
                 histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
-            self._prior = replace(self._prior, basis=self._prior.basis.astype(np.float32).astype(np.float64))
             if self.tone and image.pixel_range:
                 self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
         if self.tone and image.pixel_range:
@@ -448,7 +445,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def covariances_(self) -> Array:
         """Covariance of each prompt's latents, shape (p, k, k)."""
         basis = self._prior.basis
-        return (basis * self._prior.variances[:, None, :]) @ basis.swapaxes(-1, -2)
+        covariances: Array = (basis * self._prior.variances[:, None, :]) @ basis.swapaxes(-1, -2)
+        return covariances
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_prior")

@@ -205,7 +205,7 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
             ),
             "styles.means": ((m, k), None),
             "styles.factors": ((m, k, min(RANK, k)), None),
-            "styles.unit": ((1,), positive),
+            "styles.unit": ((m,), positive),
             "styles.basis": ((p, k, k), orthonormal),
             "styles.variances": ((p, k), positive),
         }

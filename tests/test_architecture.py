@@ -38,7 +38,7 @@ BLOCKS: dict[str, set[str]] = {
     "styles": {"denoiser", "noise"},
     "sampler": {"affine", "noise", "denoiser", "styles"},
     "render": {"affine", "noise", "image", "styles", "text", "tone"},
-    "training": {"image", "moments", "noise", "text"},
+    "training": {"image", "moments", "noise", "styles", "text"},
     "products": set(),
     "conditional": {"denoiser", "products"},
     "bilinear": {"affine", "conditional", "moments", "noise"},

@@ -232,7 +232,7 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
             ),
             "styles.means": ((m, k), None),
             "styles.factors": ((m, k, config["rank"]), None),
-            "styles.unit": ((1,), positive),
+            "styles.unit": ((m,), positive),
             "styles.basis": ((p, k, k), orthonormal),
             "styles.variances": ((p, k), positive),
         }

@@ -289,14 +289,14 @@ def _rounded(styles: Styles) -> Styles:
 
 
 def pack_factors(factors: Array) -> tuple[Array, Array]:
-    """Factors in half precision, and their unit (a power of two, so that packing twice changes nothing)."""
-    unit = np.exp2(np.ceil(np.log2(max(float(np.abs(factors).max(initial=0.0)), _LEAST))))
-    return (factors / np.float32(unit)).astype(np.float16), np.array([unit])
+    """Factors (m, k, r) in half precision, and each style's unit (powers of two: packing twice changes nothing)."""
+    unit = np.exp2(np.ceil(np.log2(np.maximum(np.abs(factors).max(axis=(1, 2)).astype(np.float64), _LEAST))))
+    return (factors / unit.astype(np.float32)[:, None, None]).astype(np.float16), unit
 
 
 def unpack_factors(packed: Array, unit: Array) -> Array:
     """The inverse of `pack_factors`, float32."""
-    factors: Array = packed.astype(np.float32) * np.float32(unit[0])
+    factors: Array = packed.astype(np.float32) * unit.astype(np.float32)[:, None, None]
     return factors
 
 

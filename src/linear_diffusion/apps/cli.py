@@ -24,7 +24,6 @@ app = typer.Typer(
 )
 
 _SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
-_LATENT_DIM = "144"
 _SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -94,8 +93,21 @@ def fit(
     rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
     latent_dim: Annotated[
-        str, typer.Option(metavar="K", help="Principal components, or the share of variance (0 to 1) they explain.")
-    ] = _LATENT_DIM,
+        str | None,
+        typer.Option(
+            metavar="K",
+            help="Principal components, or the share of variance (0 to 1) they explain.",
+            show_default="500; 144 with --one-shot",
+        ),
+    ] = None,
+    styles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K",
+            help="Linear pieces a prompt at most, or auto; 1 is one Gaussian a prompt.",
+            show_default="150",
+        ),
+    ] = None,
     text_encoder: Annotated[
         str,
         typer.Option(
@@ -103,12 +115,6 @@ def fit(
             help="one-hot; or bag-of-words or word-products, which read prompts as words and know unseen combinations.",
         ),
     ] = "one-hot",
-    styles: Annotated[
-        str,
-        typer.Option(
-            metavar="K", help="Linear pieces a prompt at most, or auto; 100, with --latent-dim 300, draws best."
-        ),
-    ] = "1",
     standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
     no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the tone curve.")] = False,
@@ -124,23 +130,25 @@ def fit(
         raise ValueError(f"--one-shot has a one-hot code; leave --text-encoder {text_encoder} out.")
     if one_shot and schedule not in (None, "one-step"):
         raise ValueError(f"--one-shot has its own schedule; leave --schedule {schedule} out, sample and trace take it.")
-    pixels, dim, pieces = parse_size(size), parse_number(latent_dim), parse_styles(styles)
+    pixels = parse_size(size)
+    chosen: dict[str, int | float | str] = {}
+    if latent_dim is not None:
+        chosen["latent_dim"] = parse_number(latent_dim)
+    if styles is not None:
+        chosen["styles"] = parse_styles(styles)
     from .. import LinearDiffusion, load_images
 
     if one_shot:
         model = LinearDiffusion.one_shot(random_state=seed)
-        if latent_dim != _LATENT_DIM:
-            model.set_params(latent_dim=dim)
     else:
         model = LinearDiffusion(
             text_encoder=text_encoder,
-            latent_dim=dim,
-            styles=pieces,
             standardize=standardize,
             schedule=schedule or "cosine",
             tone=not no_tone,
             random_state=seed,
         )
+    model.set_params(**chosen)
     model._validate_params()  # before the data is read, which can take long
     log, mode = Log(), parse_mode(gray, rgb)
     with log.bar("load", f"reading {data}") as progress:

@@ -37,9 +37,13 @@ BLOCKS: dict[str, set[str]] = {
     "denoiser": {"affine", "noise", "moments"},
     "styles": {"denoiser", "noise"},
     "sampler": {"affine", "noise", "denoiser", "styles"},
+    "guidance": {"affine", "noise", "denoiser", "sampler"},
+    "prompts": {"text"},
     "render": {"affine", "noise", "image", "styles", "text", "tone"},
     "training": {"image", "moments", "noise", "text"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
+    "compose": {"affine", "denoiser", "generate", "guidance", "prompts", "sampler", "styles", "text", "tone"},
+    "walk": {"affine", "compose", "denoiser", "generate", "guidance", "noise", "render", "sampler", "text"},
     "checks": {"noise", "sampler"},
     "saving": {"checks", "denoiser", "files", "image", "styles", "tone"},
     "tasks": {"denoiser", "image", "tasks"},
@@ -260,7 +264,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
 def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     examples = {name: sum(len(t.examples) for t in finder.find(importlib.import_module(name))) for name in MODULES}
-    for name in ("affine", "denoiser", "image", "model", "moments", "noise", "text", "tone"):
+    for name in ("affine", "denoiser", "guidance", "image", "model", "moments", "noise", "text", "tone"):
         assert examples[f"linear_diffusion.{name}"] > 0
 
 

@@ -5,6 +5,7 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,16 +16,19 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from . import saving
+from . import saving, walk
 from ._types import AnyArray, Array, Index
 from .checks import check_levels, check_prompts, check_range
+from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .exceptions import NotEnoughMemoryError
 from .generate import Generator, Run
+from .guidance import check_scale
 from .image import ImageFormat, PCAEncoder, noise_floor
 from .memory import available_memory, readable
 from .moments import tone_histograms
 from .noise import SCHEDULES, entropy_of
+from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
 from .styles import CANDIDATES, fit_styles
@@ -258,6 +262,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         sampler: str | None = None,
         n_steps: int | None = None,
         eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
         styles: Any = None,
         random_state: Any = None,
         return_trajectory: bool = False,
@@ -269,15 +275,23 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         n_samples : int, optional
             How many images. None is one for each listed prompt.
         prompts : prompt or sequence of prompts, optional
-            One for all images, or one an image; None draws them as often as in training.
+            One for all images, or one an image; None draws them as often as in training. A dict from prompts to
+            weights that sum to 1 mixes them, such as ``{"3": 0.5, "8": 0.5}``; with styles, the heaviest prompt's
+            style is drawn, and mixed with the nearest styles of the others.
         sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"}, optional
             None is "exact", the limit of infinitely many steps; "one-step" for that schedule; and "ddim" after sampled
-            training, which knows no exact map.
+            training, which knows no exact map, or with guidance, which has none.
         n_steps : int, optional
             Steps of the sampler; by default 1000 for "ddpm", 50 for the others, and 1 for schedule "one-step". "exact"
             takes it only to say how many pictures a trajectory has.
         eta : float, default=0.0
             For "ddim": the share of DDPM's noise, from 0 to 1.
+        guidance_scale : float, default=1.0
+            How far to go from the unconditional denoiser to the prompt's and beyond: 1 is no guidance, more is
+            more typical of the prompt and less diverse (Ho and Salimans 2022).
+        negative_prompts : prompt or sequence of prompts, optional
+            What to be guided away from, one for all images or one an image, mixes included; None is the Gaussian of
+            all training images.
         styles : int, sequence of int, or "mixture", optional
             Which of the prompt's styles: one for all images, or one an image, counted from 0.
             None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
@@ -292,6 +306,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         images : array of shape (n, \\*image_shape_)
             Of the dtype of the training images.
         prompts : array of shape (n,)
+            With the dtype of ``classes_``; an object array, with the dicts as given, where there is one.
         trajectory : array of shape (n_steps + 1, n, \\*image_shape_)
             Only with ``return_trajectory``: from noise to ``images``, which are its last entry.
 
@@ -301,18 +316,37 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             If a prompt is not one of ``classes_``.
         ValueError
             If an argument has a wrong value.
+
+        Warns
+        -----
+        GuidanceWarning
+            If guidance makes samples vary more than 10 times as much as training images.
         """
         check_is_fitted(self)
         self._validate_params()
-        name, schedule = self._choose_sampler(sampler), SCHEDULES[self.schedule]
+        scale = check_scale(guidance_scale, negative_prompts)
+        name, schedule = self._choose_sampler(sampler, guided=scale != 1.0), SCHEDULES[self.schedule]
         levels = check_levels(name, schedule, n_steps, return_trajectory)
         if not (isinstance(eta, Real) and 0.0 <= eta <= 1.0) or (eta and name != "ddim"):
             raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
         entropy = entropy_of(self.random_state if random_state is None else random_state)
-        index = self._index_prompts(n_samples, prompts, entropy)
+        index = self._index_prompts(n_samples, heaviest(prompts, self._text), entropy)
+        negatives = each_mix(negative_prompts, len(index), self._text, "negative_prompts")
         drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
         looped = return_trajectory or drawn is None
         self._require_output(len(index) * (len(levels) if looped else 1))
+        if has_mix(prompts) or scale != 1.0:
+            mixes = [((j, 1.0),) for j in index.tolist()]
+            named = self.classes_[index]
+            if has_mix(prompts):
+                mixes, named = each_mix(prompts, len(index), self._text, "prompts"), as_given(prompts, named)
+            composition, piece = self._compose(
+                mixes, index if drawn is None else drawn, negatives, scale, drawn is None
+            )
+            if not return_trajectory:
+                return walk.images(composition, run, piece), named
+            paths = walk.paths(composition, run, piece)
+            return paths[-1].copy(), named, paths
         if not looped:
             return self._generator().images(run, drawn), self.classes_[index]
         paths = self._generator().paths(run, index if drawn is None else drawn, mixture=drawn is None)
@@ -491,15 +525,20 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         images = self._check_images(X, reset=False)
         return images.reshape(len(images), -1)
 
-    def _choose_sampler(self, sampler: str | None) -> str:
+    def _choose_sampler(self, sampler: str | None, guided: bool = False) -> str:
         if sampler is None:
             if self.schedule == "one-step":
                 return "one-step"
-            return "ddim" if self._regression else "exact"
+            return "ddim" if self._regression or guided else "exact"
         if sampler not in ("exact", *SAMPLERS):
             raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
         if sampler == "exact" and self._regression:
             raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
+        if sampler == "exact" and guided:
+            raise ValueError(
+                'sampler="exact" has no closed form with guidance, whose two branches do not share eigenvectors; leave '
+                'it out, or choose steps with sampler="ddim".'
+            )
         return sampler
 
     def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
@@ -560,6 +599,16 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         styles = self._mixture.sharpened() if self._mixture else None
         decoder = Decoder(self._encoder, self._image, self._curves)
         return Generator(self._prior, self._regression, styles, decoder)
+
+    def _compose(
+        self, mixes: Sequence[Mix], drawn: Index, negatives: Sequence[Mix], scale: float, mixture: bool
+    ) -> tuple[Composition, Index]:
+        """The pieces that images are drawn from, and the piece of each."""
+        if mixture and any(len(mix) > 1 for mix in mixes):
+            raise ValueError('styles="mixture" is of one prompt; a mixed prompt draws styles, leave styles out.')
+        generator = self._generator()
+        pieces, piece = plan(mixes, drawn, None if mixture else generator.styles, negatives)
+        return Composition(generator, self.weights_, self.classes_.tolist(), pieces, scale, mixture), piece
 
     def _densities(self) -> list[likelihood.PixelDensity]:
         return likelihood.densities(self._encoder, self._prior, self._residual)

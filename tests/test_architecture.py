@@ -43,6 +43,8 @@ BLOCKS: dict[str, set[str]] = {
     "training": {"image", "moments", "noise", "text"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
     "compose": {"affine", "denoiser", "generate", "guidance", "prompts", "sampler", "styles", "text", "tone"},
+    "edit": {"noise", "styles", "text"},
+    "interpolate": {"compose", "denoiser", "noise", "prompts", "sampler", "tone"},
     "walk": {"affine", "compose", "denoiser", "generate", "guidance", "noise", "render", "sampler", "text"},
     "checks": {"noise", "sampler"},
     "saving": {"checks", "denoiser", "files", "image", "styles", "tone"},
@@ -163,8 +165,10 @@ def test_public_methods_are_these() -> None:
         "covariances_",
         "denoise",
         "denoiser",
+        "edit",
         "fit",
         "from_pretrained",
+        "interpolate",
         "inverse_transform",
         "one_shot",
         "sample",
@@ -264,7 +268,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
 def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     examples = {name: sum(len(t.examples) for t in finder.find(importlib.import_module(name))) for name in MODULES}
-    for name in ("affine", "denoiser", "guidance", "image", "model", "moments", "noise", "text", "tone"):
+    for name in ("affine", "denoiser", "guidance", "image", "interpolate", "model", "moments", "noise", "text", "tone"):
         assert examples[f"linear_diffusion.{name}"] > 0
 
 

@@ -118,16 +118,22 @@ class Composition:
     def linear(self, parts: Mix) -> LinearDenoiser:
         """The denoiser of a mix of prompts, or of styles where there are any."""
         if self.styles is None:
-            return self._of_prompts(parts)
+            return self.of_prompts(parts)
         each = [self.styles.gaussian(style) for style, _ in parts]
         if len(each) == 1:
             return each[0]
         stack = GaussianDenoiser(*(np.stack([getattr(g, a) for g in each]) for a in ("means", "variances", "basis")))
         return mixed(stack, np.array([weight for _, weight in parts]))
 
+    def of_prompts(self, parts: Mix) -> LinearDenoiser:
+        """The denoiser of a mix of prompts, each as one Gaussian whatever its styles."""
+        source = self.generator.regression or self.generator.prior
+        positions, weights = zip(*parts, strict=True)
+        return source[positions[0]] if len(parts) == 1 else mixed(source[list(positions)], np.array(weights))
+
     def away(self, negative: Mix | None) -> LinearDenoiser:
         """What a piece is guided away from: all prompts pooled, or a negative prompt as one Gaussian."""
-        return self._pooled if negative is None else self._of_prompts(negative)
+        return self._pooled if negative is None else self.of_prompts(negative)
 
     def guided(self, piece: Piece) -> LinearDenoiser:
         """The linear denoiser of a piece, with guidance."""
@@ -146,8 +152,8 @@ class Composition:
         self._check(np.array([(law.matrix**2).sum() for law in laws]))
         return laws
 
-    def curves(self, plain: float = 0.0) -> ToneCurves | None:
-        """A tone curve a piece, mixed as its parts are; ``plain`` is the share of no curve at all."""
+    def curves(self) -> ToneCurves | None:
+        """A tone curve a piece, mixed as its parts are."""
         known = self.generator.decoder.curves
         if known is None or self.mixture:
             return known
@@ -156,8 +162,8 @@ class Composition:
             weights: dict[int, float] = {}
             for j, weight in parts:
                 curve = j if self.styles is None else int(self.styles.group[j])
-                weights[curve] = weights.get(curve, 0.0) + (1 - plain) * weight
-            own.append(known.mixed(weights, plain))
+                weights[curve] = weights.get(curve, 0.0) + weight
+            own.append(known.mixed(weights))
         return ToneCurves.joined(own)
 
     def curve_of(self, index: Index, z: Array) -> Index:
@@ -180,11 +186,6 @@ class Composition:
     def centers(self) -> Array:
         """Mean latent of each piece's prompts in training, shape (m, k)."""
         return np.stack([sum(w * self.generator.prior.means[j] for j, w in m) for m in self._prompts])
-
-    def _of_prompts(self, parts: Mix) -> LinearDenoiser:
-        source = self.generator.regression or self.generator.prior
-        positions, weights = zip(*parts, strict=True)
-        return source[positions[0]] if len(parts) == 1 else mixed(source[list(positions)], np.array(weights))
 
     @cached_property
     def _pooled(self) -> LinearDenoiser:

@@ -193,8 +193,8 @@ def mixed(prompts: Prior, weights: Array) -> Prior:
     ----------
     prompts : GaussianDenoiser or RegressionDenoiser
         Of p prompts.
-    weights : array of shape (p,)
-        Summing to 1.
+    weights : array of shape (..., p)
+        Summing to 1 over p; leading axes are mixes.
 
     Examples
     --------

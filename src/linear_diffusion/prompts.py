@@ -27,18 +27,19 @@ def has_mix(prompts: Any) -> bool:
     return isinstance(prompts, Mapping) or (listed and any(isinstance(p, Mapping) for p in prompts))
 
 
-def each_mix(prompts: Any, n: int | None, text: OneHotEncoder, name: str) -> list[Mix]:
+def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: bool = False) -> list[Mix]:
     """The mix of each of n images.
 
     Parameters
     ----------
     prompts : prompt, mix, sequence of both, or None
         A mix is a dict from prompts to weights. One for all images, or one an image.
-    n : int or None
-        None is one image a listed prompt.
+    n : int
     text : OneHotEncoder
     name : str
         What messages call the argument.
+    required : bool
+        Whether None is refused.
 
     Returns
     -------
@@ -57,15 +58,16 @@ def each_mix(prompts: Any, n: int | None, text: OneHotEncoder, name: str) -> lis
     >>> each_mix(["3", {"8": 0.75, "3": 0.25}], 2, OneHotEncoder(np.array(["3", "8"])), "prompts")
     [((0, 1.0),), ((1, 0.75), (0, 0.25))]
     """
+    if prompts is None and required:
+        raise ValueError(f"{name}=None: give one prompt, or one an image.")
     if prompts is None:
         return []
     if isinstance(prompts, (str, Mapping)) or np.ndim(prompts) == 0:
         prompts = [prompts]
     mixes = [read_mix(p, text) if isinstance(p, Mapping) else ((int(text.index([p])[0]), 1.0),) for p in prompts]
-    if len(mixes) == 0 or len(mixes) not in (1, n or len(mixes)):
-        n_images = "the" if n is None else n
-        raise ValueError(f"{name} lists {len(mixes)} prompts for {n_images} images; give one prompt, or one an image.")
-    return mixes * (n or 1) if len(mixes) == 1 else mixes
+    if len(mixes) not in (1, n):
+        raise ValueError(f"{name} lists {len(mixes)} prompts for {n} images; give one prompt, or one an image.")
+    return mixes * n if len(mixes) == 1 else mixes
 
 
 def heaviest(prompts: Any, text: OneHotEncoder) -> Any:

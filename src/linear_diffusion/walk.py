@@ -20,7 +20,7 @@ from .denoiser import Denoiser, GaussianDenoiser, LinearDenoiser, from_basis, to
 from .generate import Run
 from .guidance import Grouped, Guided, GuidedDenoiser
 from .noise import Level, blocks, start_noise, start_std, step_noise
-from .render import Decoder, render
+from .render import render
 from .sampler import SAMPLERS, compile_map, trajectory
 from .text import by_prompt
 
@@ -47,7 +47,7 @@ def paths(composition: Composition, run: Run, index: Index) -> AnyArray:
     return _Walk(composition, run).paths(index, n_levels=len(run.levels))
 
 
-def edited(composition: Composition, run: Run, index: Index, z: Array, plain: float) -> AnyArray:
+def edited(composition: Composition, run: Run, index: Index, z: Array) -> AnyArray:
     """What a run makes of latents that are noised to its first level.
 
     Parameters
@@ -58,14 +58,12 @@ def edited(composition: Composition, run: Run, index: Index, z: Array, plain: fl
     index : array of int, shape (n,)
         Piece of each image.
     z : array of shape (n, k)
-    plain : float
-        The share of no tone curve.
 
     Returns
     -------
     array of shape (n, ...)
     """
-    return _Walk(composition, run, z, plain).images(index)
+    return _Walk(composition, run, z).images(index)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,6 @@ class _Walk:
     composition: Composition
     run: Run
     noised: Array | None = None
-    plain: float = 0.0
     laws: dict[int, AffineMap] = field(default_factory=dict)
 
     def images(self, index: Index) -> AnyArray:
@@ -85,14 +82,14 @@ class _Walk:
     def paths(self, index: Index, n_levels: int, compiled: bool = False) -> AnyArray:
         """Images (n_levels, n, ...): at each level, or at the last one alone."""
         composition, image = self.composition, self.composition.generator.decoder.image
-        decoder = replace(composition.generator.decoder, curves=composition.curves(self.plain))
+        decoder = replace(composition.generator.decoder, curves=composition.curves())
         centers, squared = composition.centers(), np.empty(len(index))
         out = np.empty((n_levels, len(index), image.n_pixels), image.dtype)
         for rows, start, noise in self._portions(index):
             path = self._path(index[rows], start, noise, compiled)
             for level, z in enumerate(path if n_levels > 1 else deque(path, maxlen=1)):
                 curve = composition.curve_of(index[rows], z) if level == n_levels - 1 else None
-                out[level, rows] = _develop(decoder, z, curve)
+                out[level, rows] = decoder.draw(z, curve)
             squared[rows] = ((z - centers[index[rows]]) ** 2).sum(axis=1)
         if composition.generator.styles is not None or self.noised is not None:
             composition.check_draws(index, squared)
@@ -189,14 +186,4 @@ def _apply(groups: Groups, z: Array, work: Callable[[int, Any, Array], Array]) -
     out = np.empty_like(z)
     for rows, j, cond in groups:
         out[rows] = work(j, cond, z[rows])
-    return out
-
-
-def _develop(decoder: Decoder, z: Array, curve: Index | None) -> AnyArray:
-    """Latents (n, k) as pixels (n, d), through each one's curve, or through none."""
-    if curve is None:
-        return decoder.image.cast(decoder.encoder.decode(z))
-    order = np.argsort(curve, kind="stable")
-    out = np.empty((len(z), decoder.image.n_pixels), decoder.image.dtype)
-    out[order] = decoder.develop(decoder.encoder.decode(z[order]), curve[order])
     return out

@@ -47,6 +47,7 @@ BLOCKS: dict[str, set[str]] = {
     "interpolate": {"compose", "denoiser", "noise", "prompts", "sampler", "tone"},
     "walk": {"affine", "compose", "denoiser", "generate", "guidance", "noise", "render", "sampler", "text"},
     "checks": {"noise", "sampler"},
+    "research": {"affine", "checks", "denoiser", "guidance", "noise", "sampler"},
     "saving": {"checks", "denoiser", "files", "image", "styles", "tone"},
     "tasks": {"denoiser", "image", "tasks"},
     "datasets": {"datasets"},
@@ -268,7 +269,19 @@ def test_examples_in_docstrings_run(name: str) -> None:
 def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     examples = {name: sum(len(t.examples) for t in finder.find(importlib.import_module(name))) for name in MODULES}
-    for name in ("affine", "denoiser", "guidance", "image", "interpolate", "model", "moments", "noise", "text", "tone"):
+    for name in (
+        "affine",
+        "denoiser",
+        "guidance",
+        "image",
+        "interpolate",
+        "model",
+        "moments",
+        "noise",
+        "research",
+        "text",
+        "tone",
+    ):
         assert examples[f"linear_diffusion.{name}"] > 0
 
 

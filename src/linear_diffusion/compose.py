@@ -159,11 +159,9 @@ class Composition:
             return known
         own = []
         for parts, _ in self.pieces:
-            weights: dict[int, float] = {}
-            for j, weight in parts:
-                curve = j if self.styles is None else int(self.styles.group[j])
-                weights[curve] = weights.get(curve, 0.0) + weight
-            own.append(known.mixed(weights))
+            # No two parts share a curve: they are of different prompts.
+            curve = {j if self.styles is None else int(self.styles.group[j]): weight for j, weight in parts}
+            own.append(known.mixed(curve))
         return ToneCurves.joined(own)
 
     def curve_of(self, index: Index, z: Array) -> Index:

@@ -176,11 +176,10 @@ def exact_law(denoiser: GaussianDenoiser) -> AffineMap:
 
 
 def in_latent(law: AffineMap, basis: Array | None) -> AffineMap:
-    """A noise-free map in a basis, diagonal or full, as a full map on latents."""
+    """A noise-free diagonal map in a basis, as a full map on latents."""
     if basis is None:
         return law
-    root = basis * law.matrix[..., None, :] if law.diagonal else basis @ law.matrix
-    root = root @ basis.swapaxes(-1, -2)
+    root = (basis * law.matrix[..., None, :]) @ basis.swapaxes(-1, -2)
     return AffineMap(root, (basis @ law.shift[..., None])[..., 0])
 
 

@@ -5,6 +5,7 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
@@ -17,17 +18,22 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from . import saving
+from . import saving, walk
 from ._types import AnyArray, Array, Index
 from .calibration import calibrate, n_draws
-from .checks import check_levels, check_prompts, check_range
+from .checks import check_eta, check_levels, check_prompts, check_range
+from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
+from .edit import check_strength, draw_responsible, flow_levels, last_levels, likeliest, noised, own_entropy
 from .exceptions import NotEnoughMemoryError
 from .generate import Generator, Run
+from .guidance import check_scale
 from .image import ImageFormat, PCAEncoder, noise_floor
+from .interpolate import between, check_count
 from .memory import available_memory, readable
 from .moments import tone_histograms
 from .noise import SCHEDULES, entropy_of
+from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
 from .styles import CANDIDATES, Calibration, Styles, fit_styles
@@ -274,6 +280,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         sampler: str | None = None,
         n_steps: int | None = None,
         eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
         styles: Any = None,
         random_state: Any = None,
         return_trajectory: bool = False,
@@ -285,15 +293,23 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         n_samples : int, optional
             How many images. None is one for each listed prompt.
         prompts : prompt or sequence of prompts, optional
-            One for all images, or one an image; None draws them as often as in training.
+            One for all images, or one an image; None draws them as often as in training. A dict from prompts to
+            weights that sum to 1 mixes them, such as ``{"3": 0.5, "8": 0.5}``; with styles, the heaviest prompt's
+            style is drawn, and mixed with the nearest styles of the others.
         sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"}, optional
             None is "exact", the limit of infinitely many steps; "one-step" for that schedule; and "ddim" after sampled
-            training, which knows no exact map.
+            training, which knows no exact map, or with guidance, which has none.
         n_steps : int, optional
             Steps of the sampler; by default 1000 for "ddpm", 50 for the others, and 1 for schedule "one-step". "exact"
             takes it only to say how many pictures a trajectory has.
         eta : float, default=0.0
             For "ddim": the share of DDPM's noise, from 0 to 1.
+        guidance_scale : float, default=1.0
+            How far to go from the unconditional denoiser to the prompt's and beyond: 1 is no guidance, more is
+            more typical of the prompt and less diverse (Ho and Salimans 2022).
+        negative_prompts : prompt or sequence of prompts, optional
+            What to be guided away from, one for all images or one an image, mixes included; None is the Gaussian of
+            all training images.
         styles : int, sequence of int, or "mixture", optional
             Which of the prompt's styles: one for all images, or one an image, counted from 0.
             None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
@@ -308,6 +324,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         images : array of shape (n, \\*image_shape_)
             Of the dtype of the training images.
         prompts : array of shape (n,)
+            With the dtype of ``classes_``; an object array, with the dicts as given, where there is one.
         trajectory : array of shape (n_steps + 1, n, \\*image_shape_)
             Only with ``return_trajectory``: from noise to ``images``, which are its last entry.
 
@@ -317,30 +334,166 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             If a prompt is not one of ``classes_``.
         ValueError
             If an argument has a wrong value.
+
+        Warns
+        -----
+        GuidanceWarning
+            If guidance makes samples vary more than 10 times as much as training images.
         """
         check_is_fitted(self)
         self._validate_params()
-        name, schedule = self._choose_sampler(sampler), SCHEDULES[self.schedule]
-        levels = check_levels(name, schedule, n_steps, return_trajectory)
-        if not (isinstance(eta, Real) and 0.0 <= eta <= 1.0) or (eta and name != "ddim"):
-            raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
+        scale = check_scale(guidance_scale, negative_prompts)
+        name = self._choose_sampler(sampler, guided=scale != 1.0)
+        levels = check_levels(name, SCHEDULES[self.schedule], n_steps, return_trajectory)
+        check_eta(eta, name)
         entropy = entropy_of(self.random_state if random_state is None else random_state)
         if self._words is not None:  # for the prompts at hand, a model with one Gaussian each
             if prompts is None:
                 prompts = self.classes_[self._index_prompts(n_samples, None, entropy)]
-            options = {"sampler": sampler, "n_steps": n_steps, "eta": eta, "styles": styles}
-            return self._at(prompts).sample(
-                n_samples, prompts, **options, random_state=entropy, return_trajectory=return_trajectory
+            return self._words_model(prompts, guidance_scale, negative_prompts).sample(
+                n_samples,
+                prompts,
+                sampler=sampler,
+                n_steps=n_steps,
+                eta=eta,
+                guidance_scale=guidance_scale,
+                negative_prompts=negative_prompts,
+                styles=styles,
+                random_state=entropy,
+                return_trajectory=return_trajectory,
             )
-        index = self._index_prompts(n_samples, prompts, entropy)
+        index = self._index_prompts(n_samples, heaviest(prompts, self._text), entropy)
+        negatives = each_mix(negative_prompts, len(index), self._text, "negative_prompts")
         drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
         looped = return_trajectory or drawn is None
         self._require_output(len(index) * (len(levels) if looped else 1))
-        if not looped:
+        if has_mix(prompts) or scale != 1.0:
+            mixes: list[Mix] = [((j, 1.0),) for j in index.tolist()]
+            named = self.classes_[index]
+            if has_mix(prompts):
+                mixes, named = each_mix(prompts, len(index), self._text, "prompts"), as_given(prompts, named)
+            composition, piece = self._compose(
+                mixes, index if drawn is None else drawn, negatives, scale, drawn is None
+            )
+            if not return_trajectory:
+                return walk.images(composition, run, piece), named
+            paths = walk.paths(composition, run, piece)
+            return paths[-1].copy(), named, paths
+        if drawn is not None and not return_trajectory:
             return self._generator().images(run, drawn), self.classes_[index]
         paths = self._generator().paths(run, index if drawn is None else drawn, mixture=drawn is None)
         images = paths[-1].copy()
         return (images, self.classes_[index], paths) if return_trajectory else (images, self.classes_[index])
+
+    def edit(
+        self,
+        X: Any,
+        prompts: Any,
+        strength: float = 0.6,
+        *,
+        sampler: str | None = None,
+        n_steps: int | None = None,
+        eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
+        random_state: Any = None,
+    ) -> AnyArray:
+        """Change images by a prompt: noise them, and let the prompt's denoiser clean them (image-to-image).
+
+        With styles, one of the prompt's is drawn for each noised image, by how likely they make it.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        prompts : prompt or sequence of n prompts
+            Or mixes, as in `sample`.
+        strength : float, default=0.6
+            From 0, the image as `inverse_transform` gives it, to 1, what `sample` draws. As in diffusers, the last
+            ``int(strength * n_steps)`` steps are run; "exact" starts from the level at time ``strength``. Above 0
+            images end with the tone curve, as samples do.
+        sampler, n_steps, eta, guidance_scale, negative_prompts, random_state
+            As in `sample`.
+
+        Returns
+        -------
+        array of shape (n, \\*image_shape_)
+            Of the dtype of the training images.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value, or ``strength`` is less than one step.
+        """
+        rows, strength, scale = (
+            self._check_rows(X),
+            check_strength(strength),
+            check_scale(guidance_scale, negative_prompts),
+        )
+        name, schedule = self._choose_sampler(sampler, guided=scale != 1.0), SCHEDULES[self.schedule]
+        levels = check_levels(name, schedule, n_steps, False)
+        check_eta(eta, name)
+        if self._words is not None:
+            call = {"sampler": sampler, "n_steps": n_steps, "eta": eta, "random_state": random_state}
+            guidance = {"guidance_scale": guidance_scale, "negative_prompts": negative_prompts}
+            return self._words_model(prompts, **guidance).edit(X, prompts, strength, **call, **guidance)
+        mixes = each_mix(prompts, len(rows), self._text, "prompts", required=True)
+        negatives = each_mix(negative_prompts, len(rows), self._text, "negative_prompts")
+        entropy = own_entropy(entropy_of(self.random_state if random_state is None else random_state))
+        if strength == 0.0:
+            return self.inverse_transform(self._encoder.encode(rows))
+        if strength == 1.0:
+            call = {"guidance_scale": scale, "negative_prompts": negative_prompts, "random_state": entropy}
+            images: AnyArray = self.sample(len(rows), prompts, sampler=name, n_steps=n_steps, eta=eta, **call)[0]
+            return images
+        levels = flow_levels(schedule, strength) if name == "exact" else last_levels(levels, strength)
+        z = noised(self._encoder.encode(rows), levels[0], entropy)
+        drawn = np.array([mix[0][0] for mix in mixes])
+        if self._mixture is not None:
+            drawn = draw_responsible(self._drawn_styles(), drawn, z, levels[0], entropy)
+        composition, piece = self._compose(mixes, drawn, negatives, scale)
+        return walk.edited(composition, Run(name, levels, eta, entropy), piece, z)
+
+    @available_if(_is_exact)  # type: ignore[untyped-decorator]
+    def interpolate(self, X0: Any, X1: Any, n_images: int = 8, *, prompts: Any) -> AnyArray:
+        """Images on the way from one image to another, through noise and prompt alike.
+
+        Each is carried to noise by its prompt's exact flow (of one Gaussian, whatever its styles), the noise is
+        interpolated on a sphere and the prompt's code on a line, and carried back.
+
+        Parameters
+        ----------
+        X0, X1 : arrays of shape image_shape_
+        n_images : int, default=8
+            Both ends included: they are as `inverse_transform` gives them. In between the tone curve has its share.
+        prompts : prompt, or two
+            Of both ends, or of each; or mixes, as in `sample`.
+
+        Returns
+        -------
+        array of shape (n_images, \\*image_shape_)
+            Of the dtype of the training images.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value.
+        """
+        check_is_fitted(self)
+        n = check_count(n_images)
+        rows = np.concatenate([self._check_rows(np.asarray(X)[None]) for X in (X0, X1)])
+        if self._words is not None:
+            return self._words_model(prompts).interpolate(X0, X1, n_images, prompts=prompts)
+        mixes = each_mix(prompts, 2, self._text, "prompts", required=True)
+        z = self._encoder.encode(rows).astype(np.float64)
+        drawn = np.array([mix[0][0] for mix in mixes])
+        if self._mixture is not None:
+            drawn = likeliest(self._drawn_styles(), drawn, z)
+        composition, piece = self._compose(mixes, drawn, [])
+        return between(composition, piece, mixes, z, n, noise_floor(self._encoder) * self.scaling_factor_**2)
 
     def transform(self, X: Any) -> Array:
         """Encode images to latents.
@@ -539,11 +692,24 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         )
         self._words, self._regression, self._mixture, self._calibration, self._curves = words, None, None, None, None
 
-    def _at(self, prompts: Any) -> Self:
+    def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
+        """What draws given prompts of words."""
+        if prompts is None:
+            raise ValueError("prompts=None leaves open what to draw; give one prompt, or one an image.")
+        if guidance_scale != 1.0 and negative_prompts is None:
+            raise ValueError(
+                f"guidance_scale={guidance_scale!r} with text_encoder={self.text_encoder!r} goes with negative_prompts, "
+                "the prompts that samples are led away from; give these."
+            )
+        return self._at(prompts, negative_prompts)
+
+    def _at(self, prompts: Any, negatives: Any = None) -> Self:
         """For a code of words and given prompts: a model that knows these, one Gaussian each, seen or not."""
         if self._words is None or prompts is None:
             return self
         names, classes = asked_for(prompts, self._text)
+        if negatives is not None:
+            names, classes = asked_for([*names, *asked_for(negatives, self._text)[0]], self._text)
         evaluated = self._words.at(names, self._encoder, self._image)
         model = copy(self)
         model._set_learned(
@@ -604,15 +770,20 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         images = self._check_images(X, reset=False)
         return images.reshape(len(images), -1)
 
-    def _choose_sampler(self, sampler: str | None) -> str:
+    def _choose_sampler(self, sampler: str | None, guided: bool = False) -> str:
         if sampler is None:
             if self.schedule == "one-step":
                 return "one-step"
-            return "ddim" if self._regression else "exact"
+            return "ddim" if self._regression or guided else "exact"
         if sampler not in ("exact", *SAMPLERS):
             raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
         if sampler == "exact" and self._regression:
             raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
+        if sampler == "exact" and guided:
+            raise ValueError(
+                'sampler="exact" has no closed form with guidance, whose two branches do not share eigenvectors; leave '
+                'it out, or choose steps with sampler="ddim".'
+            )
         return sampler
 
     def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
@@ -670,10 +841,28 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         return np.cumsum(counts) - counts, counts
 
     def _generator(self) -> Generator:
-        styles = self._mixture.sharpened() if self._mixture else None
-        if styles and self._calibration:
-            styles = styles.widened(self._calibration)
+        styles = self._drawn_styles() if self._mixture else None
         return Generator(self._prior, self._regression, styles, Decoder(self._encoder, self._image, self._curves))
+
+    def _drawn_styles(self) -> Styles:
+        """The styles that samples are drawn from."""
+        styles = cast(Styles, self._mixture).sharpened()
+        return styles.widened(self._calibration) if self._calibration else styles
+
+    def _compose(
+        self,
+        mixes: Sequence[Mix],
+        drawn: Index,
+        negatives: Sequence[Mix],
+        scale: float = 1.0,
+        mixture: bool = False,
+    ) -> tuple[Composition, Index]:
+        """The pieces that images are drawn from, and the piece of each."""
+        if mixture and any(len(mix) > 1 for mix in mixes):
+            raise ValueError('styles="mixture" is of one prompt; a mixed prompt draws styles, leave styles out.')
+        generator = self._generator()
+        pieces, piece = plan(mixes, drawn, None if mixture else generator.styles, negatives)
+        return Composition(generator, self.weights_, self.classes_.tolist(), pieces, scale, mixture), piece
 
     def _densities(self) -> list[likelihood.PixelDensity]:
         return likelihood.densities(self._encoder, self._prior, self._residual)

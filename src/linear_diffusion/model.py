@@ -437,7 +437,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         if self._words is not None:
             call = {"sampler": sampler, "n_steps": n_steps, "eta": eta, "random_state": random_state}
             guidance = {"guidance_scale": guidance_scale, "negative_prompts": negative_prompts}
-            return self._words_model(prompts, **guidance).edit(X, prompts, strength, **call, **guidance)
+            edited: AnyArray = self._words_model(prompts, **guidance).edit(X, prompts, strength, **call, **guidance)
+            return edited
         mixes = each_mix(prompts, len(rows), self._text, "prompts", required=True)
         negatives = each_mix(negative_prompts, len(rows), self._text, "negative_prompts")
         entropy = own_entropy(entropy_of(self.random_state if random_state is None else random_state))
@@ -698,8 +699,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             raise ValueError("prompts=None leaves open what to draw; give one prompt, or one an image.")
         if guidance_scale != 1.0 and negative_prompts is None:
             raise ValueError(
-                f"guidance_scale={guidance_scale!r} with text_encoder={self.text_encoder!r} goes with negative_prompts, "
-                "the prompts that samples are led away from; give these."
+                f"guidance_scale={guidance_scale!r} with text_encoder={self.text_encoder!r} goes with "
+                "negative_prompts, the prompts that samples are led away from; give these."
             )
         return self._at(prompts, negative_prompts)
 

@@ -188,8 +188,8 @@ def sample(
         list[str] | None,
         typer.Argument(
             metavar="PROMPT",
-            help='Prompts, each an argument ("3 bold slanted" in quotes), or mixes such as "3:0.5 8:0.5"; by default as '
-            "frequent as in training.",
+            help='Prompts, each an argument ("3 bold slanted" in quotes), or mixes such as "3:0.5 8:0.5"; by default '
+            "as frequent as in training.",
         ),
     ] = None,
     n: Annotated[

@@ -487,7 +487,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         n = check_count(n_images)
         rows = np.concatenate([self._check_rows(np.asarray(X)[None]) for X in (X0, X1)])
         if self._words is not None:
-            return self._words_model(prompts).interpolate(X0, X1, n_images, prompts=prompts)
+            way: AnyArray = self._words_model(prompts).interpolate(X0, X1, n_images, prompts=prompts)
+            return way
         mixes = each_mix(prompts, 2, self._text, "prompts", required=True)
         z = self._encoder.encode(rows).astype(np.float64)
         drawn = np.array([mix[0][0] for mix in mixes])

@@ -143,7 +143,7 @@ def main(options, minutes):
     linear = {
         "the article's one-shot model": lambda: LinearDiffusion.one_shot(random_state=0),
         "one Gaussian a prompt": lambda: LinearDiffusion(styles=1, random_state=0),
-        "100 styles a prompt, k = 300": lambda: LinearDiffusion(styles=100, latent_dim=300, random_state=0),
+        "150 styles a prompt, k = 500": lambda: LinearDiffusion(random_state=0),
     }
     works = {name: (lambda make=make: make().fit(X, y), model_size, 10_000) for name, make in linear.items()}
     works["GaussianMixture, PCA 50, 10 components"] = (lambda: Mixture().fit(X, y), Mixture.size, 10_000)

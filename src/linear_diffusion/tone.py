@@ -175,10 +175,8 @@ def _distribution(means: Array, std: Array, weights: Array) -> Array:
     for width, share in ((wide - 1, 1 - to_wide), (wide, to_wide)):
         for entry, part in ((right, 1 - to_right), (right + 1, to_right)):
             counts += np.bincount(width * N_ENTRIES + entry, weights * share * part, len(counts))
-    omega = 2 * np.pi * rfftfreq(N_ENTRIES)
-    spectrum = rfft(counts.reshape(N_WIDTHS, N_ENTRIES).astype(np.float32)) * np.exp(
-        widths[:, None] * (np.cos(omega) - 1)
-    )
+    normals = np.exp(widths[:, None] * (np.cos(2 * np.pi * rfftfreq(N_ENTRIES)) - 1))
+    spectrum = rfft(counts.reshape(N_WIDTHS, N_ENTRIES).astype(np.float32)) * normals
     density = np.maximum(irfft(spectrum.sum(axis=0), N_ENTRIES), 0.0)
     below: Array = (np.cumsum(density) - density / 2) / density.sum()
     return below

@@ -234,6 +234,25 @@ def test_fit_reads_a_folder_of_images(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], LinearDiffusion()),
+        (["--one-shot"], LinearDiffusion.one_shot()),
+        (["--one-shot", "--latent-dim", 500], LinearDiffusion.one_shot(latent_dim=500)),
+        (["--styles", 1, "--latent-dim", 144], LinearDiffusion(styles=1, latent_dim=144)),
+        (["--styles", "auto"], LinearDiffusion(styles="auto")),
+    ],
+    ids=str,
+)
+def test_what_is_not_asked_for_is_the_estimators_default(tmp_path, options, expected):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "few.npz", images=rng.integers(0, 255, (30, 4, 4), np.uint8), prompts=["a", "b", "c"] * 10)
+    assert invoke("fit", tmp_path / "few.npz", "-o", tmp_path / "model", *options).exit_code == 0
+    found = LinearDiffusion.from_pretrained(tmp_path / "model").get_params()
+    assert found == expected.set_params(random_state=0).get_params()
+
+
+@pytest.mark.parametrize(
     ("args", "words"),
     [
         ("sample MODEL 77 -o out.png", ["unknown prompt '77'", "'0', '1'", "nearest is '7'"]),

@@ -15,6 +15,7 @@ import pytest
 
 import linear_diffusion
 from linear_diffusion import LinearDiffusion, exceptions
+from linear_diffusion.tasks.methods import TasksMixin
 
 ROOT = Path(linear_diffusion.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -41,11 +42,12 @@ BLOCKS: dict[str, set[str]] = {
     "training": {"image", "moments", "noise", "text"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
     "checks": {"noise", "sampler"},
-    "saving": {"checks", "denoiser", "files", "image", "styles", "tone"},
-    "tasks": {"denoiser", "image", "tasks"},
+    "saving": {"checks", "denoiser", "files", "image", "styles", "tasks", "tone"},
+    "operators": set(),
+    "tasks": {"denoiser", "image", "moments", "noise", "operators", "styles", "tasks", "text", "training"},
     "datasets": {"datasets"},
 }
-AROUND = {"model", "pictures", "apps", "evaluation", "interop", "operators"}
+AROUND = {"model", "pictures", "apps", "evaluation", "interop"}
 """What stands at the end of the arrows, and so may not be imported by a block."""
 
 
@@ -154,15 +156,24 @@ def test_public_names_are_these() -> None:
 
 def test_public_methods_are_these() -> None:
     # scikit-learn adds set_fit_request and its like.
-    own = [name for name in vars(LinearDiffusion) if not re.match(r"_|set_\w+_request$", name)]
+    names = {*vars(LinearDiffusion), *vars(TasksMixin)}
+    own = [name for name in names if not re.match(r"_|set_\w+_request$", name)]
     assert sorted(own) == [
+        "bits_per_dim",
+        "class_noise_std_",
         "covariances_",
         "denoise",
         "denoiser",
         "fit",
         "from_pretrained",
         "inverse_transform",
+        "is_outlier",
         "one_shot",
+        "outlier_score",
+        "outlier_threshold",
+        "predict",
+        "predict_proba",
+        "restore",
         "sample",
         "save_pretrained",
         "score",
@@ -226,6 +237,7 @@ def test_every_learned_attribute_is_documented(model: LinearDiffusion) -> None:
     lines = re.findall(r"^    (\w+_(?:, \w+_)*) :", LinearDiffusion.__doc__ or "", re.M)
     documented = {name for line in lines for name in line.split(", ")}
     properties = {name for name, value in vars(LinearDiffusion).items() if isinstance(value, property)}
+    properties |= {name for name, value in vars(TasksMixin).items() if isinstance(value, property)}
     learned = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")} | properties
     assert {"covariances_", "style_means_"} <= learned <= documented
     assert all(hasattr(model, name) for name in documented)

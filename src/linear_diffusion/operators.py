@@ -259,7 +259,10 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
         rows = _flat(Y, shape, operator.name)
         masks = operator.on(shape, len(Y))
         _require_finite(np.where(masks, 0, rows))
-        patterns, which = np.unique(masks, axis=0, return_inverse=True)
+        if masks.strides[0] == 0:  # one for all
+            patterns, which = masks[:1], np.zeros(len(Y), np.intp)
+        else:
+            patterns, which = np.unique(masks, axis=0, return_inverse=True)
         found = []
         for i, pattern in enumerate(patterns):
             kept, members = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == i)

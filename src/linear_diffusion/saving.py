@@ -22,7 +22,7 @@ from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
 from .styles import RANK, Styles
-from .tasks.likelihood import N_QUANTILES, Calibration
+from .tasks.calibration import N_QUANTILES, Calibration
 from .tone import N_ENTRIES, ToneCurves
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     if not all(isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups")):
         raise ValueError("n_styles and n_groups must be whole numbers >= 0")
     read = config.get("calibration")  # models that were saved before it have none
-    if read is not None and not (0 <= float(read["level2"]) < np.inf and 0 < float(read["temperature"]) <= 1):
-        raise ValueError(f"calibration={read} must be a variance >= 0 and a temperature in (0, 1]")
+    if read is not None:
+        temperatures = [read[name] for name in ("prompt_temperature", "piece_temperature")]
+        if not (len(read) == 3 and 0 <= read["level2"] < np.inf and all(0 < t <= 1 for t in temperatures)):
+            raise ValueError(f"calibration={read} must hold a variance >= 0 and temperatures in (0, 1]")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
@@ -138,7 +140,7 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
     if "calibration.scores" in arrays:
         read = config["calibration"]
-        model._calibration = Calibration(read["level2"], read["temperature"], arrays["calibration.scores"])
+        model._calibration = Calibration(**read, scores=arrays["calibration.scores"])
     if config["n_styles"]:
         model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
     model.n_features_in_ = image.n_pixels
@@ -233,7 +235,8 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
 
 def _calibration(model: "LinearDiffusion") -> dict[str, float] | None:
     found = model._calibration
-    return {"level2": found.level2, "temperature": found.temperature} if found else None
+    names = ("level2", "prompt_temperature", "piece_temperature")
+    return {name: float(getattr(found, name)) for name in names} if found else None
 
 
 def _whole(value: Any) -> int:

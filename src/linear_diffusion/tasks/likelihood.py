@@ -2,54 +2,19 @@
 
     log p(x | c) = log sum_j w_j N(x; m_j, C_j),        p(c | x) = w_c p(x | c) / sum_b w_b p(x | b)
 
-Images have a density before the tone curve (DESIGN 3.7), with or without noise added to them; see `density`. What is
-learned beside it, from the images that it was fitted on: at which level of noise prompts are read best, and how
-unlikely an image can be without being an outlier.
+Images have a density before the tone curve (DESIGN 3.7), with or without noise added to them; see `density`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+from scipy.special import logsumexp
 
-from .._types import AnyArray, Array, Index
+from .._types import AnyArray, Array
 from ..moments import precision
 from .density import PromptDensity, chunks, coordinates
 from .posterior import Noised, condition
-
-LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Levels of noise for reading prompts that `calibrate` tries: variances, as shares of that of a component."""
-N_QUANTILES = 1001
-"""Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
-TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
-"""What the log-density is multiplied by for the probability of a prompt; `calibrate` tries each."""
-_CALIBRATED_ON = 600
-"""Training images that `calibrate` looks at."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What is learned from the density of training images.
-
-    Parameters
-    ----------
-    level2 : float
-        Variance of the noise at which prompts are read, in the units of standardised pixels.
-    temperature : float
-        What the log-density is multiplied by before Bayes' rule (Guo et al. 2017).
-    scores : array of shape (N_QUANTILES,)
-        Quantiles of the log-density of training images, increasing.
-    """
-
-    level2: float
-    temperature: float
-    scores: Array
-
-    def threshold(self, contamination: float) -> float:
-        """The log-density that a share of the training images falls below."""
-        return float(np.interp(contamination, np.linspace(0, 1, len(self.scores)), self.scores))
 
 
 def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
@@ -125,34 +90,3 @@ def marginal_log_density(log_density: Array, weights: Array) -> Array:
     """``log sum_c w_c p(x | c)`` from log-densities (n, p), shape (n,)."""
     total: Array = logsumexp(log_density + np.log(weights), axis=1)
     return total
-
-
-def calibrate(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Calibration:
-    """Choose how prompts are read, and keep quantiles of the log-density.
-
-    Both from several hundred of the training images, chosen by a fixed seed. The level of noise and the temperature are
-    those under which the images' own prompts are most probable, when of each prompt the piece that fits an image best
-    is left out: an image that had its part in a piece says little about new ones there.
-
-    Parameters
-    ----------
-    prompts : sequence of p PromptDensity
-    weights : array of shape (p,)
-    rows : array of shape (n, d)
-        Training images.
-    index : array of int, shape (n,)
-        Prompt of each.
-    """
-    some = np.random.default_rng(0).permutation(len(rows))[:_CALIBRATED_ON]
-    rows, index = rows[some], index[some]
-    scores = marginal_log_density(log_densities(prompts, rows), weights)
-    quantiles = np.quantile(scores, np.linspace(0, 1, N_QUANTILES))
-    best, level2, temperature = np.inf, 0.0, 1.0
-    for level in np.array(LEVELS if len(prompts) > 1 else ()) * prompts[0].encoder.variances.mean():
-        log_density = class_log_densities(prompts, rows, float(level), leave_out=True)
-        for t in TEMPERATURES:
-            found = log_softmax(t * log_density + np.log(weights), axis=1)
-            loss = -float(found[np.arange(len(rows)), index].mean())
-            if loss < best:
-                best, level2, temperature = loss, float(level), t
-    return Calibration(level2, temperature, quantiles)

@@ -6,7 +6,7 @@ outliers        outlier_score, outlier_threshold, is_outlier
 restoration     denoise, restore
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ..noise import DEQUANTISE, entropy_of, stream
 from ..text import by_prompt
 from ..training import MOST
 from . import likelihood
+from .calibration import Calibration, calibrate
 from .density import PromptDensity, densities
 from .restore import Posterior, estimate_noise, require_memory
 
@@ -55,7 +56,7 @@ class TasksMixin:
         def _check_rows(self, X: Any) -> AnyArray: ...
         def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index: ...
 
-    _calibration: likelihood.Calibration | None = None
+    _calibration: Calibration | None = None
 
     @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any, y: Any = None) -> Array:
@@ -113,14 +114,14 @@ class TasksMixin:
             level, noise_std = 1.0, 12**-0.5
             rows = rows + (stream(entropy, DEQUANTISE).random(rows.shape, dtype=np.float32) - np.float32(0.5))
         nats: Array = -self._log_density(rows, y, noise_std) / rows.shape[1] - np.log(level)
-        return nats / np.log(2)
+        return np.asarray(nats / np.log(2))
 
     @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
 
         Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
-        temperature, both chosen at fit; see `tasks.likelihood.calibrate`. `score_samples` has neither.
+        temperature, both chosen at fit; see `tasks.calibration`. `score_samples` has neither.
 
         Parameters
         ----------
@@ -182,7 +183,9 @@ class TasksMixin:
         return strange
 
     @available_if(_is_exact)  # type: ignore[untyped-decorator]
-    def denoise(self, X: Any, noise_std: float | None = None, prompts: Any = None) -> AnyArray:
+    def denoise(
+        self, X: Any, noise_std: float | None = None, prompts: Any = None, *, temperature: float | None = 1.0
+    ) -> AnyArray:
         """Posterior mean of images, given noisy ones.
 
         Parameters
@@ -193,6 +196,8 @@ class TasksMixin:
             In the units of X, >= 0. None takes the level under which X is most likely.
         prompts : prompt or sequence of n prompts, optional
             None averages over the prompts, each weighed by how likely it makes the image.
+        temperature : float, optional
+            As in `restore`.
 
         Returns
         -------
@@ -209,9 +214,11 @@ class TasksMixin:
         True
         """
         self._check_noise(noise_std)
+        temperature = self._check_temperature(temperature)
         rows = self._check_rows(X)
         seen = operators.Observation(np.arange(len(rows)), None, rows, None)
-        return self._restore([seen], noise_std, prompts, rows.dtype, lambda p, _: p.mean()).reshape(np.shape(X))
+        out = self._restore([seen], noise_std, prompts, temperature, rows.dtype, lambda p, _: p.mean())
+        return out.reshape(np.shape(X))
 
     @available_if(_is_exact)  # type: ignore[untyped-decorator]
     def restore(
@@ -223,6 +230,7 @@ class TasksMixin:
         *,
         return_std: bool = False,
         n_samples: int | None = None,
+        temperature: float | None = 1.0,
         random_state: Any = None,
     ) -> Any:
         """Posterior of images, given what a known linear operator and noise left of them; exact.
@@ -243,6 +251,10 @@ class TasksMixin:
             Whether to return each pixel's posterior standard deviation too.
         n_samples : int, optional
             Draw so many images for each from the posterior, instead of its mean.
+        temperature : float, optional
+            What log-densities are multiplied by when prompts and styles are weighed, in (0, 1]. 1 (the default) is
+            Bayes' rule, exactly. Real images are no draws from the model, and then less is often closer: None takes
+            what told hidden pixels of training images best, at fit.
         random_state : optional
             Of the samples; overrides the constructor's.
 
@@ -275,6 +287,7 @@ class TasksMixin:
         """
         check_is_fitted(self)
         self._check_noise(noise_std)
+        temperature = self._check_temperature(temperature)
         counted = isinstance(n_samples, Integral) and not isinstance(n_samples, bool) and n_samples >= 1
         if n_samples is not None and not counted:
             raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None for the mean.")
@@ -284,20 +297,21 @@ class TasksMixin:
         seen = operators.observe(operator, Y, self.image_shape_)
         shape = (-1,) if Y.ndim == 2 else self.image_shape_
         dtype = Y.dtype if Y.dtype in (np.uint8, np.float32) else np.dtype(np.float64)
-        if n_samples is not None:
-            entropy = entropy_of(self.random_state if random_state is None else random_state)
-            drawn = self._restore(seen, noise_std, prompts, dtype, lambda p, i: p.samples(int(n_samples), entropy, i))
-            return drawn.reshape(len(Y), n_samples, *shape)
-        if not return_std:
-            return self._restore(seen, noise_std, prompts, dtype, lambda p, _: p.mean()).reshape(len(Y), *shape)
-        std = np.zeros((len(Y), int(np.prod(self.image_shape_))))
+        std = np.zeros((len(Y), int(np.prod(self.image_shape_)))) if return_std else None
+        state = self.random_state if random_state is None else random_state
+        entropy = entropy_of(state) if n_samples is not None else 0
 
-        def mean_and_keep_std(posterior: Posterior, members: Index) -> Array:
+        def answer(posterior: Posterior, members: Index) -> Array:
+            if n_samples is not None:
+                return posterior.samples(int(n_samples), entropy, members)
+            if std is None:
+                return posterior.mean()
             mean, std[members] = posterior.mean_and_std()
             return mean
 
-        mean = self._restore(seen, noise_std, prompts, dtype, mean_and_keep_std)
-        return mean.reshape(len(Y), *shape), std.reshape(len(Y), *shape)
+        out = self._restore(seen, noise_std, prompts, temperature, dtype, answer)
+        out = out.reshape(len(Y), *(() if n_samples is None else (n_samples,)), *shape)
+        return out if std is None else (out, std.reshape(len(Y), *shape))
 
     @property
     def class_noise_std_(self) -> Array:
@@ -307,15 +321,21 @@ class TasksMixin:
         return deviations
 
     def _restore(
-        self, seen: list[operators.Observation], noise_std: float | None, prompts: Any, dtype: Any, answer: Any
+        self,
+        seen: list[operators.Observation],
+        noise_std: float | None,
+        prompts: Any,
+        temperature: float,
+        dtype: Any,
+        answer: Callable[[Posterior, Index], Array],
     ) -> AnyArray:
         """An answer about all images, rows (n, ...) or draws (n, n_samples, ...), in a dtype and within its range."""
         n = sum(len(group.members) for group in seen)
         index = None if prompts is None else self._index_prompts(n, prompts, 0)
         models, out = self._densities(), None
         for group in seen:
-            if group.matrix is not None or (noise_std and np.ptp(self._encoder.std)):
-                require_memory(models, group.y.shape[1])
+            if group.matrix is not None or (noise_std != 0.0 and np.ptp(self._encoder.std)):
+                require_memory(models if index is None else models[:1], group.y.shape[1])
         for group in seen:
             for chosen, weights, rows in self._by_prompt(models, index, group.members):
                 y = group.y[rows]
@@ -323,7 +343,8 @@ class TasksMixin:
                 if group.matrix is None and level == 0.0:
                     found: AnyArray = y.astype(np.float64)
                 else:
-                    found = answer(Posterior(chosen, weights, group.matrix, y, level), group.members[rows])
+                    posterior = Posterior(chosen, weights, group.matrix, y, level, temperature)
+                    found = answer(posterior, group.members[rows])
                 if group.kept is not None and level == 0.0:
                     found[..., group.kept] = y if found.ndim == 2 else y[:, None]
                 if out is None:
@@ -354,6 +375,13 @@ class TasksMixin:
                 "estimate it."
             )
 
+    def _check_temperature(self, temperature: float | None) -> float:
+        if temperature is None:
+            return self._calibration.piece_temperature if self._calibration else 1.0
+        if not (isinstance(temperature, Real) and 0 < temperature <= 1):
+            raise ValueError(f"temperature={temperature!r} must be above 0 and at most 1, or None for what fit chose.")
+        return float(temperature)
+
     def _log_density(self, rows: AnyArray, y: Any, noise_std: float = 0.0) -> Array:
         models = self._densities()
         if y is None:
@@ -366,7 +394,8 @@ class TasksMixin:
     def _read_prompts(self, X: Any) -> Array:
         """Log-probability of the prompts given each image, less a constant; shape (n, p)."""
         rows = self._check_rows(X)
-        level2, t = (self._calibration.level2, self._calibration.temperature) if self._calibration else (0.0, 1.0)
+        found = self._calibration
+        level2, t = (found.level2, found.prompt_temperature) if found else (0.0, 1.0)
         joint: Array = t * likelihood.class_log_densities(self._densities(), rows, level2) + np.log(self.weights_)
         return joint
 
@@ -374,7 +403,7 @@ class TasksMixin:
         """Learn from training images what `predict` and `outlier_threshold` need."""
         self._calibration = None
         if self.training == "exact":
-            self._calibration = likelihood.calibrate(self._densities(), self.weights_, rows, index)
+            self._calibration = calibrate(self._densities(), self.weights_, rows, index)
 
     def _densities(self) -> list[PromptDensity]:
         return densities(self._encoder, self._prior, self._residual, self._mixture)

@@ -15,10 +15,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import solve_triangular
 
 from .._types import AnyArray, Array
+from ..image import PCAEncoder
 from .density import PromptDensity, WhitePieces, coordinates
+
+_ROUNDING = 1e-12
+"""How far rows may be from orthonormal."""
 
 
 class Conditional(Protocol):
@@ -136,17 +141,23 @@ class Observed:
         H.
     noise_std : float
         In the units of y.
+    bulk : dtype
+        Precision of products over images.
     """
 
     prompt: PromptDensity
     matrix: Any
     noise_std: float
+    bulk: type[np.floating] = np.float64
 
     @cached_property
     def pieces(self) -> WhitePieces:
         """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
         seen, factors = self._seen, self.prompt.factors
-        return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, seen @ factors.astype(np.float64))
+        s, k, r = factors.shape
+        side_by_side = factors.transpose(1, 0, 2).reshape(k, s * r).astype(self.bulk, copy=False)
+        a = (seen.astype(self.bulk) @ side_by_side).reshape(len(seen), s, r).transpose(1, 0, 2)
+        return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, a)
 
     @cached_property
     def variance(self) -> Array:
@@ -169,14 +180,23 @@ class Observed:
 
     def follow(self, y: AnyArray) -> Array:
         """See `Conditional`."""
-        moved: Array = self._whiten(y) @ self._gain
-        return moved
+        return self._correct(y - self.matrix @ self.prompt.encoder.mean)
 
     def deviate(self, rng: np.random.Generator, n: int) -> Array:
         """Draws from the prior, less what they show of themselves (Matheron's rule, Doucet 2010)."""
         x = _spread(self._frame, self.prompt.variances, self.prompt.tau2, rng, n)
-        seen = (self._scaled @ x.T).T + self.noise_std * rng.standard_normal((n, self.matrix.shape[0]))
-        return x - _solve(self._lower, seen.T).T @ self._gain
+        return x - self._correct(self._show(x, rng))
+
+    def _show(self, x: Array, rng: np.random.Generator) -> Array:
+        """What is seen of standardised images (n, d), with noise."""
+        noise = rng.standard_normal((len(x), self.matrix.shape[0]))
+        shown: Array = (self._scaled @ x.T).T + self.noise_std * noise
+        return shown
+
+    def _correct(self, residual: Array) -> Array:
+        """``Z' L^-1 residual``, (n, m) -> (n, d)."""
+        corrected: Array = _solve(self._lower, residual.T).T @ self._gain
+        return corrected
 
     def _whiten(self, y: AnyArray) -> Array:
         return _solve(self._lower, (y - self.matrix @ self.prompt.encoder.mean).T).T
@@ -188,20 +208,25 @@ class Observed:
     @cached_property
     def _scaled(self) -> Any:
         """H~ = H diag(std)."""
-        return self.matrix * self.prompt.encoder.std
+        std = self.prompt.encoder.std
+        return self.matrix @ sparse.diags(std) if sparse.issparse(self.matrix) else self.matrix * std
 
     @cached_property
     def _of_frame(self) -> Array:
         """H~ U, shape (m, k)."""
         return np.asarray(self._scaled @ self._frame.T)
 
+    @property
+    def _square(self) -> Array:
+        """H~ H~', shape (m, m)."""
+        square = self._scaled @ self._scaled.T
+        return np.asarray(square.toarray() if sparse.issparse(square) else square)
+
     @cached_property
     def _lower(self) -> Array:
         """L, shape (m, m)."""
-        square = self._scaled @ self._scaled.T
-        square = np.asarray(square.toarray() if hasattr(square, "toarray") else square)
         v, tau2 = self.prompt.variances, self.prompt.tau2
-        b = tau2 * square + (self._of_frame * (v - tau2)) @ self._of_frame.T
+        b = tau2 * self._square + (self._of_frame * (v - tau2)) @ self._of_frame.T
         b[np.diag_indices_from(b)] += self.noise_std**2
         lower: Array = np.linalg.cholesky(b)
         return lower
@@ -217,7 +242,7 @@ class Observed:
         v, tau2 = self.prompt.variances, self.prompt.tau2
         shown = (self._of_frame * (v - tau2)) @ self._frame
         scaled = self._scaled
-        shown += tau2 * (scaled.toarray() if hasattr(scaled, "toarray") else scaled)
+        shown += tau2 * (scaled.toarray() if sparse.issparse(scaled) else scaled)
         return _solve(self._lower, shown)
 
     @cached_property
@@ -225,6 +250,113 @@ class Observed:
         """E', shape (k, d)."""
         free: Array = self._frame - self._seen.T @ self._gain
         return free
+
+
+@dataclass(frozen=True)
+class Compression:
+    """An operator with orthonormal rows, such as a mask, in two parts: ``H V' = Q T``, and what is orthogonal to it.
+
+    Parameters
+    ----------
+    whole : array or sparse array of shape (m, d)
+        H.
+    q : array of shape (m, k)
+    t : array of shape (k, k)
+        What is seen of the components.
+    """
+
+    whole: Any
+    q: Array
+    t: Array
+
+    @classmethod
+    def of(cls, matrix: Any, encoder: PCAEncoder) -> "Compression | None":
+        """None where it does not apply, or does not pay."""
+        m, k = matrix.shape[0], len(encoder.components)
+        if m <= k or np.any(encoder.std != 1.0):
+            return None
+        square = matrix @ matrix.T
+        beside = square - (sparse.identity(m, format="csr") if sparse.issparse(square) else np.eye(m))
+        return None if abs(beside).max() > _ROUNDING else cls(matrix, *np.linalg.qr(matrix @ encoder.components.T))
+
+    @cached_property
+    def matrix(self) -> Array:
+        """``Q' H``, shape (k, d): it takes the place of H."""
+        return np.asarray((self.whole.T @ self.q).T)
+
+    def split(self, y: Array) -> Array:
+        """What was seen (n, m) as ``Q' y`` and what is orthogonal to it, side by side, (n, k + m)."""
+        inside = y @ self.q
+        return np.hstack([inside, y - inside @ self.q.T])
+
+
+@dataclass(frozen=True)
+class Compressed(Observed):
+    """An operator with orthonormal rows, seen through the components; images come as `Compression.split` leaves them.
+
+    Where pixels are not standardised, ``B = (tau^2 + noise_std^2) I + H U diag(v - tau^2) U' H'``, and what y holds
+    outside the range of H U, which all prompts share, follows the remainder alone.
+
+    Parameters
+    ----------
+    prompt, matrix, noise_std, bulk
+        See `Observed`; the matrix is ``Q' H``.
+    compression : Compression
+    """
+
+    compression: Any = None
+
+    @cached_property
+    def variance(self) -> Array:
+        """``diag(G - Z' Z)``, less what is seen of the remainder."""
+        whole = self.compression.whole
+        seen = np.asarray((whole * whole).sum(axis=0)).ravel() - np.einsum("kd,kd->d", self.matrix, self.matrix)
+        variance: Array = np.maximum(super().variance - self.prompt.tau2 * self._share * seen, 0.0)
+        return variance
+
+    def evidence(self, y: AnyArray) -> tuple[Array, Array]:
+        """See `Conditional`."""
+        inside, outside = self._parts(y)
+        log_density, g = super().evidence(inside)
+        variance = self.prompt.tau2 + self.noise_std**2
+        n_outside = outside.shape[1] - inside.shape[1]
+        energy = np.einsum("nm,nm->n", outside, outside)
+        return log_density - 0.5 * (energy / variance + n_outside * np.log(2 * np.pi * variance))[:, None], g
+
+    def follow(self, y: AnyArray) -> Array:
+        """See `Conditional`."""
+        inside, outside = self._parts(y)
+        return super().follow(inside) + self._remainder(outside)
+
+    def deviate(self, rng: np.random.Generator, n: int) -> Array:
+        """See `Observed`."""
+        x = _spread(self._frame, self.prompt.variances, self.prompt.tau2, rng, n)
+        noise = rng.standard_normal((n, self.compression.whole.shape[0]))
+        seen = self.compression.split((self.compression.whole @ x.T).T + self.noise_std * noise)
+        k = len(self.matrix)
+        return x - self._correct(seen[:, :k]) - self._remainder(seen[:, k:])
+
+    def _parts(self, y: AnyArray) -> tuple[Array, Array]:
+        """What lies in the range of H U, and outside it about the mean."""
+        k, mean = len(self.matrix), self.prompt.encoder.mean
+        return y[:, :k], y[:, k:] - self.compression.split((self.compression.whole @ mean)[None])[:, k:]
+
+    def _remainder(self, outside: Array) -> Array:
+        moved: Array = self._share * (self.compression.whole.T @ outside.T).T
+        return moved
+
+    @property
+    def _share(self) -> float:
+        return self.prompt.tau2 / (self.prompt.tau2 + self.noise_std**2)
+
+    @property
+    def _square(self) -> Array:
+        return np.eye(len(self.matrix))
+
+    @cached_property
+    def _of_frame(self) -> Array:
+        seen: Array = self.compression.t @ self.prompt.basis
+        return seen
 
 
 def condition(
@@ -246,10 +378,8 @@ def condition(
     if matrix is None and (noise_std == 0.0 or np.ptp(std) == 0.0):
         return Noised(prompt, (noise_std / float(std[0])) ** 2, bulk)
     if matrix is None:
-        from scipy.sparse import eye_array
-
-        matrix = eye_array(len(std), format="csr")
-    return Observed(prompt, matrix, noise_std)
+        matrix = sparse.csr_array(sparse.identity(len(std), format="csr"))
+    return Observed(prompt, matrix, noise_std, bulk)
 
 
 def _solve(lower: Array, b: Array) -> Array:

@@ -8,7 +8,7 @@ images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..memory import available_memory, readable
 from ..moments import precision
 from ..noise import POSTERIOR, stream
 from .density import PromptDensity, chunks
-from .posterior import Conditional, condition
+from .posterior import Compressed, Compression, Conditional, condition
 
 _NEGLIGIBLE = 1e-9
 """Pieces that are less likely than this play no part."""
@@ -47,6 +47,10 @@ class Posterior:
     y : array of shape (n, m)
     noise_std : float
         In the units of y.
+    temperature : float
+        What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
+    leave_out : bool
+        Whether of each prompt that has several the piece that fits best plays no part; see `calibration`.
     """
 
     prompts: Sequence[PromptDensity]
@@ -54,6 +58,14 @@ class Posterior:
     matrix: Any
     y: AnyArray
     noise_std: float
+    temperature: float = 1.0
+    leave_out: bool = False
+
+    def at(self, temperature: float) -> "Posterior":
+        """The same at another temperature; what was factorised serves both."""
+        other = replace(self, temperature=temperature)
+        other.__dict__.update(_reduced=self._reduced, _given=self._given)
+        return other
 
     def log_evidence(self) -> Array:
         """``log p(y)`` of each image, shape (n,)."""
@@ -115,15 +127,23 @@ class Posterior:
         return given.expand(w) + given.follow(self._seen[row : row + 1]) + given.deviate(rng, len(pieces))
 
     @cached_property
-    def _reduced(self) -> tuple[Any, AnyArray]:
-        """The operator and what was seen; of full row rank where there is no noise to make up for it."""
-        exact = self.matrix is not None and self.noise_std == 0.0
-        return orthonormal_rows(self.matrix, self.y) if exact else (self.matrix, self.y)
+    def _reduced(self) -> tuple[Any, AnyArray, Compression | None]:
+        """The operator and what was seen: of full row rank where no noise makes up for it, and compressed."""
+        matrix, y = self.matrix, self.y
+        if matrix is None:
+            return None, y, None
+        if self.noise_std == 0.0:
+            matrix, y = orthonormal_rows(matrix, y)
+        compression = Compression.of(matrix, self.prompts[0].encoder)
+        return (matrix, y, None) if compression is None else (compression.matrix, compression.split(y), compression)
 
     @cached_property
     def _given(self) -> list[Conditional]:
-        matrix, y = self._reduced
-        return [condition(prompt, matrix, self.noise_std, precision(y).type) for prompt in self.prompts]
+        matrix, _, compression = self._reduced
+        bulk = precision(self.y).type
+        if compression is None:
+            return [condition(prompt, matrix, self.noise_std, bulk) for prompt in self.prompts]
+        return [Compressed(prompt, matrix, self.noise_std, bulk, compression) for prompt in self.prompts]
 
     @property
     def _seen(self) -> AnyArray:
@@ -145,6 +165,12 @@ class Posterior:
     def _likely(self, part: slice) -> tuple[list[Array], list[Array]]:
         """How likely each piece (n, s) of each prompt is, and g."""
         joint, gs = self._joint(part)
+        if self.temperature != 1.0:
+            priors = [np.log(weight * prompt.shares) for prompt, weight in zip(self.prompts, self.weights, strict=True)]
+            joint = [self.temperature * (j - prior) + prior for j, prior in zip(joint, priors, strict=True)]
+        for log_density in joint if self.leave_out else ():
+            if log_density.shape[1] > 1:
+                np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
         total = logsumexp(np.hstack(joint), axis=1)[:, None]
         return [np.exp(log_density - total) for log_density in joint], gs
 
@@ -232,7 +258,7 @@ def require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
     most = max(int(prompt.factors[:, 0].size) for prompt in prompts)
 
     def needed(n_prompts: int) -> int:
-        return 8 * (n_prompts * (m * m + 2 * m * (k + d) + 2 * k * d + 2 * min(m, d) * most) + 2 * m * m + m * d)
+        return int(8 * (n_prompts * (m * m + 2 * m * (k + d) + 2 * k * d + 2 * min(m, d) * most) + 2 * m * m + m * d))
 
     available = available_memory()
     if available is None or needed(len(prompts)) <= available:

@@ -240,7 +240,8 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
 
     Parameters
     ----------
-    operator : Operator, Mask, matrix or LinearOperator
+    operator : Operator, Mask, matrix, LinearOperator or None
+        None leaves images as they are.
     Y : array of shape (n, ...)
         What the operator leaves of n images, in its shape or flat.
     shape : tuple of int
@@ -255,6 +256,10 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
     if Y.ndim < 2 or len(Y) == 0 or Y.dtype.kind not in "fiub":
         raise ValueError(f"Y is {Y.dtype} of shape {Y.shape}; give at least one image, as numbers (n, ...).")
     everything = np.arange(len(Y))
+    if operator is None:
+        rows = _flat(Y, shape, "no operator")
+        _require_finite(rows)
+        return [Observation(everything, None, rows, None)]
     if isinstance(operator, Mask):
         rows = _flat(Y, shape, operator.name)
         masks = operator.on(shape, len(Y))

@@ -239,9 +239,10 @@ class TasksMixin:
         ----------
         Y : array of shape (n, ...)
             What was seen of n images, in the shape that the operator leaves, or flat.
-        operator : Operator, matrix (m, d) or scipy.sparse.linalg.LinearOperator
+        operator : Operator, matrix (m, d), scipy.sparse.linalg.LinearOperator or None
             ``operators.inpaint(mask)``, ``operators.blur(...)``, ``operators.downsample(factor)``,
-            ``operators.grayscale()``; or any matrix on flat pixels, channels included.
+            ``operators.grayscale()``; or any matrix on flat pixels, channels included; or
+            None for whole images.
         noise_std : float, optional
             Of noise N(0, noise_std^2) on each number of Y, in its units, >= 0. At 0 (the default) what was seen holds
             exactly. None takes the level under which Y is most likely.

@@ -9,7 +9,7 @@ A prompt without styles is one piece of rank 0. Where what the pieces share is w
 ``N(m_j, I + A_j A_j')``: `WhitePieces`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +23,8 @@ from ..styles import Styles
 
 CHUNK = 1024
 """Images that are worked on together."""
+_FAR = 1e5
+"""Whitened variance of a piece beyond which float32 loses what is left of a distance."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class PromptDensity:
             Precision of products over images.
         """
         std = np.sqrt(self.variances + level2)
-        return WhitePieces.of(self.shares, self.means / std, (self.factors / std[:, None]).astype(bulk, copy=False))
+        scaled = self.factors / std[:, None]
+        return WhitePieces.of(self.shares, self.means / std, lambda dtype: scaled.astype(dtype, copy=False), bulk)
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,16 @@ class WhitePieces:
     log_det: Array
 
     @classmethod
-    def of(cls, shares: Array, means: Array, a: Array) -> "WhitePieces":
-        """From factors A_j (s, q, r)."""
+    def of(
+        cls, shares: Array, means: Array, factors: Callable[[type[np.floating]], Array], bulk: type[np.floating]
+    ) -> "WhitePieces":
+        """From what gives the factors A_j (s, q, r) in a precision; in ``bulk`` only where that is safe.
+
+        Distances are differences of squares, of which factors that reach far leave little.
+        """
+        a = factors(bulk)
+        if bulk is not np.float64 and np.einsum("sqr,sqr->s", a, a).max(initial=0.0) > _FAR:
+            a = factors(np.float64)
         with one_thread():
             inner = np.eye(a.shape[2]) + (a.swapaxes(1, 2) @ a).astype(np.float64)
             lower = np.linalg.cholesky(inner)

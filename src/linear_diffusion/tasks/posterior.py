@@ -155,9 +155,13 @@ class Observed:
         """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
         seen, factors = self._seen, self.prompt.factors
         s, k, r = factors.shape
-        side_by_side = factors.transpose(1, 0, 2).reshape(k, s * r).astype(self.bulk, copy=False)
-        a = (seen.astype(self.bulk) @ side_by_side).reshape(len(seen), s, r).transpose(1, 0, 2)
-        return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, a)
+        side_by_side = factors.transpose(1, 0, 2).reshape(k, s * r)
+
+        def as_seen(dtype: type[np.floating]) -> Array:
+            product = seen.astype(dtype) @ side_by_side.astype(dtype, copy=False)
+            return product.reshape(len(seen), s, r).transpose(1, 0, 2)
+
+        return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, as_seen, self.bulk)
 
     @cached_property
     def variance(self) -> Array:

@@ -336,7 +336,7 @@ def never(*_):
     ],
 )
 def test_what_does_not_go_together_is_refused_before_any_work(model, grey, monkeypatch, call, message):
-    monkeypatch.setattr("linear_diffusion.tasks.methods.Posterior", never)
+    monkeypatch.setattr("linear_diffusion.tasks.restore_methods.Posterior", never)
     with pytest.raises(ValueError, match=message):
         call(model, grey[0][:4].astype(float))
 

@@ -22,8 +22,9 @@ from ..exceptions import NotEnoughMemoryError
 from ..memory import available_memory, readable
 from ..moments import precision
 from ..noise import POSTERIOR, stream
+from .compressed import Compressed, Compression
 from .density import PromptDensity, chunks
-from .posterior import Compressed, Compression, Conditional, condition
+from .posterior import Conditional, condition
 
 _NEGLIGIBLE = 1e-9
 """Pieces that are less likely than this play no part."""

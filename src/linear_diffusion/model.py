@@ -242,7 +242,7 @@ class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator)
         self._curves = None
         if self.tone and image.pixel_range:
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
-        self._calibrate(rows, index)
+        self._gauge(rows, index)
         return self
 
     def sample(

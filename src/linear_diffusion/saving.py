@@ -22,7 +22,7 @@ from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
 from .styles import RANK, Styles
-from .tasks.calibration import N_QUANTILES, Calibration
+from .tasks.confidence import N_QUANTILES, Confidence
 from .tone import N_ENTRIES, ToneCurves
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "sampled": model._regression is not None,
         "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
         "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
-        "calibration": _calibration(model),
+        "confidence": _confidence(model),
         "feature_names": list(getattr(model, "feature_names_in_", [])),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -119,11 +119,11 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         raise ValueError("tone and sampled must be true or false")
     if not all(isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups")):
         raise ValueError("n_styles and n_groups must be whole numbers >= 0")
-    read = config.get("calibration")  # models that were saved before it have none
+    read = config.get("confidence")  # models that were saved before it have none
     if read is not None:
         temperatures = [read[name] for name in ("prompt_temperature", "piece_temperature")]
         if not (len(read) == 3 and 0 <= read["level2"] < np.inf and all(0 < t <= 1 for t in temperatures)):
-            raise ValueError(f"calibration={read} must hold a variance >= 0 and temperatures in (0, 1]")
+            raise ValueError(f"confidence={read} must hold a variance >= 0 and temperatures in (0, 1]")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
@@ -138,9 +138,9 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
     if config["sampled"]:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
-    if "calibration.scores" in arrays:
-        read = config["calibration"]
-        model._calibration = Calibration(**read, scores=arrays["calibration.scores"])
+    if "confidence.scores" in arrays:
+        read = config["confidence"]
+        model._confidence = Confidence(**read, scores=arrays["confidence.scores"])
     if config["n_styles"]:
         model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
     model.n_features_in_ = image.n_pixels
@@ -162,8 +162,8 @@ def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
         arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
     if model._regression:
         arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
-    if model._calibration:
-        arrays |= {"calibration.scores": model._calibration.scores}
+    if model._confidence:
+        arrays |= {"confidence.scores": model._confidence.scores}
     if model._mixture:
         arrays |= {f"styles.{f.name}": getattr(model._mixture, f.name) for f in fields(Styles)}
     return arrays
@@ -213,8 +213,8 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     if config["tone"]:
         expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
         expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
-    if config.get("calibration") is not None:
-        expected |= {"calibration.scores": ((N_QUANTILES,), lambda a: bool((np.diff(a) >= 0).all()))}
+    if config.get("confidence") is not None:
+        expected |= {"confidence.scores": ((N_QUANTILES,), lambda a: bool((np.diff(a) >= 0).all()))}
     if config["sampled"]:
         expected |= {
             "regression.means": ((p, 2 * k), None),
@@ -233,8 +233,8 @@ def _checked(path: Path, config: dict[str, Any], p: int, image: ImageFormat, k: 
     return arrays
 
 
-def _calibration(model: "LinearDiffusion") -> dict[str, float] | None:
-    found = model._calibration
+def _confidence(model: "LinearDiffusion") -> dict[str, float] | None:
+    found = model._confidence
     names = ("level2", "prompt_temperature", "piece_temperature")
     return {name: float(getattr(found, name)) for name in names} if found else None
 

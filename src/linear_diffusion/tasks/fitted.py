@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .._types import AnyArray, Array, Index
-from .calibration import Calibration
+from .confidence import Confidence
 from .density import PromptDensity, densities
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Fitted:
         def _check_rows(self, X: Any) -> AnyArray: ...
         def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index: ...
 
-    _calibration: Calibration | None = None
+    _confidence: Confidence | None = None
 
     def _densities(self) -> list[PromptDensity]:
         return densities(self._encoder, self._prior, self._residual, self._mixture)

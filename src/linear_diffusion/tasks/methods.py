@@ -20,7 +20,7 @@ from .._types import AnyArray, Array, Index
 from ..noise import DEQUANTISE, entropy_of, stream
 from ..text import by_prompt
 from . import likelihood
-from .calibration import calibrate
+from .confidence import gauge
 from .fitted import is_exact
 from .restore_methods import RestoreMixin
 
@@ -91,7 +91,7 @@ class TasksMixin(RestoreMixin):
         """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
 
         Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
-        temperature, both chosen at fit; see `tasks.calibration`. `score_samples` has neither.
+        temperature, both chosen at fit; see `tasks.confidence`. `score_samples` has neither.
 
         Parameters
         ----------
@@ -141,9 +141,9 @@ class TasksMixin(RestoreMixin):
         check_is_fitted(self)
         if not (isinstance(contamination, Real) and 0 <= contamination <= 1):
             raise ValueError(f"contamination={contamination!r} must be a share of the training images, from 0 to 1.")
-        if self._calibration is None:
+        if self._confidence is None:
             raise ValueError("the model was saved without the scores of its training images; fit it again.")
-        return -self._calibration.threshold(float(contamination))
+        return -self._confidence.threshold(float(contamination))
 
     @available_if(is_exact)  # type: ignore[untyped-decorator]
     def is_outlier(self, X: Any, contamination: float = 0.01) -> AnyArray:
@@ -155,7 +155,7 @@ class TasksMixin(RestoreMixin):
     @property
     def class_noise_std_(self) -> Array:
         """Standard deviation of the noise on each pixel at which prompts are read, in the units of X; shape (d,)."""
-        level2 = self._calibration.level2 if self._calibration else 0.0
+        level2 = self._confidence.level2 if self._confidence else 0.0
         deviations: Array = np.sqrt(level2) * self._encoder.std
         return deviations
 
@@ -171,13 +171,13 @@ class TasksMixin(RestoreMixin):
     def _read_prompts(self, X: Any) -> Array:
         """Log-probability of the prompts given each image, less a constant; shape (n, p)."""
         rows = self._check_rows(X)
-        found = self._calibration
+        found = self._confidence
         level2, t = (found.level2, found.prompt_temperature) if found else (0.0, 1.0)
         joint: Array = t * likelihood.class_log_densities(self._densities(), rows, level2) + np.log(self.weights_)
         return joint
 
-    def _calibrate(self, rows: AnyArray, index: Index) -> None:
+    def _gauge(self, rows: AnyArray, index: Index) -> None:
         """Learn from training images what `predict` and `outlier_threshold` need."""
-        self._calibration = None
+        self._confidence = None
         if self.training == "exact":
-            self._calibration = calibrate(self._densities(), self.weights_, rows, index)
+            self._confidence = gauge(self._densities(), self.weights_, rows, index)

@@ -51,7 +51,7 @@ class Posterior:
     temperature : float
         What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
     leave_out : bool
-        Whether of each prompt that has several the piece that fits best plays no part; see `calibration`.
+        Whether of each prompt that has several the piece that fits best plays no part; see `confidence`.
     """
 
     prompts: Sequence[PromptDensity]

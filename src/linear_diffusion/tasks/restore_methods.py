@@ -213,7 +213,7 @@ class RestoreMixin(Fitted):
 
     def _check_temperature(self, temperature: float | None) -> float:
         if temperature is None:
-            return self._calibration.piece_temperature if self._calibration else 1.0
+            return self._confidence.piece_temperature if self._confidence else 1.0
         if not (isinstance(temperature, Real) and 0 < temperature <= 1):
             raise ValueError(f"temperature={temperature!r} must be above 0 and at most 1, or None for what fit chose.")
         return float(temperature)

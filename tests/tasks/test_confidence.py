@@ -32,7 +32,7 @@ def test_digits_are_read_off_unseen_images(styled, grey):
     own = probability[np.arange(len(truth)), truth]
     sure = LinearDiffusion(**styled.get_params())
     sure.__dict__.update(styled.__dict__)
-    sure._calibration = replace(styled._calibration, prompt_temperature=1.0)
+    sure._confidence = replace(styled._confidence, prompt_temperature=1.0)
     surer = sure.predict_proba(unseen)[np.arange(len(truth)), truth]
     assert np.log(own).mean() > np.log(np.maximum(surer, 1e-300)).mean()
 
@@ -40,7 +40,7 @@ def test_digits_are_read_off_unseen_images(styled, grey):
 def test_without_noise_and_at_temperature_one_prompts_follow_bayes_rule(styled, grey):
     plain = LinearDiffusion(**styled.get_params())
     plain.__dict__.update(styled.__dict__)
-    plain._calibration = replace(styled._calibration, level2=0.0, prompt_temperature=1.0)
+    plain._confidence = replace(styled._confidence, level2=0.0, prompt_temperature=1.0)
     images = grey[0][:50]
     by_prompt = np.stack([styled.score_samples(images, [c] * 50) for c in styled.classes_], axis=1)
     assert_allclose(plain.predict_proba(images), softmax(by_prompt + np.log(styled.weights_), axis=1), atol=1e-6)
@@ -49,7 +49,7 @@ def test_without_noise_and_at_temperature_one_prompts_follow_bayes_rule(styled, 
 
 def test_noise_level_is_in_the_units_of_pixels(styled):
     assert styled.class_noise_std_.shape == (64,)
-    assert_allclose(styled.class_noise_std_**2, styled._calibration.level2)
+    assert_allclose(styled.class_noise_std_**2, styled._confidence.level2)
 
 
 def test_threshold_is_a_quantile_of_training_scores_and_noise_lies_above_it(styled, grey):
@@ -105,11 +105,11 @@ def test_a_saved_model_reads_prompts_as_before(styled, grey, tmp_path):
     assert loaded.outlier_threshold() == styled.outlier_threshold()
 
 
-def test_a_model_saved_before_calibration_still_loads(styled, grey):
+def test_a_model_saved_before_confidence_still_loads(styled, grey):
     """It reads prompts by Bayes' rule alone, and has no threshold to offer."""
     old = LinearDiffusion(**styled.get_params())
     old.__dict__.update(styled.__dict__)
-    old._calibration = None
+    old._confidence = None
     few = grey[0][:5].astype(float)
     assert np.isfinite(old.predict_proba(few)).all()
     assert_allclose(old.denoise(few, 9.0, temperature=None), old.denoise(few, 9.0))

@@ -1,4 +1,4 @@
-"""Calibration: what a density is not told by its own formulas, from the images that it was fitted on.
+"""Confidence: what a density is not told by its own formulas, from the images that it was fitted on.
 
     p(c | x) ~ w_c p(x + eps | c)^t        p(j | y) ~ w_j p(y | j)^t        outlier: log p(x) below a quantile
 
@@ -34,7 +34,7 @@ _N_SEEN = 256
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Confidence:
     """What is learned from training images and the density.
 
     Parameters
@@ -59,7 +59,7 @@ class Calibration:
         return float(np.interp(contamination, np.linspace(0, 1, len(self.scores)), self.scores))
 
 
-def calibrate(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Calibration:
+def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Confidence:
     """Choose levels and temperatures, and keep quantiles, on several hundred images that a fixed seed picks.
 
     Parameters
@@ -75,7 +75,7 @@ def calibrate(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, 
     rows, index = rows[some], index[some]
     scores = marginal_log_density(log_densities(prompts, rows), weights)
     level2, temperature = choose_reading(prompts, weights, rows[:_N_READ], index[:_N_READ])
-    return Calibration(
+    return Confidence(
         level2,
         temperature,
         choose_temperature(prompts, weights, rows[:_N_HIDDEN]),

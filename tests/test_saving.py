@@ -111,6 +111,9 @@ def assert_same_model(loaded: LinearDiffusion, saved: LinearDiffusion, X: np.nda
     if exact:
         assert_array_equal(loaded.score_samples(X), saved.score_samples(X))
         assert_array_equal(loaded.denoise(X, 0.3), saved.denoise(X, 0.3))
+        assert_array_equal(loaded.predict_proba(X), saved.predict_proba(X))
+        assert loaded.outlier_threshold(0.1) == saved.outlier_threshold(0.1)
+        assert loaded._confidence.piece_temperature == saved._confidence.piece_temperature
     for name in ("means_", "weights_", "covariances_", "components_", "explained_variance_ratio_"):
         assert_array_equal(getattr(loaded, name), getattr(saved, name))
     for name in ("latent_dim_", "scaling_factor_", "image_shape_", "n_images_", "n_features_in_"):
@@ -466,6 +469,40 @@ def test_a_wrong_entry_of_the_configuration_is_named(folder: Path, key: str, val
 def test_a_wrong_number_in_the_configuration_is_refused(folder: Path, change: Callable[[dict], Any]) -> None:
     configure(folder, change)
     assert_refused(folder, r"config\.json|model\.safetensors")
+
+
+@pytest.mark.parametrize("folder", ["styled"], indirect=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["confidence"].update(level2=-1.0),
+        lambda c: c["confidence"].update(level2=float("nan")),
+        lambda c: c["confidence"].update(level2="0"),
+        lambda c: c["confidence"].update(prompt_temperature=0),
+        lambda c: c["confidence"].update(piece_temperature=2.0),
+        lambda c: c["confidence"].pop("piece_temperature"),
+        lambda c: c["confidence"].update(more=1.0),
+        lambda c: c.update(confidence=[]),
+        lambda c: c.pop("confidence"),
+    ],
+)
+def test_a_wrong_confidence_is_refused(folder: Path, change: Callable[[dict], Any]) -> None:
+    configure(folder, change)
+    assert_refused(folder, r"config\.json|model\.safetensors")
+
+
+@pytest.mark.parametrize("folder", ["styled"], indirect=True)
+def test_scores_must_increase(folder: Path) -> None:
+    rewrite(folder, lambda arrays: arrays.update({"confidence.scores": arrays["confidence.scores"][::-1].copy()}))
+    assert_refused(folder, "confidence.scores")
+
+
+@pytest.mark.parametrize("folder", ["styled"], indirect=True)
+def test_a_model_without_confidence_loads(folder: Path) -> None:
+    """As models that were saved before there was any."""
+    rewrite(folder, lambda arrays: arrays.pop("confidence.scores"))
+    configure(folder, lambda c: c.pop("confidence"))
+    assert LinearDiffusion.from_pretrained(folder)._confidence is None
 
 
 def test_messages_of_wrong_parameters_name_them(folder: Path) -> None:

@@ -37,24 +37,18 @@ from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
 from .styles import CANDIDATES, Calibration, Styles, fit_styles
-from .tasks import likelihood, restore
-from .text import OneHotEncoder, by_prompt
+from .tasks.fitted import is_exact
+from .tasks.methods import TasksMixin
+from .text import OneHotEncoder
 from .tone import ToneCurves, fit_tone_curves
-from .training import MOST, draw_noise, learn
+from .training import draw_noise, learn
 from .words import NAMED, KnownPrompts, Words, asked_for, learn_words
 
 _KINDS = [np.float64, np.float32, np.uint8]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
 
 
-def _is_exact(model: "LinearDiffusion") -> bool:
-    """Whether a model has a density: the noise of sampled training does not tell it."""
-    if model.training == "sampled":
-        raise AttributeError('a density needs training="exact"; this model has training="sampled".')
-    return True
-
-
-class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
     """A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
 
     Parameters
@@ -118,6 +112,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         Frequencies and mean latents of each prompt's styles.
     style_ranks_ : list of p int
         Directions of their own that they have.
+    class_noise_std_ : array of shape (d,)
+        Standard deviation of the noise on each pixel at which `predict` reads prompts.
     n_images_ : int
         Images it was fitted on.
     n_features_in_ : int
@@ -270,6 +266,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             histogram = self._fit_styles(rows, index, histogram)
         if self.tone and image.pixel_range:
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
+        self._gauge(rows, index)
         return self
 
     def sample(
@@ -456,7 +453,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         composition, piece = self._compose(mixes, drawn, negatives, scale)
         return walk.edited(composition, Run(name, levels, eta, entropy), piece, z)
 
-    @available_if(_is_exact)  # type: ignore[untyped-decorator]
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
     def interpolate(self, X0: Any, X1: Any, n_images: int = 8, *, prompts: Any) -> AnyArray:
         """Images on the way from one image to another, through noise and prompt alike.
 
@@ -519,66 +516,6 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         if Z.shape[1] != self.latent_dim_:
             raise ValueError(f"Z has {Z.shape[1]} columns; latents have {self.latent_dim_} (latent_dim_).")
         return self._image.images(self._image.cast(self._encoder.decode(Z)))
-
-    @available_if(_is_exact)  # type: ignore[untyped-decorator]
-    def denoise(self, X_noisy: Any, noise_std: float, prompts: Any = None) -> AnyArray:
-        """Posterior mean of images, given noisy ones, with one Gaussian a prompt (whatever its styles).
-
-        Parameters
-        ----------
-        X_noisy : array of shape (n, \\*image_shape_) or (n, d)
-            Images with noise N(0, noise_std^2) on each pixel. Floating images may leave the pixel range.
-        noise_std : float
-            In the units of X, >= 0.
-        prompts : prompt or sequence of n prompts, optional
-            None averages over the prompts, each weighed by how likely it makes the image.
-
-        Returns
-        -------
-        array of the shape and dtype of X_noisy
-        """
-        rows = self._check_rows(X_noisy)
-        if not (isinstance(noise_std, Real) and 0 <= noise_std < MOST):
-            raise ValueError(f"noise_std={noise_std!r} must be a number from 0 to {MOST:g}, in the units of X.")
-        known = self._at(prompts)
-        models, out = known._densities(), np.empty(rows.shape)
-        if prompts is None:
-            out[:] = restore.denoise(models, self.weights_, rows, float(noise_std))
-        else:
-            for j, members in by_prompt(known._index_prompts(len(rows), prompts, 0)):
-                out[members] = restore.denoise([models[j]], np.ones(1), rows[members], float(noise_std))
-        if rows.dtype == np.uint8:
-            out = np.rint(np.clip(out, *(self._image.pixel_range or (0, 255))))
-        return out.astype(rows.dtype).reshape(np.shape(X_noisy))
-
-    @available_if(_is_exact)  # type: ignore[untyped-decorator]
-    def score_samples(self, X: Any, y: Any = None) -> Array:
-        """Log-density of images, in nats, with one Gaussian a prompt (whatever its styles).
-
-        Parameters
-        ----------
-        X : array of shape (n, \\*image_shape_) or (n, d)
-        y : sequence of n prompts, optional
-            The density given these prompts; None is the mixture over prompts as frequent as in training.
-
-        Returns
-        -------
-        array of shape (n,), float64
-        """
-        rows = self._check_rows(X)
-        known = self._at(y)
-        models = known._densities()
-        if y is None:
-            return likelihood.marginal_log_density(likelihood.log_densities(models, rows), self.weights_)
-        out = np.empty(len(rows))
-        for j, members in by_prompt(known._index_prompts(len(rows), y, 0)):
-            out[members] = likelihood.log_densities([models[j]], rows[members])[:, 0]
-        return out
-
-    @available_if(_is_exact)  # type: ignore[untyped-decorator]
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean log-density of images (given their prompts), in nats: what GridSearchCV maximises."""
-        return float(np.mean(self.score_samples(X, y)))
 
     def denoiser(self, prompt: Any) -> LinearDenoiser:
         """The linear denoiser of one prompt, at any noise level, on latents: one Gaussian, whatever its styles."""
@@ -865,6 +802,3 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         generator = self._generator()
         pieces, piece = plan(mixes, drawn, None if mixture else generator.styles, negatives)
         return Composition(generator, self.weights_, self.classes_.tolist(), pieces, scale, mixture), piece
-
-    def _densities(self) -> list[likelihood.PixelDensity]:
-        return likelihood.densities(self._encoder, self._prior, self._residual)

@@ -18,8 +18,9 @@ from ._types import Array
 
 BLOCK = 4096
 """Rows of noise that share one random stream; part of what a seed means, so changing it changes samples."""
-START, STEPS, PROMPTS, DRAWS, STYLES = range(5)
-"""Purposes of random streams: a sample's start, the noise of steps, which prompt, sampled training, which style."""
+START, STEPS, PROMPTS, DRAWS, STYLES, POSTERIOR, DEQUANTISE, EDITS = range(8)
+"""Purposes of random streams: a sample's start, the noise of steps, which prompt, sampled training, which style;
+draws from a posterior, and the noise that makes bytes real numbers."""
 
 
 class Level(NamedTuple):

@@ -22,6 +22,7 @@ from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
 from .styles import Calibration, Styles, pack_factors, unpack_factors
+from .tasks.confidence import N_QUANTILES, Confidence
 from .tone import N_ENTRIES, ToneCurves
 from .words import NAMED
 from .wordsfile import describe, restored, words_arrays, words_shapes
@@ -69,6 +70,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "rank": 0 if model._mixture is None else model._mixture.factors.shape[2],
         "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
         "words": model._words and describe(model._words),
+        "confidence": _confidence(model),
         "feature_names": list(getattr(model, "feature_names_in_", [])),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -129,6 +131,11 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups", "rank")
     ):
         raise ValueError("n_styles, n_groups and rank must be whole numbers >= 0")
+    read = config.get("confidence")  # models that were saved before it have none
+    if read is not None:
+        temperatures = [read[name] for name in ("prompt_temperature", "piece_temperature")]
+        if not (len(read) == 3 and 0 <= read["level2"] < np.inf and all(0 < t <= 1 for t in temperatures)):
+            raise ValueError(f"confidence={read} must hold a variance >= 0 and temperatures in (0, 1]")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
@@ -148,6 +155,9 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
     if config["sampled"]:
         model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
+    if "confidence.scores" in arrays:
+        read = config["confidence"]
+        model._confidence = Confidence(**read, scores=arrays["confidence.scores"])
     if config["n_styles"]:
         arrays["styles.factors"] = unpack_factors(arrays["styles.factors"], arrays["styles.unit"])
         model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
@@ -177,6 +187,8 @@ def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
         arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
     if model._regression:
         arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
+    if model._confidence:
+        arrays |= {"confidence.scores": model._confidence.scores}
     if model._mixture:
         arrays |= {f"styles.{f.name}": getattr(model._mixture, f.name) for f in fields(Styles)}
         arrays["styles.factors"], arrays["styles.unit"] = pack_factors(model._mixture.factors)
@@ -241,6 +253,8 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
     if config["tone"] and not config.get("words"):
         expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
         expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
+    if config.get("confidence") is not None:
+        expected |= {"confidence.scores": ((N_QUANTILES,), lambda a: bool((np.diff(a) >= 0).all()))}
     if config["sampled"]:
         expected |= {
             "regression.means": ((p, 2 * k), None),
@@ -257,6 +271,12 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
         if holds and not holds(array):
             raise ModelFileError(f"{path}: the numbers of array {name!r} are none that a model has.")
     return arrays | {name: arrays[name].astype(np.float64) for name in _SINGLE if m and name in arrays}
+
+
+def _confidence(model: "LinearDiffusion") -> dict[str, float] | None:
+    found = model._confidence
+    names = ("level2", "prompt_temperature", "piece_temperature")
+    return {name: float(getattr(found, name)) for name in names} if found else None
 
 
 def _whole(value: Any) -> int:

@@ -19,6 +19,8 @@ from linear_diffusion import LinearDiffusion
 from linear_diffusion.apps.cli import app
 from linear_diffusion.apps.console import exit_code
 
+COMMANDS = ("demo", "fit", "sample", "trace", "info", "evaluate", "score", "classify", "restore")
+
 
 def call(*args, cwd=None):
     """Run the command as a process."""
@@ -79,11 +81,11 @@ def test_help_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("demo", "fit", "sample", "trace", "info", "evaluate"):
+    for command in COMMANDS:
         assert f"  {command}" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "sample", "trace", "info", "evaluate"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_help_is_narrow_and_has_an_example(command):
     result = invoke(command, "--help")
     assert result.exit_code == 0
@@ -99,7 +101,7 @@ def test_version_and_no_arguments():
 
 
 def test_the_examples_in_the_help_are_real():
-    for command in ("demo", "fit", "sample", "trace", "info", "evaluate"):
+    for command in COMMANDS:
         words = shlex.split(invoke(command, "--help").stdout.split("Example: linear-diffusion ")[1])
         assert "No such option" not in invoke(*words[:-1], words[-1], "--help").output
 

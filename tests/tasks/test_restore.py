@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.sparse.linalg import aslinearoperator
 from scipy.special import softmax
 from scipy.stats import multivariate_normal
 
-from linear_diffusion import LinearDiffusion
+from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, operators
+from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
+from linear_diffusion.tasks.restore import Posterior, estimate_noise, require_memory
 
 Digits = tuple[np.ndarray, np.ndarray]
 RNG = np.random.default_rng(0)
@@ -77,3 +81,266 @@ def test_floating_images_may_leave_the_pixel_range(digits: Digits) -> None:
     images, y = digits
     model = LinearDiffusion(styles=1, latent_dim=12).fit(images, y)
     assert_array_equal(model.denoise(images[:2] * 3 - 1, 0.0), images[:2] * 3 - 1)
+
+
+def seen_through(H, x, noise_std, seed=0):
+    return x @ H.T + noise_std * np.random.default_rng(seed).standard_normal((len(x), len(H)))
+
+
+OPERATORS = {
+    "wide": np.random.default_rng(1).standard_normal((2, 5)),
+    "mask": np.eye(5)[[0, 1, 3, 4]],
+    "tall": np.random.default_rng(2).standard_normal((7, 5)),
+    "blocks": np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 0.5, 0.5, 0]]),
+}
+
+
+@pytest.mark.parametrize("styles", [1, 4])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("noise_std", [0.0, 0.4])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, name, noise_std, standardize, styles):
+    """Of the joint Gaussian of image and what is seen, piece by piece; k = 2, so that a mask of 4 is compressed."""
+    if name == "tall" and noise_std == 0.0:
+        pytest.skip("the covariance of what is seen is singular; see test_repeated_rows_say_nothing_new")
+    rows, labels = curved
+    model, H = LinearDiffusion(styles=styles, latent_dim=2, standardize=standardize).fit(rows, labels), OPERATORS[name]
+    y = seen_through(H, rows[::50], noise_std)
+    mixture = pieces_of(model)
+    rho, means, covariances, log_y = conditioned(mixture, H, noise_std, y)
+    mean, std = model.restore(y, H, noise_std, return_std=True)
+    expected = np.einsum("nm,mnd->nd", rho, means)
+    second = np.einsum("nm,mnd->nd", rho, means**2 + np.diagonal(covariances, axis1=1, axis2=2)[:, None])
+    assert_allclose(mean, expected, rtol=1e-6, atol=1e-6)
+    assert_allclose(std**2, second - expected**2, rtol=1e-5, atol=1e-6)
+    posterior = Posterior(model._densities(), model.weights_, H, y, noise_std)
+    shift = 0.0 if noise_std else -0.5 * np.linalg.slogdet(H @ H.T)[1]  # without noise, rows are made orthonormal
+    assert_allclose(posterior.log_evidence() + shift, log_y, rtol=1e-6, atol=1e-6)
+    own = mixture[3] == 1
+    rho = rho[:, own] / rho[:, own].sum(axis=1, keepdims=True)
+    told = model.restore(y, H, noise_std, prompts=1)
+    assert_allclose(told, np.einsum("nm,mnd->nd", rho, means[own]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["wide", "mask", None])
+@pytest.mark.parametrize("noise_std", [0.0, 0.4])
+def test_samples_have_the_posteriors_mean_and_covariance(curved, pieces_of, conditioned, name, noise_std):
+    if name is None and noise_std == 0.0:
+        pytest.skip("nothing is unknown")
+    rows, labels = curved
+    model = LinearDiffusion(styles=4, latent_dim=2).fit(rows, labels)
+    H = np.eye(5) if name is None else OPERATORS[name]
+    y = seen_through(H, rows[[10, 300]], noise_std)
+    rho, means, covariances, _ = conditioned(pieces_of(model), H, noise_std, y)
+    drawn = model.restore(y, None if name is None else H, noise_std, n_samples=20_000, random_state=0)
+    assert drawn.shape == (2, 20_000, 5)
+    for i in range(2):
+        mean = rho[i] @ means[:, i]
+        away = means[:, i] - mean
+        covariance = np.einsum("m,mde->de", rho[i], covariances + away[:, :, None] * away[:, None])
+        tolerance = 4 * np.sqrt(np.trace(covariance) / 20_000)
+        assert_allclose(drawn[i].mean(axis=0), mean, atol=tolerance)
+        assert_allclose(np.cov(drawn[i].T), covariance, atol=0.05 * np.abs(covariance).max())
+    assert_array_equal(
+        model.restore(y, H, noise_std, n_samples=3, random_state=0)[1:],
+        model.restore(y, H, noise_std, n_samples=3, random_state=0)[1:],
+    )
+
+
+def test_posterior_is_what_rejection_sampling_leaves(curved, pieces_of):
+    """Images drawn from the mixture, of which those are kept that look like what was seen."""
+    rows, labels = curved
+    model = LinearDiffusion(styles=4, latent_dim=4).fit(rows, labels)
+    weights, means, covariances, _ = pieces_of(model)
+    rng, H, y = np.random.default_rng(0), np.array([[1.0, 1.0, 0.0, 0.0, 0.0]]), np.array([[2.0]])
+    counts = rng.multinomial(1_000_000, weights)
+    parts = zip(means, covariances, counts, strict=True)
+    drawn = np.concatenate([rng.multivariate_normal(m, S, n) for m, S, n in parts])
+    seen = drawn @ H[0] + 0.2 * rng.standard_normal(len(drawn))
+    kept = drawn[np.abs(seen - 2.0) < 0.02]
+    mean, std = model.restore(y, H, 0.2, return_std=True)
+    assert len(kept) > 3000
+    assert_allclose(kept.mean(axis=0), mean[0], atol=4 * std.max() / np.sqrt(len(kept)))
+    assert_allclose(kept.std(axis=0), std[0], rtol=0.06)
+
+
+@pytest.mark.parametrize("styles", [1, 4])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_tweedies_route_is_the_operators_route_for_the_identity(curved, styles, standardize):
+    """y + noise_std^2 grad log p(y), its gradient by differences of the density of noisy images."""
+    rows, labels = curved
+    model = LinearDiffusion(styles=styles, latent_dim=3, standardize=standardize).fit(rows, labels)
+    noisy = seen_through(np.eye(5), rows[::40], 0.5)
+    h = 1e-5
+
+    def log_density(x):
+        return marginal_log_density(log_densities(model._densities(), x, 0.5), model.weights_)
+
+    gradient = np.stack([(log_density(noisy + s) - log_density(noisy - s)) / (2 * h) for s in h * np.eye(5)], axis=1)
+    found = model.denoise(noisy, 0.5)
+    assert_allclose(found, noisy + 0.25 * gradient, atol=1e-6)
+    assert_allclose(found, model.restore(noisy, np.eye(5), 0.5), rtol=1e-7, atol=1e-7)
+    mean, std = model.restore(noisy, None, 0.5, return_std=True)
+    assert_allclose(mean, found, rtol=1e-9)
+    assert_allclose(std, model.restore(noisy, np.eye(5), 0.5, return_std=True)[1], rtol=1e-6)
+
+
+def test_observed_pixels_stay_and_missing_ones_are_not_looked_at(digits):
+    images, y = digits
+    model = LinearDiffusion(styles=5, latent_dim=20).fit(images[100:], y[100:])
+    mask = np.zeros((8, 8), bool)
+    mask[2:6, 2:6] = True
+    torn = np.where(mask, np.nan, images[:100])
+    restored = model.restore(torn, operators.inpaint(mask))
+    assert_array_equal(restored[:, ~mask], images[:100, ~mask])
+    assert_array_equal(restored, model.restore(images[:100], operators.inpaint(mask)))
+    assert_allclose(model.restore(torn.reshape(100, 64), operators.inpaint(mask)), restored.reshape(100, 64))
+    draws = model.restore(torn, operators.inpaint(mask), n_samples=2, random_state=0)
+    assert_array_equal(draws[:, 1][:, ~mask], images[:100, ~mask])
+    middle = (restored - images[:100])[:, mask]
+    away = (images[100:].mean(axis=0) - images[:100])[:, mask]
+    assert (middle**2).mean() < 0.6 * (away**2).mean()
+
+
+def test_a_mask_an_image_is_each_image_by_itself(digits):
+    images, y = digits
+    model = LinearDiffusion(styles=5, latent_dim=20).fit(images[100:], y[100:])
+    masks = np.random.default_rng(0).random((6, 8, 8)) < 0.4
+    masks[3:] = masks[:3]
+    together, std = model.restore(images[:6], operators.inpaint(masks), return_std=True)
+    drawn = model.restore(images[:6], operators.inpaint(masks), n_samples=2, random_state=1)
+    for i in range(6):
+        alone, alone_std = model.restore(images[i : i + 1], operators.inpaint(masks[i]), return_std=True)
+        assert_allclose(together[i], alone[0], atol=1e-8)
+        assert_allclose(std[i], alone_std[0], atol=1e-8)
+    first = model.restore(images[:1], operators.inpaint(masks[:1]), n_samples=2, random_state=1)
+    assert_allclose(drawn[0], first[0], atol=1e-8)
+
+
+def test_repeated_rows_say_nothing_new(curved):
+    rows, labels = curved
+    model = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels)
+    H = np.random.default_rng(0).standard_normal((2, 5))
+    again = np.vstack([H, H, H[0] + H[1], np.zeros(5)])
+    y = rows[:10] @ H.T
+    repeated = model.restore(rows[:10] @ again.T, again)
+    assert_allclose(repeated, model.restore(y, H), atol=1e-6)
+    assert_allclose(repeated @ H.T, y, atol=1e-8)
+
+
+def test_nothing_seen_leaves_the_mean_of_all_images(curved):
+    rows, labels = curved
+    model = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels)
+    nothing = operators.inpaint(np.ones(5, bool))
+    assert_allclose(model.restore(np.full((2, 5), np.nan), nothing), [rows.mean(axis=0)] * 2, atol=1e-6)
+
+
+def test_all_kinds_of_matrices_are_one_operator(curved):
+    rows, labels = curved
+    model, H = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels), OPERATORS["wide"]
+    y = seen_through(H, rows[:5], 0.3)
+    dense = model.restore(y, H, 0.3)
+    assert_allclose(model.restore(y, sparse.csr_matrix(H), 0.3), dense, atol=1e-12)
+    assert_allclose(model.restore(y, sparse.coo_array(H), 0.3), dense, atol=1e-12)
+    assert_allclose(model.restore(y, aslinearoperator(H), 0.3), dense, atol=1e-12)
+    assert_allclose(model.restore(y, H.tolist(), 0.3), dense, atol=1e-12)
+
+
+def test_noise_is_estimated_by_what_makes_the_images_likely(digits):
+    images, y = digits
+    model = LinearDiffusion(styles=5, latent_dim=30).fit(images[200:], y[200:])
+    noisy = images[:200] + 0.3 * np.random.default_rng(0).standard_normal((200, 8, 8))
+    found = estimate_noise(model._densities(), model.weights_, None, noisy.reshape(200, 64))
+    assert abs(found - 0.3) < 0.02
+    assert_array_equal(model.denoise(noisy), model.denoise(noisy, found))
+    blurred = operators.blur(0.7)(images[:200]) + 0.1 * np.random.default_rng(0).standard_normal((200, 8, 8))
+    assert_array_equal(
+        model.restore(blurred, operators.blur(0.7), None),
+        model.restore(
+            blurred,
+            operators.blur(0.7),
+            estimate_noise(
+                model._densities(), model.weights_, operators.blur(0.7).build((8, 8))[0], blurred.reshape(200, 64)
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("operator", [operators.blur(1.0), operators.downsample(2), operators.grayscale()])
+def test_colours_are_restored_as_bytes(digits, operator):
+    """Grey digits, each in a colour of its own."""
+    colours = np.random.default_rng(0).choice([0.3, 0.6, 1.0], (1797, 1, 1, 3))
+    images = np.rint(255 * digits[0][..., None] * colours).astype(np.uint8)
+    model = LinearDiffusion(latent_dim=40, styles=5).fit(images[50:], digits[1][50:])
+    restored = model.restore(operator(images[:50]), operator, 12**-0.5)
+    assert restored.dtype == np.uint8
+    assert restored.shape == (50, 8, 8, 3)
+    error, away = ((np.float64(z) - images[:50]) ** 2 for z in (restored, images[50:].mean(axis=0)))
+    assert error.mean() < 0.5 * away.mean()
+
+
+def test_single_precision_comes_back_as_it_was(digits):
+    images, y = digits
+    X = images.astype(np.float32)
+    model = LinearDiffusion(styles=5, latent_dim=20).fit(X[100:], y[100:])
+    mask = np.eye(8, dtype=bool)
+    restored = model.restore(X[:9], operators.inpaint(mask))
+    assert restored.dtype == model.denoise(X[:9], 0.1).dtype == np.float32
+    exact = model.restore(X[:9].astype(float), operators.inpaint(mask))
+    assert exact.dtype == np.float64
+    assert_allclose(restored, exact, atol=1e-3)
+
+
+def test_lower_temperatures_weigh_pieces_more_evenly(curved):
+    rows, labels = curved
+    model = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels)
+    y = rows[:50] @ OPERATORS["wide"].T
+    H = OPERATORS["wide"]
+    stds = [model.restore(y, H, temperature=t, return_std=True)[1].mean() for t in (1.0, 0.3, 0.05)]
+    assert stds[0] < stds[1] < stds[2]
+    chosen = model._confidence.piece_temperature
+    none, given = (model.restore(y, OPERATORS["wide"], temperature=t) for t in (None, chosen))
+    assert_array_equal(none, given)
+
+
+def never(*_):
+    raise RuntimeError("work was done")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda m, X: m.restore(X, np.ones((3, 7))),
+            r"shape \(3, 7\); on images of shape \(8, 8\) it takes 64",
+        ),
+        (lambda m, X: m.restore(X, np.ones((3, 64))), r"Y has images of shape \(8, 8\); operator leaves \(3,\)"),
+        (lambda m, X: m.restore(X, np.ones(64)), r"is no matrix \(m, d\)"),
+        (lambda m, X: m.restore(X, operators.inpaint(np.ones((7, 8), bool))), r"the mask has shape \(7, 8\)"),
+        (lambda m, X: m.restore(X, operators.inpaint(np.ones((3, 8, 8), bool))), r"the mask has shape \(3, 8, 8\)"),
+        (lambda m, X: m.restore(X * np.nan, operators.inpaint(np.eye(8, dtype=bool))), "NaN or infinity"),
+        (lambda m, X: m.restore(X * np.nan, None), "NaN or infinity"),
+        (lambda m, X: m.restore(X, operators.downsample(3)), "8 is no multiple of 3"),
+        (lambda m, X: m.restore(X, operators.grayscale()), "takes images of 3 channels"),
+        (lambda m, X: m.restore(X[0], None), r"Y has images of shape \(8,\)"),
+        (lambda m, X: m.restore(X, None, -1.0), "noise_std=-1.0 must be a number from 0"),
+        (lambda m, X: m.denoise(X, -1.0), "noise_std=-1.0 must be a number from 0"),
+        (lambda m, X: m.denoise(X, np.nan), "noise_std=nan"),
+        (lambda m, X: m.restore(X, None, 0.1, []), "prompts is empty"),
+        (lambda m, X: m.denoise(X, 0.1, []), "prompts is empty"),
+        (lambda m, X: m.restore(X, None, 0.1, ["none"]), "none"),
+        (lambda m, X: m.restore(X, None, 0.1, n_samples=0), "n_samples=0 must be a whole number"),
+        (lambda m, X: m.restore(X, None, 0.1, n_samples=2, return_std=True), "choose one"),
+        (lambda m, X: m.restore(X, None, 0.1, temperature=0), "temperature=0 must be above 0"),
+        (lambda m, X: m.restore(X, None, 0.1, temperature=2.0), "temperature=2.0 must be"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_work(model, grey, monkeypatch, call, message):
+    monkeypatch.setattr("linear_diffusion.tasks.restore_methods.Posterior", never)
+    with pytest.raises(ValueError, match=message):
+        call(model, grey[0][:4].astype(float))
+
+
+def test_what_would_not_fit_is_refused_with_advice(model):
+    with pytest.raises(NotEnoughMemoryError, match=r"under 10 prompts needs about .* GB"):
+        require_memory(model._densities(), 10**7)

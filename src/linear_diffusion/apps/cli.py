@@ -1,7 +1,8 @@
-"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate.
+"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate, score, classify, restore.
 
     DATA --fit--> MODEL --sample--> .png, .npz        MODEL --trace--> .png, .gif        MODEL --info--> text, JSON
-    MODEL, DATA --evaluate--> text, JSON, .html
+    MODEL, DATA --evaluate--> text, JSON, .html        MODEL, DATA --score, classify--> text, JSON, .csv
+    MODEL, image files --restore--> image files, a sheet of before and after
 
 What needs numpy or scikit-learn is imported inside the commands, so that ``--help`` is quick.
 """
@@ -11,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from . import answers
+from .answers import Json, ModelPath
 from .arguments import (
     count,
     describe,
@@ -38,9 +41,7 @@ app = typer.Typer(
 _SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
 _SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Random seed.", show_default="a fresh one, which is printed")]
-ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that fit wrote.", show_default=False)]
 
 
 def main() -> None:
@@ -407,3 +408,10 @@ def evaluate(
     record = {"model": str(model_path), "data": data, "held_out": where, "refitted": refit, "out": str(out)}
     text = work.describe(found, where, out, refit=refit)
     show(record | found.to_dict() | {"seconds": log.seconds}, text, as_json=as_json)
+
+
+app.command(epilog="Example: linear-diffusion score digits-model my-scans -o scores.csv")(answers.score)
+app.command(epilog="Example: linear-diffusion classify digits-model mnist --split test")(answers.classify)
+app.command(epilog="Example: linear-diffusion restore digits-model in.png out.png --task inpaint --mask mask.png")(
+    answers.restore
+)

@@ -1,98 +1,88 @@
-"""Likelihood: log p(x | prompt), exactly.
+"""Likelihood: log p(x | prompt), exactly, and what follows from it by Bayes' rule.
 
-    x | c ~ N(mean + std V' mu_c,  std (V' S_c V + tau_c^2 (I - V' V)) std)
+    log p(x | c) = log sum_j w_j N(x; m_j, C_j),        p(c | x) = w_c p(x | c) / sum_b w_b p(x | b)
 
-The variance that the encoder discards is spread evenly over the directions that it discards (probabilistic PCA, Tipping
-and Bishop 1999, eq. 5 to 8), so that images have a density, before the tone curve (DESIGN 3.7).
+Images have a density before the tone curve (DESIGN 3.7), with or without noise added to them; see `density`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
 from .._types import AnyArray, Array
-from ..denoiser import GaussianDenoiser
-from ..image import PCAEncoder, noise_floor
+from ..moments import precision
+from .density import PromptDensity, chunks, coordinates
+from .posterior import Noised, condition
 
 
-@dataclass(frozen=True)
-class PixelDensity:
-    """The Gaussian density of one prompt's pixels, with or without noise added to them.
-
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    mean : array of shape (d,)
-        In standardised pixels, about the encoder's mean.
-    covariance : array of shape (k, k)
-        Of the components.
-    tau2 : float
-        Variance of each discarded direction.
-    """
-
-    encoder: PCAEncoder
-    mean: Array
-    covariance: Array
-    tau2: float
-
-    def evidence(self, rows: AnyArray, noise_std: float = 0.0) -> tuple[Array, Array]:
-        """Log-density of pixels with noise N(0, noise_std^2 I), and its gradient.
-
-        Parameters
-        ----------
-        rows : array of shape (n, d)
-        noise_std : float
-            In the units of pixels.
-
-        Returns
-        -------
-        log_density : array of shape (n,)
-            In nats.
-        score : array of shape (n, d)
-            Gradient of the log-density in pixels.
-        """
-        V, std, k = self.encoder.components, self.encoder.std, len(self.covariance)
-        b = (rows.astype(np.float64) - self.encoder.mean) / std - self.mean
-        # Covariance A + V' B V with diagonal A, by the matrix inversion lemma (Woodbury), which never inverts B.
-        A = self.tau2 + (noise_std / std) ** 2
-        B = self.covariance - self.tau2 * np.eye(k)
-        inner = np.eye(k) + B @ (V / A) @ V.T
-        Ab = b / A
-        precise = Ab - (Ab @ V.T) @ np.linalg.solve(inner, B).T @ V / A  # inverse covariance times b
-        log_det = np.log(A).sum() + np.linalg.slogdet(inner)[1] + 2 * np.log(std).sum()
-        log_density = -0.5 * (np.einsum("nd,nd->n", b, precise) + log_det + len(std) * np.log(2 * np.pi))
-        return log_density, -precise / std
-
-
-def densities(encoder: PCAEncoder, prior: GaussianDenoiser, residual: Array) -> list[PixelDensity]:
-    """The pixel densities of all prompts.
+def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
+    """Log-density of each image under each prompt.
 
     Parameters
     ----------
-    encoder : PCAEncoder
-    prior : GaussianDenoiser
-        Of p prompts.
-    residual : array of shape (p,)
-        Mean squared length of what the encoder discards, by prompt.
+    prompts : sequence of p PromptDensity
+    rows : array of shape (n, d)
+    noise_std : float
+        Of noise on pixels, in their units.
+
+    Returns
+    -------
+    array of shape (n, p), float64, in nats
     """
-    k, d = encoder.components.shape
-    floor = noise_floor(encoder)
-    tau2 = np.maximum(residual / max(d - k, 1), floor)
-    variances = np.maximum(prior.variances / encoder.scale**2, floor)
-    covariances = (prior.basis * variances[:, None, :]) @ prior.basis.swapaxes(-1, -2)
-    means = prior.means @ encoder.components / encoder.scale
-    return [PixelDensity(encoder, m, c, float(t)) for m, c, t in zip(means, covariances, tau2, strict=True)]
+    given = [condition(prompt, None, noise_std, precision(rows).type) for prompt in prompts]
+    if all(isinstance(prompt, Noised) for prompt in given):
+        return _in_components(given, rows)
+    out = np.empty((len(rows), len(prompts)))  # noise is not alike in all directions of standardised pixels
+    for j, prompt in enumerate(given):
+        for part in chunks(len(rows)):
+            out[part, j] = logsumexp(prompt.evidence(rows[part])[0], axis=1)
+    return out
 
 
-def log_densities(prompts: Sequence[PixelDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
-    """Log-density of each image under each prompt, shape (n, p), in nats."""
+def class_log_densities(
+    prompts: Sequence[PromptDensity], rows: AnyArray, level2: float, *, leave_out: bool = False
+) -> Array:
+    """How likely each prompt makes an image to which noise is still to be added: what prompts are read by.
+
+    ``log sum_j w_j exp E_eps[log N(x + eps; m_j, C_j + level2 I)]``, Jensen's lower bound of the mean log-density of
+    the noisy image, in closed form. The sharpest directions of a prompt, in which it hardly varies at all, say less
+    about an image than a Gaussian makes of them, and drown the others; noise levels them. It is the diffusion
+    classifier (Li et al. 2023, eq. 6), whose mean over draws of noise is exact here.
+
+    Parameters
+    ----------
+    prompts : sequence of p PromptDensity
+    rows : array of shape (n, d)
+    level2 : float
+        Variance of the noise, in the units of standardised pixels.
+    leave_out : bool
+        Whether the piece of each prompt that fits an image best plays no part, for images that the pieces were made
+        of.
+
+    Returns
+    -------
+    array of shape (n, p), float64, in nats
+    """
+    given = [Noised(prompt, level2, precision(rows).type) for prompt in prompts]
+    return _in_components(given, rows, expected=True, leave_out=leave_out)
+
+
+def _in_components(prompts: Sequence[Any], rows: AnyArray, *, expected: bool = False, leave_out: bool = False) -> Array:
+    """Log-densities of images whose components are found once for all prompts.
+
+    With ``leave_out``, of a prompt that has several pieces the one that fits the image best plays no part.
+    """
     out = np.empty((len(rows), len(prompts)))
-    for start in range(0, len(rows), 4096):
-        part = slice(start, start + 4096)
-        for j, density in enumerate(prompts):
-            out[part, j] = density.evidence(rows[part], noise_std)[0]
+    for part in chunks(len(rows)):
+        z, rest = coordinates(prompts[0].prompt.encoder, rows[part])
+        energy = np.einsum("nd,nd->n", rest, rest)
+        for j, prompt in enumerate(prompts):
+            log_density, _ = prompt.evidence_of(z, energy, expected=expected)
+            if leave_out and log_density.shape[1] > 1:
+                np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
+            out[part, j] = logsumexp(log_density, axis=1)
     return out
 
 

@@ -1,37 +1,276 @@
-"""Restoration: the posterior mean of an image, given a noisy one.
+"""Restoration: the posterior of images, given what a linear operator and noise left of them; exact (DESIGN 3.8).
 
-    E[x | y] = y + noise_std^2 grad log p(y)         Tweedie's formula (Efron 2011, eq. 1.4)
+    p(j | y) ~ w_j p(y | j)        E[x | y] = sum_j p(j | y) E[x | y, j]
 
-Exact for the density of `likelihood`; without a prompt it is the mean over prompts, each weighed by how likely it makes
-the noisy image.
+over the pieces j of all prompts: their means weighed by how likely each makes what was seen, standard deviations with
+what lies between the pieces, and draws. What one prompt's pixels are, given y and a piece, is `posterior`. For whole
+images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
-from .._types import AnyArray, Array
-from .likelihood import PixelDensity
+from .._types import AnyArray, Array, Index
+from ..exceptions import NotEnoughMemoryError
+from ..memory import available_memory, readable
+from ..moments import precision
+from ..noise import POSTERIOR, stream
+from .compressed import Compressed, Compression
+from .density import PromptDensity, chunks
+from .posterior import Conditional, condition
+
+_NEGLIGIBLE = 1e-9
+"""Pieces that are less likely than this play no part."""
+_ESTIMATED_ON = 50
+"""Images that the noise is estimated on."""
+_SINGULAR = 1e-10
+"""Singular values below this share of the largest are zero."""
 
 
-def denoise(prompts: Sequence[PixelDensity], weights: Array, rows: AnyArray, noise_std: float) -> Array:
-    """Posterior mean of pixels with noise N(0, noise_std^2 I), under a mixture of prompts.
+@dataclass(frozen=True)
+class Posterior:
+    """Posterior of images under a mixture of prompts.
 
     Parameters
     ----------
-    prompts : sequence of p PixelDensity
+    prompts : sequence of p PromptDensity
     weights : array of shape (p,)
         Prior frequencies of the prompts.
-    rows : array of shape (n, d)
+    matrix : array or sparse array of shape (m, d), or None
+        The operator; None is the identity.
+    y : array of shape (n, m)
     noise_std : float
-        In the units of pixels.
-
-    Returns
-    -------
-    array of shape (n, d), float64
+        In the units of y.
+    temperature : float
+        What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
+    leave_out : bool
+        Whether of each prompt that has several the piece that fits best plays no part; see `confidence`.
     """
-    evidence, scores = zip(*(density.evidence(rows, noise_std) for density in prompts), strict=True)
-    posterior = softmax(np.stack(evidence, axis=1) + np.log(weights), axis=1)
-    score = sum(p[:, None] * s for p, s in zip(posterior.T, scores, strict=True))
-    return rows + noise_std**2 * np.asarray(score)
+
+    prompts: Sequence[PromptDensity]
+    weights: Array
+    matrix: Any
+    y: AnyArray
+    noise_std: float
+    temperature: float = 1.0
+    leave_out: bool = False
+
+    def at(self, temperature: float) -> "Posterior":
+        """The same at another temperature; what was factorised serves both."""
+        other = replace(self, temperature=temperature)
+        other.__dict__.update(_reduced=self._reduced, _given=self._given)
+        return other
+
+    def log_evidence(self) -> Array:
+        """``log p(y)`` of each image, shape (n,)."""
+        return np.concatenate([logsumexp(np.hstack(self._joint(part)[0]), axis=1) for part in chunks(len(self.y))])
+
+    def mean(self) -> Array:
+        """Posterior means, shape (n, d)."""
+        out = np.empty((len(self.y), len(self._std)))
+        for part in chunks(len(self.y)):
+            out[part] = self._standardised_mean(part, *self._likely(part))
+        return out * self._std + self.prompts[0].encoder.mean
+
+    def mean_and_std(self) -> tuple[Array, Array]:
+        """Posterior means and standard deviations, each of shape (n, d)."""
+        means, variances = np.empty((2, len(self.y), len(self._std)))
+        for part in chunks(len(self.y)):
+            likely, g = self._likely(part)
+            means[part] = mean = self._standardised_mean(part, likely, g)
+            variances[part] = self._variance(part, likely, g, mean)
+        return means * self._std + self.prompts[0].encoder.mean, np.sqrt(variances) * self._std
+
+    def samples(self, n_samples: int, entropy: int, members: Index) -> Array:
+        """Draws from the posterior, shape (n, n_samples, d).
+
+        Parameters
+        ----------
+        n_samples : int
+        entropy : int
+        members : array of int, shape (n,)
+            Number of each image, on which (and on the entropy) its draws depend.
+        """
+        out = np.empty((len(self.y), n_samples, len(self._std)))
+        sizes = np.cumsum([len(prompt.shares) for prompt in self.prompts])
+        for part in chunks(len(self.y)):
+            likely, g = self._likely(part)
+            cdf = np.cumsum(np.hstack(likely), axis=1)
+            for i, row in enumerate(range(len(self.y))[part]):
+                rng = stream(entropy, POSTERIOR, int(members[row]))
+                drawn = np.searchsorted(cdf[i], rng.random(n_samples) * cdf[i, -1], side="right")
+                owner = np.searchsorted(sizes, drawn, side="right")
+                for c in np.unique(owner):
+                    first = sizes[c] - len(self.prompts[c].shares)
+                    here = np.flatnonzero(owner == c)
+                    out[row, here] = self._draw(int(c), row, drawn[here] - first, g[c][i], rng)
+        out *= self._std
+        out += self.prompts[0].encoder.mean
+        return out
+
+    def _draw(self, c: int, row: int, pieces: Index, g: Array, rng: np.random.Generator) -> Array:
+        """Draws of one image from given pieces of a prompt, standardised: first w, then what is free given w."""
+        given, prompt = self._given[c], self.prompts[c]
+        eps = rng.standard_normal((len(pieces), g.shape[1]))
+        w = np.stack(
+            [
+                prompt.means[j] + prompt.factors[j] @ (given.pieces.root[j] @ (g[j] + e))
+                for j, e in zip(pieces, eps, strict=True)
+            ]
+        )
+        return given.expand(w) + given.follow(self._seen[row : row + 1]) + given.deviate(rng, len(pieces))
+
+    @cached_property
+    def _reduced(self) -> tuple[Any, AnyArray, Compression | None]:
+        """The operator and what was seen: of full row rank where no noise makes up for it, and compressed."""
+        matrix, y = self.matrix, self.y
+        if matrix is None:
+            return None, y, None
+        if self.noise_std == 0.0:
+            matrix, y = orthonormal_rows(matrix, y)
+        compression = Compression.of(matrix, self.prompts[0].encoder)
+        return (matrix, y, None) if compression is None else (compression.matrix, compression.split(y), compression)
+
+    @cached_property
+    def _given(self) -> list[Conditional]:
+        matrix, _, compression = self._reduced
+        bulk = precision(self.y).type
+        if compression is None:
+            return [condition(prompt, matrix, self.noise_std, bulk) for prompt in self.prompts]
+        return [Compressed(prompt, matrix, self.noise_std, bulk, compression) for prompt in self.prompts]
+
+    @property
+    def _seen(self) -> AnyArray:
+        return self._reduced[1]
+
+    @property
+    def _std(self) -> Array:
+        return self.prompts[0].encoder.std
+
+    def _joint(self, part: slice) -> tuple[list[Array], list[Array]]:
+        """Log-density (n, s) of images and pieces together, for each prompt, and g (n, s, r)."""
+        joint, gs = [], []
+        for given, weight in zip(self._given, self.weights, strict=True):
+            log_density, g = given.evidence(self._seen[part])
+            joint.append(log_density + np.log(weight))
+            gs.append(g)
+        return joint, gs
+
+    def _likely(self, part: slice) -> tuple[list[Array], list[Array]]:
+        """How likely each piece (n, s) of each prompt is, and g."""
+        joint, gs = self._joint(part)
+        if self.temperature != 1.0:
+            priors = [np.log(weight * prompt.shares) for prompt, weight in zip(self.prompts, self.weights, strict=True)]
+            joint = [self.temperature * (j - prior) + prior for j, prior in zip(joint, priors, strict=True)]
+        for log_density in joint if self.leave_out else ():
+            if log_density.shape[1] > 1:
+                np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
+        total = logsumexp(np.hstack(joint), axis=1)[:, None]
+        return [np.exp(log_density - total) for log_density in joint], gs
+
+    def _standardised_mean(self, part: slice, likely: list[Array], gs: list[Array]) -> Array:
+        mean = np.zeros((len(likely[0]), len(self._std)))
+        for given, rho, g in zip(self._given, likely, gs, strict=True):
+            rows = np.flatnonzero(rho.sum(axis=1) > _NEGLIGIBLE)
+            if not len(rows):
+                continue
+            w = np.zeros((len(mean), given.prompt.means.shape[1]))
+            for j, members, own in _pieces(given, rho, g):
+                w[members] += rho[members, j, None] * own
+            follow = given.follow(self._seen[part][rows])
+            mean[rows] += given.expand(w[rows]) + rho[rows].sum(axis=1)[:, None] * follow
+        return mean
+
+    def _variance(self, part: slice, likely: list[Array], gs: list[Array], mean: Array) -> Array:
+        """Within pieces, and between them, shape (n, d)."""
+        variance = np.zeros_like(mean)
+        for given, rho, g in zip(self._given, likely, gs, strict=True):
+            if rho.max() <= _NEGLIGIBLE:
+                continue
+            follow = given.follow(self._seen[part])
+            for j, members, w in _pieces(given, rho, g):
+                free = given.expand((given.prompt.factors[j] @ given.pieces.root[j]).T)
+                own = given.variance + (free**2).sum(axis=0)
+                between = (given.expand(w) + follow[members] - mean[members]) ** 2
+                variance[members] += rho[members, j, None] * (own + between)
+        return variance
+
+
+def _pieces(given: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
+    """The pieces that are likely for some images: (piece, images, mean of w (n, k) given the piece)."""
+    for j in np.flatnonzero(rho.max(axis=0) > _NEGLIGIBLE):
+        members = np.flatnonzero(rho[:, j] > _NEGLIGIBLE)
+        move = given.prompt.factors[j] @ given.pieces.root[j]
+        yield int(j), members, given.prompt.means[j] + g[members, j] @ move.T
+
+
+def orthonormal_rows(matrix: Any, y: AnyArray) -> tuple[Any, AnyArray]:
+    """An operator that says the same without noise, but whose rows are orthonormal, and what was seen through it.
+
+    Parameters
+    ----------
+    matrix : array or sparse array of shape (m, d)
+    y : array of shape (n, m)
+        What lies outside the operator's range is left out.
+    """
+    dense = matrix.toarray() if sparse.issparse(matrix) else matrix
+    square = (matrix @ matrix.T).toarray() if sparse.issparse(matrix) else dense @ dense.T
+    length2 = np.diag(square)
+    least = _SINGULAR * length2.max(initial=0.0)
+    if np.abs(square - np.diag(length2)).max(initial=0.0) <= least:  # disjoint rows: masks, blocks, channels
+        rows = np.flatnonzero(length2 > least)
+        length = np.sqrt(length2[rows])
+        return sparse.csr_array(dense[rows] / length[:, None]), y[:, rows] / length
+    u, s, v = np.linalg.svd(dense, full_matrices=False)
+    rank = int((s > _SINGULAR * s.max(initial=0.0)).sum())
+    return v[:rank], y @ (u[:, :rank] / s[:rank])
+
+
+def estimate_noise(prompts: Sequence[PromptDensity], weights: Array, matrix: Any, y: AnyArray) -> float:
+    """The deviation of the noise under which what was seen is most likely, in the units of y.
+
+    By bounded search (Brent 1973) over its logarithm, on fifty of the images.
+    """
+    some = y[np.sort(np.random.default_rng(0).permutation(len(y))[:_ESTIMATED_ON])]
+    mean = prompts[0].encoder.mean
+    largest = 2 * float(np.sqrt(((some - (mean if matrix is None else matrix @ mean)) ** 2).mean()))
+    if largest == 0.0:
+        return 0.0
+
+    def unlikely(log_std: float) -> float:
+        return -float(Posterior(prompts, weights, matrix, some, float(np.exp(log_std))).log_evidence().mean())
+
+    found = minimize_scalar(
+        unlikely, bounds=(np.log(largest) - 7, np.log(largest)), method="bounded", options={"xatol": 0.02}
+    )
+    return float(np.exp(found.x))
+
+
+def require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
+    """Refuse an operator that leaves m numbers of an image where its matrices would not fit, saying what would."""
+    k, d = prompts[0].encoder.components.shape
+    most = max(int(prompt.factors[:, 0].size) for prompt in prompts)
+
+    def needed(n_prompts: int) -> int:
+        return int(8 * (n_prompts * (m * m + 2 * m * (k + d) + 2 * k * d + 2 * min(m, d) * most) + 2 * m * m + m * d))
+
+    available = available_memory()
+    if available is None or needed(len(prompts)) <= available:
+        return
+    fitting = next((n for n in range(len(prompts) - 1, 0, -1) if needed(n) <= available), 0)
+    advice = (
+        f"{fitting} prompts would fit, one after the other with prompts=..."
+        if fitting
+        else "use a model of smaller images, or an operator that leaves less"
+    )
+    raise NotEnoughMemoryError(
+        f"restoring images of {d} pixels from {m} numbers under {len(prompts)} prompts needs about "
+        f"{readable(needed(len(prompts)))}, and {readable(available)} are available; {advice}."
+    )

@@ -1,0 +1,177 @@
+"""Image files in, answers about them out: what score, classify and restore share.
+
+IN (file, folder, data) --read--> images --model--> rows of a table, or image files and a sheet
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import operators, pictures
+from .._types import AnyArray
+from ..datasets.decode import SUFFIXES, Encoded, read_images
+from ..datasets.folder import list_folder
+from ..files import write_files
+from .console import Log
+
+if TYPE_CHECKING:
+    from ..model import LinearDiffusion
+
+_ON_SHEET = 10
+"""Images on a sheet at most."""
+ROUNDING = 12**-0.5
+"""Standard deviation of what rounding to bytes does, in grey levels."""
+TASKS = {
+    "inpaint": "--mask: white pixels are missing",
+    "denoise": "--noise: its standard deviation in grey levels, estimated where it is not given",
+    "deblur": "--blur: standard deviation of the Gaussian, in pixels",
+    "super-resolve": "--factor: how many times smaller the files are",
+    "colorize": "",
+}
+
+
+def list_images(where: Path) -> list[Path]:
+    """One image file, or the images of a folder and its subfolders."""
+    if where.is_dir():
+        return list_folder(where)[0]
+    if not where.exists():
+        raise ValueError(f"{where} does not exist; give an image file or a folder of images.")
+    if where.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{where} is no image ({', '.join(SUFFIXES)}).")
+    return [where]
+
+
+def read(paths: Sequence[Path], shape: tuple[int, ...], factor: int, *, gray: bool = False) -> AnyArray:
+    """Image files in the size that a model (of images of a shape) and a task ask for, as uint8.
+
+    Parameters
+    ----------
+    factor : int
+        How many times smaller than the model's images they are.
+    gray : bool
+        Whether they are grey whatever the model's images are.
+    """
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
+        raise ValueError(f"the model's images have shape {shape}, which no image file has.")
+    if factor < 1 or shape[0] % factor or shape[1] % factor:
+        raise ValueError(f"--factor {factor} does not divide the model's images of {shape[0]} x {shape[1]} pixels.")
+    size = shape[0] // factor, shape[1] // factor
+    mode: Any = "RGB" if len(shape) == 3 and shape[2] == 3 and not gray else "L"
+    images = read_images([Encoded(str(path), path) for path in paths], size=size, mode=mode)
+    return images[..., None] if len(shape) == 3 and shape[2] == 1 and not gray else images
+
+
+def read_data(
+    model: "LinearDiffusion", data: str, split: str, data_dir: Path | None, log: Log
+) -> tuple[AnyArray, AnyArray, list[str]]:
+    """Images as a model sees them, their prompts, and their names: those of files, or numbers."""
+    from ..datasets import load_images
+
+    where = Path(data)
+    with log.step("load", f"reading {data}"):
+        if where.is_dir() and not any(where.glob("*ubyte*")):
+            paths, prompts = list_folder(where)
+            images = read(paths, model.image_shape_, 1)
+            return in_units(model, images), prompts, [str(path.relative_to(where)) for path in paths]
+        if where.is_file() and where.suffix.lower() in SUFFIXES:
+            return in_units(model, read([where], model.image_shape_, 1)), np.array([""]), [where.name]
+        images, prompts = load_images(data, split=split, data_dir=data_dir)
+    if images.shape[1:] != model.image_shape_:
+        raise ValueError(f"{data} has images of shape {images.shape[1:]}; the model's are {model.image_shape_}.")
+    return in_units(model, images), prompts.astype(str), [str(i) for i in range(len(images))]
+
+
+def operator_of(
+    task: str, shape: tuple[int, ...], mask: Path | None, blur: float | None, factor: int | None
+) -> operators.Operator | operators.Mask | None:
+    """The operator of a task; None for noise alone.
+
+    Raises
+    ------
+    ValueError
+        If the task is not known, or lacks what it needs, or is given what belongs to another.
+    """
+    if task not in TASKS:
+        raise ValueError(f"--task {task} must be one of {', '.join(TASKS)}.")
+    given = {"inpaint": mask, "deblur": blur, "super-resolve": factor}
+    options = {"inpaint": "--mask", "deblur": "--blur", "super-resolve": "--factor"}
+    for name, value in given.items():
+        if name == task and value is None:
+            raise ValueError(f"--task {task} needs {TASKS[task]}.")
+        if name != task and value is not None:
+            raise ValueError(f"{options[name]} belongs to --task {name}, not to {task}.")
+    if task == "inpaint":
+        missing = read_images([Encoded(str(mask), Path(mask or ""))], size=None, mode="L")[0] > 127
+        if missing.shape != shape[:2]:
+            raise ValueError(f"{mask} has {missing.shape} pixels (height, width); the model's images have {shape[:2]}.")
+        return operators.inpaint(missing)
+    if task == "deblur":
+        return operators.blur(blur)
+    if task == "super-resolve":
+        return operators.downsample(factor or 1)
+    return operators.grayscale() if task == "colorize" else None
+
+
+def in_units(model: "LinearDiffusion", images: AnyArray) -> AnyArray:
+    """Bytes as a model sees them: as they are, or in its own range of tones."""
+    if images.dtype != np.uint8 or model._image.dtype == "uint8":
+        return images
+    low, high = model._image.pixel_range or (0.0, 1.0)
+    return low + images.astype(np.float64) * ((high - low) / 255)
+
+
+def restore(
+    model: "LinearDiffusion", images: AnyArray, operator: Any, noise: float | None, prompt: str | None
+) -> tuple[AnyArray, AnyArray]:
+    """Restored images, and how unsure each of their pixels is (its standard deviation), in grey levels of 0 to 255."""
+    low, level = 0.0, 1.0
+    if model._image.dtype != "uint8":
+        low, high = model._image.pixel_range or (0.0, 1.0)
+        level = (high - low) / 255
+    noise_std = None if noise is None else noise * level
+    seen = in_units(model, images).astype(np.float64)
+    found, std = model.restore(seen, operator, noise_std, prompt, return_std=True, temperature=None)
+    return np.rint(np.clip((found - low) / level, 0, 255)).astype(np.uint8), std / level
+
+
+def write(restored: AnyArray, paths: Sequence[Path], source: Path, out: Path) -> list[Path]:
+    """Restored images as PNG: a file for a file; a folder, with the same names, for a folder."""
+    if not source.is_dir():
+        pictures.save_png(restored[0].squeeze(), out)
+        return [out]
+    written = []
+    for image, path in zip(restored, paths, strict=True):
+        target = (out / path.relative_to(source)).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pictures.save_png(image.squeeze(), target)
+        written.append(target)
+    return written
+
+
+def sheet(before: AnyArray, restored: AnyArray, std: AnyArray, operator: Any) -> AnyArray:
+    """Rows of what was seen, what was restored, and how unsure each pixel is (white is the most)."""
+    n = min(len(before), _ON_SHEET)
+    shown = before[:n]
+    if isinstance(operator, operators.Mask):
+        missing = operator.on(restored.shape[1:], len(before))[:n].reshape(shown.shape)
+        shown = np.where(missing, np.uint8(128), shown)
+    factor = restored.shape[1] // shown.shape[1]
+    shown = pictures.as_images(shown.repeat(factor, axis=1).repeat(factor, axis=2))
+    restored, unsure = pictures.as_images(restored[:n]), pictures.as_images(std[:n])
+    unsure = np.rint(unsure * (255 / max(float(unsure.max()), 1e-12))).astype(np.uint8)
+    if shown.ndim < restored.ndim:
+        shown = np.repeat(shown[..., None], 3, axis=-1)
+    return pictures.grid(np.concatenate([shown, restored, unsure]), n, labels=["seen", "restored", "unsure"])
+
+
+def write_table(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """Rows as CSV; the file appears whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_files(out.parent, {out.name: text.getvalue().encode()})

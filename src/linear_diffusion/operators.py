@@ -1,0 +1,315 @@
+"""Operators: known linear ways in which images lose something, for `LinearDiffusion.restore`.
+
+    y = H x          H, of shape (m, d), is a sparse matrix on the pixels of one image, channels included
+
+>>> from linear_diffusion import operators
+>>> operators.downsample(2)(np.arange(16.0).reshape(1, 4, 4))
+array([[[ 2.5,  4.5],
+        [10.5, 12.5]]])
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from ._types import AnyArray, Array, Index
+from .exceptions import NotEnoughMemoryError
+from .memory import available_memory, readable
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A linear operator that knows what it makes of images of any shape; call it on images to apply it.
+
+    Parameters
+    ----------
+    name : str
+        How messages call it.
+    build : callable
+        From the shape of an image to H, of shape (m, d), and to the shape of what it leaves. Raises ValueError where
+        it does not go with the shape.
+    """
+
+    name: str
+    build: Callable[[Shape], tuple[Any, Shape]]
+
+    def __call__(self, X: Any) -> AnyArray:
+        """Images (n, h, w[, channels]) as the operator leaves them; uint8 stays uint8."""
+        X = np.asarray(X)
+        matrix, shape = self.build(X.shape[1:])
+        y = (matrix @ X.reshape(len(X), -1).T.astype(np.float64)).T
+        if X.dtype == np.uint8:
+            y = np.rint(np.clip(y, 0, 255))
+        out: AnyArray = y.astype(X.dtype if X.dtype.kind in "fu" else np.float64).reshape(len(X), *shape)
+        return out
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Missing pixels: a row of the identity for each that is left; see `inpaint`.
+
+    Parameters
+    ----------
+    missing : array of bool
+    """
+
+    missing: AnyArray
+    name: str = "inpaint"
+
+    def __call__(self, X: Any) -> AnyArray:
+        """Images with zeros where pixels are missing."""
+        X = np.asarray(X)
+        left: AnyArray = np.where(self.on(X.shape[1:], len(X)).reshape(X.shape), X.dtype.type(0), X)
+        return left
+
+    def on(self, shape: Shape, n: int) -> AnyArray:
+        """The mask of each of n images, shape (n, d).
+
+        Raises
+        ------
+        ValueError
+            If the mask is of another size.
+        """
+        d, mask = prod(shape), self.missing
+        grey = shape[:-1] if len(shape) == 3 else shape
+        for whole in (shape, (d,)):
+            if mask.shape == whole:
+                return np.broadcast_to(mask.reshape(d), (n, d))
+            if mask.shape == (n, *whole):
+                return mask.reshape(n, d)
+        if mask.shape in (grey, (n, *grey)):
+            return np.broadcast_to(mask[..., None], (n, *shape)).reshape(n, d)
+        raise ValueError(
+            f"the mask has shape {mask.shape}; {n} images of shape {shape} take a mask of shape {grey}"
+            f"{f', {shape}' if grey != shape else ''}, or one mask an image, {(n, *grey)}."
+        )
+
+
+def inpaint(mask: Any) -> Mask:
+    """Missing pixels.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (h, w), (h, w, channels), (n, h, w) or (n, h, w, channels)
+        True where pixels are missing, as in scikit-image: one mask for all images, or one an image. What the image
+        holds there is not looked at, and may be NaN.
+
+    Examples
+    --------
+    >>> inpaint(np.array([[True, False]]))(np.array([[[5, 7]]]))
+    array([[[0, 7]]])
+    """
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError(f"the mask has dtype {mask.dtype} and values other than 0 and 1; True is missing.")
+        mask = mask.astype(bool)
+    return Mask(mask)
+
+
+def blur(kernel: Any) -> Operator:
+    """A blur; the border is reflected, as scipy.ndimage does by default.
+
+    Parameters
+    ----------
+    kernel : float or array of shape (a, b)
+        Standard deviation of a Gaussian, in pixels; or the kernel itself, which is convolved with each channel.
+
+    Examples
+    --------
+    >>> blur(0.5)(np.eye(3)[None]).round(2)
+    array([[[0.81, 0.18, 0.01],
+            [0.18, 0.64, 0.18],
+            [0.01, 0.18, 0.81]]])
+    """
+    from scipy.ndimage import convolve1d, gaussian_filter1d
+
+    if isinstance(kernel, Real) and not isinstance(kernel, bool):
+        if not 0 < float(kernel) < np.inf:
+            raise ValueError(f"kernel={kernel!r} must be above 0: a standard deviation in pixels, or a kernel (a, b).")
+        return _separable("blur", lambda n: gaussian_filter1d(np.eye(n), float(kernel), axis=0))
+    weights = np.asarray(kernel, dtype=np.float64)
+    if weights.ndim != 2 or weights.size == 0 or not np.isfinite(weights).all():
+        raise ValueError(f"kernel has shape {weights.shape}; give a standard deviation, or finite numbers (a, b).")
+
+    def shift(n: int, size: int, i: int) -> Any:
+        return sparse.csr_array(convolve1d(np.eye(n), np.eye(size)[i], axis=0))
+
+    def build(shape: Shape) -> tuple[Any, Shape]:
+        h, w, channels = _picture("blur", shape)
+        a, b = weights.shape
+        rows, columns = [shift(h, a, i) for i in range(a)], [shift(w, b, j) for j in range(b)]
+        terms = [weights[i, j] * sparse.kron(rows[i], columns[j]) for i in range(a) for j in range(b)]
+        return _by_channel(reduce(lambda x, y: x + y, terms), channels), shape
+
+    return Operator("blur", build)
+
+
+def downsample(factor: int) -> Operator:
+    """Means of blocks of ``factor`` x ``factor`` pixels."""
+    if not isinstance(factor, Integral) or isinstance(factor, bool) or factor < 1:
+        raise ValueError(f"factor={factor!r} must be a whole number >= 1.")
+
+    def block_means(n: int) -> Array:
+        if n % factor:
+            raise ValueError(f"downsample({factor}) does not go with {n} pixels: {n} is no multiple of {factor}.")
+        return np.kron(np.eye(n // int(factor)), np.full(int(factor), 1 / int(factor)))
+
+    return _separable("downsample", block_means)
+
+
+def grayscale(weights: Any = (0.299, 0.587, 0.114)) -> Operator:
+    """A weighted sum over channels; by default the luma of ITU-R 601, which is Pillow's.
+
+    Parameters
+    ----------
+    weights : sequence of float, one a channel
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    if w.ndim != 1 or not np.isfinite(w).all():
+        raise ValueError(f"weights={weights!r} must be finite numbers, one a channel.")
+
+    def build(shape: Shape) -> tuple[Any, Shape]:
+        if len(shape) != 3 or shape[2] != len(w):
+            raise ValueError(f"grayscale of {len(w)} weights takes images of {len(w)} channels, not of shape {shape}.")
+        return sparse.csr_array(sparse.kron(sparse.eye(shape[0] * shape[1]), w[None])), shape[:2]
+
+    return Operator("grayscale", build)
+
+
+def from_matrix(operator: Any) -> Operator:
+    """Any matrix (m, d), dense or sparse, or scipy.sparse.linalg.LinearOperator, on the flat pixels of an image."""
+    if not hasattr(operator, "shape"):
+        operator = np.asarray(operator)
+    if len(operator.shape) != 2:
+        raise ValueError(f"an operator of shape {operator.shape} is no matrix (m, d).")
+
+    def build(shape: Shape) -> tuple[Any, Shape]:
+        m, d = operator.shape
+        if d != prod(shape):
+            raise ValueError(
+                f"the operator has shape {operator.shape}; on images of shape {shape} it takes {prod(shape)} columns."
+            )
+        if sparse.issparse(operator):
+            return sparse.csr_array(operator).astype(np.float64), (m,)
+        available = available_memory()
+        if available is not None and 16 * m * d > available:
+            raise NotEnoughMemoryError(
+                f"an operator of shape {(m, d)} takes {readable(16 * m * d)} as a matrix, and {readable(available)} "
+                "are available; give a sparse matrix, or use smaller images."
+            )
+        dense = operator.matmat(np.eye(d)) if hasattr(operator, "matmat") else np.asarray(operator)
+        if not np.isfinite(dense).all():
+            raise ValueError("the operator holds NaN or infinity.")
+        return np.asarray(dense, dtype=np.float64), (m,)
+
+    return Operator("operator", build)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of some images, through one operator.
+
+    Parameters
+    ----------
+    members : array of int, shape (n,)
+        Which images.
+    matrix : array or sparse array of shape (m, d), or None
+        H; None is the identity.
+    y : array of shape (n, m)
+    kept : array of int, or None
+        The pixels that y holds as they are.
+    """
+
+    members: Index
+    matrix: Any
+    y: AnyArray
+    kept: Index | None
+
+
+def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
+    """Images with the operators through which they were seen, those of one operator together.
+
+    Parameters
+    ----------
+    operator : Operator, Mask, matrix, LinearOperator or None
+        None leaves images as they are.
+    Y : array of shape (n, ...)
+        What the operator leaves of n images, in its shape or flat.
+    shape : tuple of int
+        Of one image.
+
+    Raises
+    ------
+    ValueError
+        If the operator does not go with the shape, or Y not with the operator.
+    """
+    Y = np.asarray(Y)
+    if Y.ndim < 2 or len(Y) == 0 or Y.dtype.kind not in "fiub":
+        raise ValueError(f"Y is {Y.dtype} of shape {Y.shape}; give at least one image, as numbers (n, ...).")
+    everything = np.arange(len(Y))
+    if operator is None:
+        rows = _flat(Y, shape, "no operator")
+        _require_finite(rows)
+        return [Observation(everything, None, rows, None)]
+    if isinstance(operator, Mask):
+        rows = _flat(Y, shape, operator.name)
+        masks = operator.on(shape, len(Y))
+        _require_finite(np.where(masks, 0, rows))
+        if masks.strides[0] == 0:  # one for all
+            patterns, which = masks[:1], np.zeros(len(Y), np.intp)
+        else:
+            patterns, which = np.unique(masks, axis=0, return_inverse=True)
+        found = []
+        for i, pattern in enumerate(patterns):
+            kept, members = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == i)
+            matrix = sparse.eye(len(pattern), format="csr")[kept]
+            found.append(Observation(members, sparse.csr_array(matrix), rows[np.ix_(members, kept)], kept))
+        return found
+    if not isinstance(operator, Operator):
+        operator = from_matrix(operator)
+    matrix, out = operator.build(shape)
+    rows = _flat(Y, out, operator.name)
+    _require_finite(rows)
+    return [Observation(everything, matrix, rows, None)]
+
+
+def _flat(Y: AnyArray, shape: Shape, name: str) -> AnyArray:
+    if Y.shape[1:] not in (shape, (prod(shape),)):
+        raise ValueError(f"Y has images of shape {Y.shape[1:]}; {name} leaves {shape} of one.")
+    return Y.reshape(len(Y), -1)
+
+
+def _require_finite(y: AnyArray) -> None:
+    if not np.isfinite(y).all():
+        raise ValueError("Y contains NaN or infinity; only inpaint allows them, where its mask is True.")
+
+
+def _picture(name: str, shape: Shape) -> tuple[int, int, int]:
+    if len(shape) not in (2, 3):
+        raise ValueError(f"{name} takes images (h, w) or (h, w, channels), not rows of shape {shape}.")
+    return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
+
+
+def _separable(name: str, along: Callable[[int], Array]) -> Operator:
+    """The same matrix along rows and columns, for each channel."""
+
+    def build(shape: Shape) -> tuple[Any, Shape]:
+        h, w, channels = _picture(name, shape)
+        rows, columns = along(h), along(w)
+        matrix = sparse.kron(sparse.csr_array(rows), sparse.csr_array(columns))
+        return _by_channel(matrix, channels), (len(rows), len(columns), *shape[2:])
+
+    return Operator(name, build)
+
+
+def _by_channel(matrix: Any, channels: int) -> Any:
+    return sparse.csr_array(sparse.kron(matrix, sparse.eye(channels)))

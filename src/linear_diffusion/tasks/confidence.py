@@ -1,0 +1,113 @@
+"""Confidence: what a density is not told by its own formulas, from the images that it was fitted on.
+
+    p(c | x) ~ w_c p(x + eps | c)^t        p(j | y) ~ w_j p(y | j)^t        outlier: log p(x) below a quantile
+
+Real images are not drawn from the density, so that Bayes' rule is too sure of itself: it counts hundreds of pixels as
+if each told something new. A temperature t below 1 (Guo et al. 2017; Miller and Dunson 2019) and, for reading prompts,
+a level of noise make up for it. They are chosen by what they are for: the prompts of training images, and pixels that
+are hidden in them. Of each prompt the piece that fits an image best is left out meanwhile: an image that had its part
+in a piece says little about new ones there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.special import log_softmax
+
+from .._types import AnyArray, Array, Index
+from .density import PromptDensity
+from .likelihood import class_log_densities, log_densities, marginal_log_density
+from .restore import Posterior
+
+LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Levels of noise for reading prompts: variances, as shares of that of a component."""
+TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
+"""What log-densities are multiplied by."""
+N_QUANTILES = 1001
+"""Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
+_N_SCORED, _N_READ, _N_HIDDEN = 1000, 400, 100
+"""Training images that are scored, whose prompts are read, and in which pixels are hidden."""
+_N_SEEN = 256
+"""Pixels that are seen at most where others are hidden."""
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """What is learned from training images and the density.
+
+    Parameters
+    ----------
+    level2 : float
+        Variance of the noise at which prompts are read, in the units of standardised pixels.
+    prompt_temperature : float
+        What log-densities of prompts are multiplied by.
+    piece_temperature : float
+        What log-densities of pieces are multiplied by in restoration, where that is asked for.
+    scores : array of shape (N_QUANTILES,)
+        Quantiles of the log-density of training images, increasing.
+    """
+
+    level2: float
+    prompt_temperature: float
+    piece_temperature: float
+    scores: Array
+
+    def threshold(self, contamination: float) -> float:
+        """The log-density that a share of the training images falls below."""
+        return float(np.interp(contamination, np.linspace(0, 1, len(self.scores)), self.scores))
+
+
+def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Confidence:
+    """Choose levels and temperatures, and keep quantiles, on several hundred images that a fixed seed picks.
+
+    Parameters
+    ----------
+    prompts : sequence of p PromptDensity
+    weights : array of shape (p,)
+    rows : array of shape (n, d)
+        Training images.
+    index : array of int, shape (n,)
+        Prompt of each.
+    """
+    some = np.random.default_rng(0).permutation(len(rows))[:_N_SCORED]
+    rows, index = rows[some], index[some]
+    scores = marginal_log_density(log_densities(prompts, rows), weights)
+    level2, temperature = choose_reading(prompts, weights, rows[:_N_READ], index[:_N_READ])
+    return Confidence(
+        level2,
+        temperature,
+        choose_temperature(prompts, weights, rows[:_N_HIDDEN]),
+        np.quantile(scores, np.linspace(0, 1, N_QUANTILES)),
+    )
+
+
+def choose_reading(
+    prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index
+) -> tuple[float, float]:
+    """Level and temperature under which the images' own prompts are most probable."""
+    best, chosen = np.inf, (0.0, 1.0)
+    for level in np.array(LEVELS if len(prompts) > 1 else ()) * prompts[0].encoder.variances.mean():
+        log_density = class_log_densities(prompts, rows, float(level), leave_out=True)
+        for t in TEMPERATURES:
+            found = log_softmax(t * log_density + np.log(weights), axis=1)
+            loss = -float(found[np.arange(len(rows)), index].mean())
+            if loss < best:
+                best, chosen = loss, (float(level), t)
+    return chosen
+
+
+def choose_temperature(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray) -> float:
+    """The temperature under which the middle half of the pixels is told best from the others; 1 without styles."""
+    d = rows.shape[1]
+    if d < 4 or all(len(prompt.shares) == 1 for prompt in prompts):
+        return 1.0
+    hidden = np.arange(d // 4, d - d // 4)
+    others = np.setdiff1d(np.arange(d), hidden)
+    seen = others[:: -(-len(others) // _N_SEEN)]
+    matrix = sparse.csr_array(sparse.identity(d, format="csr")[seen])
+    posterior = Posterior(prompts, weights, matrix, rows[:, seen], 0.0, leave_out=True)
+    truth = rows[:, hidden].astype(np.float64)
+    errors = [((posterior.at(t).mean()[:, hidden] - truth) ** 2).mean() for t in TEMPERATURES]
+    return TEMPERATURES[int(np.argmin(errors))]

@@ -1,0 +1,44 @@
+"""What the methods of the tasks read of a fitted model."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+from .._types import AnyArray, Array, Index
+from .confidence import Confidence
+from .density import PromptDensity, densities
+
+if TYPE_CHECKING:
+    from ..denoiser import GaussianDenoiser
+    from ..image import ImageFormat, PCAEncoder
+    from ..styles import Styles
+
+
+def is_exact(model: Any) -> bool:
+    """Whether a model has a density: the noise of sampled training does not tell it."""
+    if model.training == "sampled":
+        raise AttributeError('a density needs training="exact"; this model has training="sampled".')
+    return True
+
+
+class Fitted:
+    """The learned numbers that densities are made of; `LinearDiffusion` has them."""
+
+    if TYPE_CHECKING:
+        training: str
+        random_state: Any
+        classes_: AnyArray
+        weights_: Array
+        image_shape_: tuple[int, ...]
+        _image: ImageFormat
+        _encoder: PCAEncoder
+        _prior: GaussianDenoiser
+        _residual: Array
+        _mixture: Styles | None
+
+        def _at(self, prompts: Any) -> Self: ...
+        def _check_rows(self, X: Any) -> AnyArray: ...
+        def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index: ...
+
+    _confidence: Confidence | None = None
+
+    def _densities(self) -> list[PromptDensity]:
+        return densities(self._encoder, self._prior, self._residual, self._mixture)

@@ -1,0 +1,184 @@
+"""The tasks as methods of the estimator: arguments are checked, images become rows, answers become images.
+
+    likelihood      score_samples, score, bits_per_dim
+    classes         predict, predict_proba
+    outliers        outlier_score, outlier_threshold, is_outlier
+    restoration     denoise, restore
+
+Restoration is in `restore_methods`; what is worked out is in the modules beside.
+"""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._types import AnyArray, Array, Index
+from ..noise import DEQUANTISE, entropy_of, stream
+from ..text import by_prompt
+from . import likelihood
+from .confidence import gauge
+from .fitted import is_exact
+from .restore_methods import RestoreMixin
+
+
+class TasksMixin(RestoreMixin):
+    """What a fitted model can answer about images; see `LinearDiffusion`."""
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def score_samples(self, X: Any, y: Any = None) -> Array:
+        """Log-density of images, in nats: exact, with the prompt's styles.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        y : sequence of n prompts, optional
+            The density given these prompts; None is the mixture over prompts as frequent as in training.
+
+        Returns
+        -------
+        array of shape (n,), float64
+        """
+        return self._log_density(self._check_rows(X), y)
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of images (given their prompts), in nats: what GridSearchCV maximises."""
+        return float(np.mean(self.score_samples(X, y)))
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def bits_per_dim(self, X: Any, y: Any = None, *, random_state: Any = None) -> Array:
+        """Negative log-density of images in bits a pixel (and channel), pixels measured in grey levels.
+
+        Bytes are made real numbers by uniform noise on [-1/2, 1/2] (Theis et al. 2016, section 3.1), whose variance the
+        density takes up, so that the mean is an upper bound of what a lossless code takes. Floating images are taken as
+        they are, a level being 1/255 of the pixel range.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        y : sequence of n prompts, optional
+            As in `score_samples`.
+        random_state : optional
+            Of the uniform noise; overrides the constructor's.
+
+        Returns
+        -------
+        array of shape (n,), float64
+
+        Raises
+        ------
+        ValueError
+            If the model has no pixel range, which levels are measured by.
+        """
+        rows = self._check_rows(X)
+        if self._image.pixel_range is None:
+            raise ValueError("bits_per_dim needs to know what a grey level is; fit with pixel_range=(low, high).")
+        low, high = self._image.pixel_range
+        level, noise_std = (high - low) / 255, 0.0
+        if rows.dtype == np.uint8:
+            entropy = entropy_of(self.random_state if random_state is None else random_state)
+            level, noise_std = 1.0, 12**-0.5
+            rows = rows + (stream(entropy, DEQUANTISE).random(rows.shape, dtype=np.float32) - np.float32(0.5))
+        nats: Array = -self._log_density(rows, y, noise_std) / rows.shape[1] - np.log(level)
+        return np.asarray(nats / np.log(2))
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Array:
+        """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
+
+        Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
+        temperature, both chosen at fit; see `tasks.confidence`. `score_samples` has neither.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+
+        Returns
+        -------
+        array of shape (n, p), float64
+            In the order of ``classes_``.
+        """
+        likely: Array = softmax(self._read_prompts(X), axis=1)
+        return likely
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def predict(self, X: Any) -> AnyArray:
+        """The most likely prompt of each image; see `predict_proba`.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        likeliest = self._read_prompts(X).argmax(axis=1)
+        found: AnyArray = self.classes_[likeliest]
+        return found
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def outlier_score(self, X: Any, y: Any = None) -> Array:
+        """How strange images are: their negative log-density, in nats; shape (n,). See `score_samples`."""
+        return -self._log_density(self._check_rows(X), y)
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def outlier_threshold(self, contamination: float = 0.01) -> float:
+        """The outlier score that a share of training images lies above.
+
+        It comes from a thousand training images, chosen by a fixed seed at fit. The model knows them, so of new images
+        of the same kind more lie above.
+
+        Parameters
+        ----------
+        contamination : float, default=0.01
+            The share, from 0 to 1.
+        """
+        check_is_fitted(self)
+        if not (isinstance(contamination, Real) and 0 <= contamination <= 1):
+            raise ValueError(f"contamination={contamination!r} must be a share of the training images, from 0 to 1.")
+        if self._confidence is None:
+            raise ValueError("the model was saved without the scores of its training images; fit it again.")
+        return -self._confidence.threshold(float(contamination))
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def is_outlier(self, X: Any, contamination: float = 0.01) -> AnyArray:
+        """Whether images are stranger than all but a share of the training images; bool, shape (n,)."""
+        threshold = self.outlier_threshold(contamination)
+        strange: AnyArray = self.outlier_score(X) > threshold
+        return strange
+
+    @property
+    def class_noise_std_(self) -> Array:
+        """Standard deviation of the noise on each pixel at which prompts are read, in the units of X; shape (d,)."""
+        level2 = self._confidence.level2 if self._confidence else 0.0
+        deviations: Array = np.sqrt(level2) * self._encoder.std
+        return deviations
+
+    def _log_density(self, rows: AnyArray, y: Any, noise_std: float = 0.0) -> Array:
+        known = self._at(y)
+        models = known._densities()
+        if y is None:
+            return likelihood.marginal_log_density(likelihood.log_densities(models, rows, noise_std), self.weights_)
+        out = np.empty(len(rows))
+        for j, members in by_prompt(known._index_prompts(len(rows), y, 0)):
+            out[members] = likelihood.log_densities([models[j]], rows[members], noise_std)[:, 0]
+        return out
+
+    def _read_prompts(self, X: Any) -> Array:
+        """Log-probability of the prompts given each image, less a constant; shape (n, p)."""
+        rows = self._check_rows(X)
+        found = self._confidence
+        level2, t = (found.level2, found.prompt_temperature) if found else (0.0, 1.0)
+        joint: Array = t * likelihood.class_log_densities(self._densities(), rows, level2) + np.log(self.weights_)
+        return joint
+
+    def _gauge(self, rows: AnyArray, index: Index) -> None:
+        """Learn from training images what `predict` and `outlier_threshold` need."""
+        self._confidence = None
+        if self.training == "exact":
+            self._confidence = gauge(self._densities(), self.weights_, rows, index)

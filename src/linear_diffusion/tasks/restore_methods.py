@@ -1,0 +1,220 @@
+"""Restoration as methods of the estimator: denoise and restore.
+
+Arguments are checked, images become rows, posteriors become images; see `restore` for what is worked out.
+"""
+
+from collections.abc import Callable, Iterator
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .. import operators
+from .._types import AnyArray, Array, Index
+from ..noise import entropy_of
+from ..text import by_prompt
+from ..training import MOST
+from .density import PromptDensity
+from .fitted import Fitted, is_exact
+from .restore import Posterior, estimate_noise, require_memory
+
+
+class RestoreMixin(Fitted):
+    """Posteriors of images; see `LinearDiffusion`."""
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def denoise(
+        self, X: Any, noise_std: float | None = None, prompts: Any = None, *, temperature: float | None = 1.0
+    ) -> AnyArray:
+        """Posterior mean of images, given noisy ones.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+            Images with noise N(0, noise_std^2) on each pixel. Floating images may leave the pixel range.
+        noise_std : float, optional
+            In the units of X, >= 0. None takes the level under which X is most likely.
+        prompts : prompt or sequence of n prompts, optional
+            None averages over the prompts, each weighed by how likely it makes the image.
+        temperature : float, optional
+            As in `restore`.
+
+        Returns
+        -------
+        array of the shape and dtype of X
+
+        Examples
+        --------
+        >>> from linear_diffusion import LinearDiffusion
+        >>> from sklearn.datasets import load_digits
+        >>> images = load_digits().images / 16
+        >>> model = LinearDiffusion(latent_dim=30).fit(images[100:])
+        >>> noisy = images[:100] + 0.3 * np.random.default_rng(0).standard_normal((100, 8, 8))
+        >>> bool(np.std(model.denoise(noisy, 0.3) - images[:100]) < 0.18)
+        True
+        """
+        self._check_noise(noise_std)
+        temperature = self._check_temperature(temperature)
+        rows = self._check_rows(X)
+        seen = operators.Observation(np.arange(len(rows)), None, rows, None)
+        out = self._restore([seen], noise_std, prompts, temperature, rows.dtype, lambda p, _: p.mean())
+        return out.reshape(np.shape(X))
+
+    @available_if(is_exact)  # type: ignore[untyped-decorator]
+    def restore(
+        self,
+        Y: Any,
+        operator: Any,
+        noise_std: float | None = 0.0,
+        prompts: Any = None,
+        *,
+        return_std: bool = False,
+        n_samples: int | None = None,
+        temperature: float | None = 1.0,
+        random_state: Any = None,
+    ) -> Any:
+        """Posterior of images, given what a known linear operator and noise left of them; exact.
+
+        Parameters
+        ----------
+        Y : array of shape (n, ...)
+            What was seen of n images, in the shape that the operator leaves, or flat.
+        operator : Operator, matrix (m, d), scipy.sparse.linalg.LinearOperator or None
+            ``operators.inpaint(mask)``, ``operators.blur(...)``, ``operators.downsample(factor)``,
+            ``operators.grayscale()``; or any matrix on flat pixels, channels included; or
+            None for whole images.
+        noise_std : float, optional
+            Of noise N(0, noise_std^2) on each number of Y, in its units, >= 0. At 0 (the default) what was seen holds
+            exactly. None takes the level under which Y is most likely.
+        prompts : prompt or sequence of n prompts, optional
+            None averages over the prompts, each weighed by how likely it makes what was seen.
+        return_std : bool, default=False
+            Whether to return each pixel's posterior standard deviation too.
+        n_samples : int, optional
+            Draw so many images for each from the posterior, instead of its mean.
+        temperature : float, optional
+            What log-densities are multiplied by when prompts and styles are weighed, in (0, 1]. 1 (the default) is
+            Bayes' rule, exactly. Real images are no draws from the model, and then less is often closer: None takes
+            what told hidden pixels of training images best, at fit.
+        random_state : optional
+            Of the samples; overrides the constructor's.
+
+        Returns
+        -------
+        array of shape (n, \\*image_shape_), or (n, d) where Y is flat
+            Posterior mean, of the dtype of Y; ``(mean, std)`` with ``return_std``, std in float64; or samples
+            (n, n_samples, ...).
+
+        Raises
+        ------
+        ValueError
+            If an argument has a wrong value, or the operator or Y another size than the model's images.
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        NotEnoughMemoryError
+            Before any work, if the operator's matrices would not fit.
+
+        Examples
+        --------
+        >>> from linear_diffusion import LinearDiffusion, operators
+        >>> from sklearn.datasets import load_digits
+        >>> images = load_digits().images / 16
+        >>> model = LinearDiffusion(latent_dim=30).fit(images[100:])
+        >>> mask = np.zeros((8, 8), bool)
+        >>> mask[2:5, 3:6] = True
+        >>> restored, std = model.restore(images[:100], operators.inpaint(mask), return_std=True)
+        >>> bool(np.all(restored[:, ~mask] == images[:100, ~mask])), restored.shape, std.shape
+        (True, (100, 8, 8), (100, 8, 8))
+        """
+        check_is_fitted(self)
+        self._check_noise(noise_std)
+        temperature = self._check_temperature(temperature)
+        counted = isinstance(n_samples, Integral) and not isinstance(n_samples, bool) and n_samples >= 1
+        if n_samples is not None and not counted:
+            raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None for the mean.")
+        if n_samples is not None and return_std:
+            raise ValueError("return_std goes with the mean and n_samples with draws; choose one.")
+        Y = np.asarray(Y)
+        seen = operators.observe(operator, Y, self.image_shape_)
+        shape = (-1,) if Y.ndim == 2 else self.image_shape_
+        dtype = Y.dtype if Y.dtype in (np.uint8, np.float32) else np.dtype(np.float64)
+        std = np.zeros((len(Y), int(np.prod(self.image_shape_)))) if return_std else None
+        state = self.random_state if random_state is None else random_state
+        entropy = entropy_of(state) if n_samples is not None else 0
+
+        def answer(posterior: Posterior, members: Index) -> Array:
+            if n_samples is not None:
+                return posterior.samples(int(n_samples), entropy, members)
+            if std is None:
+                return posterior.mean()
+            mean, std[members] = posterior.mean_and_std()
+            return mean
+
+        out = self._restore(seen, noise_std, prompts, temperature, dtype, answer)
+        out = out.reshape(len(Y), *(() if n_samples is None else (n_samples,)), *shape)
+        return out if std is None else (out, std.reshape(len(Y), *shape))
+
+    def _restore(
+        self,
+        seen: list[operators.Observation],
+        noise_std: float | None,
+        prompts: Any,
+        temperature: float,
+        dtype: Any,
+        answer: Callable[[Posterior, Index], Array],
+    ) -> AnyArray:
+        """An answer about all images, rows (n, ...) or draws (n, n_samples, ...), in a dtype and within its range."""
+        n = sum(len(group.members) for group in seen)
+        known = self._at(prompts)
+        index = None if prompts is None else known._index_prompts(n, prompts, 0)
+        models, out = known._densities(), None
+        for group in seen:
+            if group.matrix is not None or (noise_std != 0.0 and np.ptp(self._encoder.std)):
+                require_memory(models if index is None else models[:1], group.y.shape[1])
+        for group in seen:
+            for chosen, weights, rows in self._by_prompt(models, index, group.members):
+                y = group.y[rows]
+                level = estimate_noise(chosen, weights, group.matrix, y) if noise_std is None else float(noise_std)
+                if group.matrix is None and level == 0.0:
+                    found: AnyArray = y.astype(np.float64)
+                else:
+                    posterior = Posterior(chosen, weights, group.matrix, y, level, temperature)
+                    found = answer(posterior, group.members[rows])
+                if group.kept is not None and level == 0.0:
+                    found[..., group.kept] = y if found.ndim == 2 else y[:, None]
+                if out is None:
+                    out = np.empty((n, *found.shape[1:]), dtype)
+                out[group.members[rows]] = self._as(dtype, found)
+        return np.asarray(out)
+
+    def _by_prompt(
+        self, models: list[PromptDensity], index: Index | None, members: Index
+    ) -> Iterator[tuple[list[PromptDensity], Array, Index]]:
+        """Which prompts may be, their weights, and for which of the images."""
+        if index is None:
+            yield models, self.weights_, np.arange(len(members))
+            return
+        for j, rows in by_prompt(index[members]):
+            yield [models[j]], np.ones(1), np.arange(len(members))[rows]
+
+    def _as(self, dtype: Any, pixels: Array) -> AnyArray:
+        """Restored pixels in a dtype: bytes within their range, floats as they are."""
+        if dtype == np.uint8:
+            pixels = np.rint(np.clip(pixels, *(self._image.pixel_range or (0, 255))))
+        return pixels.astype(dtype)
+
+    def _check_noise(self, noise_std: float | None) -> None:
+        if noise_std is not None and not (isinstance(noise_std, Real) and 0 <= noise_std < MOST):
+            raise ValueError(
+                f"noise_std={noise_std!r} must be a number from 0 to {MOST:g}, in the units of the images, or None to "
+                "estimate it."
+            )
+
+    def _check_temperature(self, temperature: float | None) -> float:
+        if temperature is None:
+            return self._confidence.piece_temperature if self._confidence else 1.0
+        if not (isinstance(temperature, Real) and 0 < temperature <= 1):
+            raise ValueError(f"temperature={temperature!r} must be above 0 and at most 1, or None for what fit chose.")
+        return float(temperature)

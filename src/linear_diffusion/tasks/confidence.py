@@ -21,15 +21,15 @@ from .density import PromptDensity
 from .likelihood import class_log_densities, log_densities, marginal_log_density
 from .restore import Posterior
 
-LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Levels of noise for reading prompts: variances, as shares of that of a component."""
 TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
 """What log-densities are multiplied by."""
 N_QUANTILES = 1001
 """Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
-_N_SCORED, _N_READ, _N_HIDDEN = 1000, 400, 100
+_N_SCORED, _N_READ, _N_HIDDEN = 1000, 200, 50
 """Training images that are scored, whose prompts are read, and in which pixels are hidden."""
-_N_SEEN = 256
+_N_SEEN = 96
 """Pixels that are seen at most where others are hidden."""
 
 

@@ -17,17 +17,19 @@ from scipy import sparse
 from scipy.special import log_softmax
 
 from .._types import AnyArray, Array, Index
+from ..moments import precision
 from .density import PromptDensity
 from .likelihood import class_log_densities, log_densities, marginal_log_density
+from .posterior import Noised
 from .restore import Posterior
 
-LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+LEVELS = (0.0, 0.2, 0.4, 0.8, 1.6)
 """Levels of noise for reading prompts: variances, as shares of that of a component."""
-TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
+TEMPERATURES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
 """What log-densities are multiplied by."""
 N_QUANTILES = 1001
 """Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
-_N_SCORED, _N_READ, _N_HIDDEN = 1000, 400, 100
+_N_SCORED, _N_READ, _N_HIDDEN = 1000, 400, 60
 """Training images that are scored, whose prompts are read, and in which pixels are hidden."""
 _N_SEEN = 256
 """Pixels that are seen at most where others are hidden."""
@@ -43,15 +45,17 @@ class Confidence:
         Variance of the noise at which prompts are read, in the units of standardised pixels.
     prompt_temperature : float
         What log-densities of prompts are multiplied by.
-    piece_temperature : float
-        What log-densities of pieces are multiplied by in restoration, where that is asked for.
+    hole_temperature, noise_temperature : float
+        What log-densities of pieces are multiplied by in restoration, where that is asked for: of parts of images, and
+        of whole ones with noise.
     scores : array of shape (N_QUANTILES,)
         Quantiles of the log-density of training images, increasing.
     """
 
     level2: float
     prompt_temperature: float
-    piece_temperature: float
+    hole_temperature: float
+    noise_temperature: float
     scores: Array
 
     def threshold(self, contamination: float) -> float:
@@ -78,7 +82,7 @@ def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, inde
     return Confidence(
         level2,
         temperature,
-        choose_temperature(prompts, weights, rows[:_N_HIDDEN]),
+        *choose_temperatures(prompts, weights, rows[:_N_HIDDEN]),
         np.quantile(scores, np.linspace(0, 1, N_QUANTILES)),
     )
 
@@ -98,16 +102,31 @@ def choose_reading(
     return chosen
 
 
-def choose_temperature(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray) -> float:
-    """The temperature under which the middle half of the pixels is told best from the others; 1 without styles."""
+def choose_temperatures(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray) -> tuple[float, float]:
+    """The temperatures under which hidden pixels, and images with noise, are told best; 1 without styles.
+
+    Hidden is the middle half of the pixels; noise has the mean variance of a component.
+    """
     d = rows.shape[1]
     if d < 4 or all(len(prompt.shares) == 1 for prompt in prompts):
-        return 1.0
+        return 1.0, 1.0
     hidden = np.arange(d // 4, d - d // 4)
     others = np.setdiff1d(np.arange(d), hidden)
     seen = others[:: -(-len(others) // _N_SEEN)]
     matrix = sparse.csr_array(sparse.identity(d, format="csr")[seen])
-    posterior = Posterior(prompts, weights, matrix, rows[:, seen], 0.0, leave_out=True)
-    truth = rows[:, hidden].astype(np.float64)
-    errors = [((posterior.at(t).mean()[:, hidden] - truth) ** 2).mean() for t in TEMPERATURES]
+    hole = Posterior(prompts, weights, matrix, rows[:, seen], 0.0, leave_out=True)
+    encoder = prompts[0].encoder
+    level = float(np.sqrt(encoder.variances.mean()))
+    # Alike in all directions whether pixels are standardised or not, which `Noised` works out the quickest.
+    noise = np.random.default_rng(0).standard_normal(rows.shape, dtype=np.float32) * (level * encoder.std)
+    given = [Noised(prompt, level**2, precision(rows).type) for prompt in prompts]
+    noisy = Posterior(
+        prompts, weights, None, (rows + noise).astype(precision(rows)), level, leave_out=True, given=given
+    )
+    return _best(hole, rows, hidden), _best(noisy, rows, np.arange(d))
+
+
+def _best(posterior: Posterior, rows: AnyArray, pixels: Index) -> float:
+    truth = rows[:, pixels].astype(np.float64)
+    errors = [((posterior.at(t).mean()[:, pixels] - truth) ** 2).mean() for t in TEMPERATURES]
     return TEMPERATURES[int(np.argmin(errors))]

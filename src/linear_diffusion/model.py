@@ -630,6 +630,7 @@ class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator)
             classes, weights, n_images, image, encoder, cast(GaussianDenoiser, KnownPrompts(words)), residual
         )
         self._words, self._regression, self._mixture, self._calibration, self._curves = words, None, None, None, None
+        self._gauged = None
 
     def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
         """What draws given prompts of words."""

@@ -133,8 +133,8 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         raise ValueError("n_styles, n_groups and rank must be whole numbers >= 0")
     read = config.get("confidence")  # models that were saved before it have none
     if read is not None:
-        temperatures = [read[name] for name in ("prompt_temperature", "piece_temperature")]
-        if not (len(read) == 3 and 0 <= read["level2"] < np.inf and all(0 < t <= 1 for t in temperatures)):
+        temperatures = [read[name] for name in ("prompt_temperature", "hole_temperature", "noise_temperature")]
+        if not (len(read) == 4 and 0 <= read["level2"] < np.inf and all(0 < t <= 1 for t in temperatures)):
             raise ValueError(f"confidence={read} must hold a variance >= 0 and temperatures in (0, 1]")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
@@ -275,7 +275,7 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
 
 def _confidence(model: "LinearDiffusion") -> dict[str, float] | None:
     found = model._confidence
-    names = ("level2", "prompt_temperature", "piece_temperature")
+    names = ("level2", "prompt_temperature", "hole_temperature", "noise_temperature")
     return {name: float(getattr(found, name)) for name in names} if found else None
 
 

@@ -298,7 +298,7 @@ def test_lower_temperatures_weigh_pieces_more_evenly(curved):
     H = OPERATORS["wide"]
     stds = [model.restore(y, H, temperature=t, return_std=True)[1].mean() for t in (1.0, 0.3, 0.05)]
     assert stds[0] < stds[1] < stds[2]
-    chosen = model._confidence.piece_temperature
+    chosen = model._confidence.hole_temperature
     none, given = (model.restore(y, OPERATORS["wide"], temperature=t) for t in (None, chosen))
     assert_array_equal(none, given)
 

@@ -9,7 +9,7 @@ are hidden in them. Of each prompt the piece that fits an image best is left out
 in a piece says little about new ones there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,15 @@ from scipy import sparse
 from scipy.special import log_softmax
 
 from .._types import AnyArray, Array, Index
+from ..moments import precision
 from .density import PromptDensity
 from .likelihood import class_log_densities, log_densities, marginal_log_density
+from .posterior import Noised
 from .restore import Posterior
 
 LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Levels of noise for reading prompts: variances, as shares of that of a component."""
-TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
+TEMPERATURES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
 """What log-densities are multiplied by."""
 N_QUANTILES = 1001
 """Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
@@ -43,15 +45,17 @@ class Confidence:
         Variance of the noise at which prompts are read, in the units of standardised pixels.
     prompt_temperature : float
         What log-densities of prompts are multiplied by.
-    piece_temperature : float
-        What log-densities of pieces are multiplied by in restoration, where that is asked for.
+    hole_temperature, noise_temperature : float
+        What log-densities of pieces are multiplied by in restoration, where that is asked for: of parts of images, and
+        of whole ones with noise.
     scores : array of shape (N_QUANTILES,)
         Quantiles of the log-density of training images, increasing.
     """
 
     level2: float
     prompt_temperature: float
-    piece_temperature: float
+    hole_temperature: float
+    noise_temperature: float
     scores: Array
 
     def threshold(self, contamination: float) -> float:
@@ -59,8 +63,33 @@ class Confidence:
         return float(np.interp(contamination, np.linspace(0, 1, len(self.scores)), self.scores))
 
 
+class Witnesses:
+    """Several hundred training images, which tell how sure a density may be when that is first asked for.
+
+    Sampling never asks, so fitting does not wait for it; a model that is saved keeps what they tell, not the images.
+
+    Parameters
+    ----------
+    rows : array of shape (n, d)
+        Training images.
+    index : array of int, shape (n,)
+        Prompt of each.
+    """
+
+    def __init__(self, rows: AnyArray, index: Index) -> None:
+        some = np.random.default_rng(0).permutation(len(rows))[:_N_SCORED]
+        self.rows, self.index = rows[some], index[some]
+        self._found: Confidence | None = None
+
+    def tell(self, prompts: Callable[[], Sequence[PromptDensity]], weights: Array) -> Confidence:
+        """What they tell of a density, worked out once."""
+        if self._found is None:
+            self._found = gauge(prompts(), weights, self.rows, self.index)
+        return self._found
+
+
 def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Confidence:
-    """Choose levels and temperatures, and keep quantiles, on several hundred images that a fixed seed picks.
+    """Choose levels and temperatures, and keep quantiles, by training images.
 
     Parameters
     ----------
@@ -71,14 +100,12 @@ def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, inde
     index : array of int, shape (n,)
         Prompt of each.
     """
-    some = np.random.default_rng(0).permutation(len(rows))[:_N_SCORED]
-    rows, index = rows[some], index[some]
     scores = marginal_log_density(log_densities(prompts, rows), weights)
     level2, temperature = choose_reading(prompts, weights, rows[:_N_READ], index[:_N_READ])
     return Confidence(
         level2,
         temperature,
-        choose_temperature(prompts, weights, rows[:_N_HIDDEN]),
+        *choose_temperatures(prompts, weights, rows[:_N_HIDDEN]),
         np.quantile(scores, np.linspace(0, 1, N_QUANTILES)),
     )
 
@@ -98,16 +125,31 @@ def choose_reading(
     return chosen
 
 
-def choose_temperature(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray) -> float:
-    """The temperature under which the middle half of the pixels is told best from the others; 1 without styles."""
+def choose_temperatures(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray) -> tuple[float, float]:
+    """The temperatures under which hidden pixels, and images with noise, are told best; 1 without styles.
+
+    Hidden is the middle half of the pixels; noise has the mean variance of a component.
+    """
     d = rows.shape[1]
     if d < 4 or all(len(prompt.shares) == 1 for prompt in prompts):
-        return 1.0
+        return 1.0, 1.0
     hidden = np.arange(d // 4, d - d // 4)
     others = np.setdiff1d(np.arange(d), hidden)
     seen = others[:: -(-len(others) // _N_SEEN)]
     matrix = sparse.csr_array(sparse.identity(d, format="csr")[seen])
-    posterior = Posterior(prompts, weights, matrix, rows[:, seen], 0.0, leave_out=True)
-    truth = rows[:, hidden].astype(np.float64)
-    errors = [((posterior.at(t).mean()[:, hidden] - truth) ** 2).mean() for t in TEMPERATURES]
+    hole = Posterior(prompts, weights, matrix, rows[:, seen], 0.0, leave_out=True)
+    encoder = prompts[0].encoder
+    level = float(np.sqrt(encoder.variances.mean()))
+    # Alike in all directions whether pixels are standardised or not, which `Noised` works out the quickest.
+    noise = np.random.default_rng(0).standard_normal(rows.shape, dtype=np.float32) * (level * encoder.std)
+    given = [Noised(prompt, level**2, precision(rows).type) for prompt in prompts]
+    noisy = Posterior(
+        prompts, weights, None, (rows + noise).astype(precision(rows)), level, leave_out=True, given=given
+    )
+    return _best(hole, rows, hidden), _best(noisy, rows, np.arange(d))
+
+
+def _best(posterior: Posterior, rows: AnyArray, pixels: Index) -> float:
+    truth = rows[:, pixels].astype(np.float64)
+    errors = [((posterior.at(t).mean()[:, pixels] - truth) ** 2).mean() for t in TEMPERATURES]
     return TEMPERATURES[int(np.argmin(errors))]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Self
 
 from .._types import AnyArray, Array, Index
-from .confidence import Confidence
+from .confidence import Confidence, Witnesses
 from .density import PromptDensity, densities
 
 if TYPE_CHECKING:
@@ -38,7 +38,16 @@ class Fitted:
         def _check_rows(self, X: Any) -> AnyArray: ...
         def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index: ...
 
-    _confidence: Confidence | None = None
+    _gauged: Confidence | Witnesses | None = None
+
+    @property
+    def _confidence(self) -> Confidence | None:
+        found = self._gauged
+        return found.tell(self._densities, self.weights_) if isinstance(found, Witnesses) else found
+
+    @_confidence.setter
+    def _confidence(self, confidence: Confidence | None) -> None:
+        self._gauged = confidence
 
     def _densities(self) -> list[PromptDensity]:
         return densities(self._encoder, self._prior, self._residual, self._mixture)

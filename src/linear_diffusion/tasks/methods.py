@@ -20,7 +20,7 @@ from .._types import AnyArray, Array, Index
 from ..noise import DEQUANTISE, entropy_of, stream
 from ..text import by_prompt
 from . import likelihood
-from .confidence import gauge
+from .confidence import Witnesses
 from .fitted import is_exact
 from .restore_methods import RestoreMixin
 
@@ -178,7 +178,5 @@ class TasksMixin(RestoreMixin):
         return joint
 
     def _gauge(self, rows: AnyArray, index: Index) -> None:
-        """Learn from training images what `predict` and `outlier_threshold` need."""
-        self._confidence = None
-        if self.training == "exact":
-            self._confidence = gauge(self._densities(), self.weights_, rows, index)
+        """Keep some training images for what `predict` and `outlier_threshold` need."""
+        self._gauged = Witnesses(rows, index) if self.training == "exact" else None

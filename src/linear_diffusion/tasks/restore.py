@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from .._threads import one_thread
 from .._types import AnyArray, Array, Index
 from ..exceptions import NotEnoughMemoryError
 from ..memory import available_memory, readable
@@ -52,6 +53,8 @@ class Posterior:
         What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
     leave_out : bool
         Whether of each prompt that has several the piece that fits best plays no part; see `confidence`.
+    given : sequence of p Conditional, optional
+        What is known of each prompt's pixels, where it is known already.
     """
 
     prompts: Sequence[PromptDensity]
@@ -61,31 +64,35 @@ class Posterior:
     noise_std: float
     temperature: float = 1.0
     leave_out: bool = False
+    given: Sequence[Conditional] | None = None
 
     def at(self, temperature: float) -> "Posterior":
         """The same at another temperature; what was factorised serves both."""
-        other = replace(self, temperature=temperature)
-        other.__dict__.update(_reduced=self._reduced, _given=self._given)
+        other = replace(self, temperature=temperature, given=self._given)
+        other.__dict__["_reduced"] = self._reduced  # what `cached_property` keeps
         return other
 
     def log_evidence(self) -> Array:
         """``log p(y)`` of each image, shape (n,)."""
-        return np.concatenate([logsumexp(np.hstack(self._joint(part)[0]), axis=1) for part in chunks(len(self.y))])
+        with one_thread():
+            return np.concatenate([logsumexp(np.hstack(self._joint(part)[0]), axis=1) for part in chunks(len(self.y))])
 
     def mean(self) -> Array:
         """Posterior means, shape (n, d)."""
         out = np.empty((len(self.y), len(self._std)))
-        for part in chunks(len(self.y)):
-            out[part] = self._standardised_mean(part, *self._likely(part))
+        with one_thread():  # most products are small, one a style
+            for part in chunks(len(self.y)):
+                out[part] = self._standardised_mean(part, *self._likely(part))
         return out * self._std + self.prompts[0].encoder.mean
 
     def mean_and_std(self) -> tuple[Array, Array]:
         """Posterior means and standard deviations, each of shape (n, d)."""
         means, variances = np.empty((2, len(self.y), len(self._std)))
-        for part in chunks(len(self.y)):
-            likely, g = self._likely(part)
-            means[part] = mean = self._standardised_mean(part, likely, g)
-            variances[part] = self._variance(part, likely, g, mean)
+        with one_thread():
+            for part in chunks(len(self.y)):
+                likely, g = self._likely(part)
+                means[part] = mean = self._standardised_mean(part, likely, g)
+                variances[part] = self._variance(part, likely, g, mean)
         return means * self._std + self.prompts[0].encoder.mean, np.sqrt(variances) * self._std
 
     def samples(self, n_samples: int, entropy: int, members: Index) -> Array:
@@ -99,21 +106,26 @@ class Posterior:
             Number of each image, on which (and on the entropy) its draws depend.
         """
         out = np.empty((len(self.y), n_samples, len(self._std)))
-        sizes = np.cumsum([len(prompt.shares) for prompt in self.prompts])
-        for part in chunks(len(self.y)):
-            likely, g = self._likely(part)
-            cdf = np.cumsum(np.hstack(likely), axis=1)
-            for i, row in enumerate(range(len(self.y))[part]):
-                rng = stream(entropy, POSTERIOR, int(members[row]))
-                drawn = np.searchsorted(cdf[i], rng.random(n_samples) * cdf[i, -1], side="right")
-                owner = np.searchsorted(sizes, drawn, side="right")
-                for c in np.unique(owner):
-                    first = sizes[c] - len(self.prompts[c].shares)
-                    here = np.flatnonzero(owner == c)
-                    out[row, here] = self._draw(int(c), row, drawn[here] - first, g[c][i], rng)
+        with one_thread():
+            for part in chunks(len(self.y)):
+                self._draw_part(part, out, entropy, members)
         out *= self._std
         out += self.prompts[0].encoder.mean
         return out
+
+    def _draw_part(self, part: slice, out: Array, entropy: int, members: Index) -> None:
+        """Draws for some of the images, standardised, into their place."""
+        sizes = np.cumsum([len(prompt.shares) for prompt in self.prompts])
+        likely, g = self._likely(part)
+        cdf = np.cumsum(np.hstack(likely), axis=1)
+        for i, row in enumerate(range(len(self.y))[part]):
+            rng = stream(entropy, POSTERIOR, int(members[row]))
+            drawn = np.searchsorted(cdf[i], rng.random(out.shape[1]) * cdf[i, -1], side="right")
+            owner = np.searchsorted(sizes, drawn, side="right")
+            for c in np.unique(owner):
+                here = np.flatnonzero(owner == c)
+                first = sizes[c] - len(self.prompts[c].shares)
+                out[row, here] = self._draw(int(c), row, drawn[here] - first, g[c][i], rng)
 
     def _draw(self, c: int, row: int, pieces: Index, g: Array, rng: np.random.Generator) -> Array:
         """Draws of one image from given pieces of a prompt, standardised: first w, then what is free given w."""
@@ -140,6 +152,8 @@ class Posterior:
 
     @cached_property
     def _given(self) -> list[Conditional]:
+        if self.given is not None:
+            return list(self.given)
         matrix, _, compression = self._reduced
         bulk = precision(self.y).type
         if compression is None:

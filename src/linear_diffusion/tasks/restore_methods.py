@@ -56,7 +56,7 @@ class RestoreMixin(Fitted):
         True
         """
         self._check_noise(noise_std)
-        temperature = self._check_temperature(temperature)
+        self._check_temperature(temperature)
         rows = self._check_rows(X)
         seen = operators.Observation(np.arange(len(rows)), None, rows, None)
         out = self._restore([seen], noise_std, prompts, temperature, rows.dtype, lambda p, _: p.mean())
@@ -97,7 +97,7 @@ class RestoreMixin(Fitted):
         temperature : float, optional
             What log-densities are multiplied by when prompts and styles are weighed, in (0, 1]. 1 (the default) is
             Bayes' rule, exactly. Real images are no draws from the model, and then less is often closer: None takes
-            what told hidden pixels of training images best, at fit.
+            what told hidden pixels of training images best, or those with noise where there is no operator, at fit.
         random_state : optional
             Of the samples; overrides the constructor's.
 
@@ -130,7 +130,7 @@ class RestoreMixin(Fitted):
         """
         check_is_fitted(self)
         self._check_noise(noise_std)
-        temperature = self._check_temperature(temperature)
+        self._check_temperature(temperature)
         counted = isinstance(n_samples, Integral) and not isinstance(n_samples, bool) and n_samples >= 1
         if n_samples is not None and not counted:
             raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None for the mean.")
@@ -161,7 +161,7 @@ class RestoreMixin(Fitted):
         seen: list[operators.Observation],
         noise_std: float | None,
         prompts: Any,
-        temperature: float,
+        temperature: float | None,
         dtype: Any,
         answer: Callable[[Posterior, Index], Array],
     ) -> AnyArray:
@@ -180,7 +180,8 @@ class RestoreMixin(Fitted):
                 if group.matrix is None and level == 0.0:
                     found: AnyArray = y.astype(np.float64)
                 else:
-                    posterior = Posterior(chosen, weights, group.matrix, y, level, temperature)
+                    t = self._temperature(temperature, whole=group.matrix is None)
+                    posterior = Posterior(chosen, weights, group.matrix, y, level, t)
                     found = answer(posterior, group.members[rows])
                 if group.kept is not None and level == 0.0:
                     found[..., group.kept] = y if found.ndim == 2 else y[:, None]
@@ -212,9 +213,14 @@ class RestoreMixin(Fitted):
                 "estimate it."
             )
 
-    def _check_temperature(self, temperature: float | None) -> float:
-        if temperature is None:
-            return self._confidence.piece_temperature if self._confidence else 1.0
-        if not (isinstance(temperature, Real) and 0 < temperature <= 1):
+    def _temperature(self, temperature: float | None, *, whole: bool) -> float:
+        """None is what fit chose for whole images or for parts of them."""
+        if temperature is not None:
+            return float(temperature)
+        if self._confidence is None:
+            return 1.0
+        return self._confidence.noise_temperature if whole else self._confidence.hole_temperature
+
+    def _check_temperature(self, temperature: float | None) -> None:
+        if temperature is not None and not (isinstance(temperature, Real) and 0 < temperature <= 1):
             raise ValueError(f"temperature={temperature!r} must be above 0 and at most 1, or None for what fit chose.")
-        return float(temperature)

@@ -30,7 +30,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def plain(data: tuple) -> LinearDiffusion:
-    return LinearDiffusion(latent_dim=4, random_state=3).fit(*data)
+    return LinearDiffusion(styles=1, latent_dim=4, random_state=3).fit(*data)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_edits_are_guided_and_mixed(fixture: str, data: tuple, request: Any) -> 
 
 
 def test_the_default_sampler_of_sampled_training_edits(data: tuple) -> None:
-    model = LinearDiffusion(latent_dim=4, training="sampled", random_state=0).fit(*data)
+    model = LinearDiffusion(styles=1, latent_dim=4, training="sampled", random_state=0).fit(*data)
     near = model.edit(data[0][:3], "a", 0.02) - model.inverse_transform(model.transform(data[0][:3]))
     assert np.abs(near).max() < 1.0
     assert model.edit(data[0][:3], "a", 0.6).shape == (3, 4)

@@ -78,7 +78,7 @@ def both() -> tuple[LinearDiffusion, LinearDiffusion, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     X, y = rng.random((300, 6)) @ rng.random((6, 6)), np.array(list("abcd"))[rng.integers(4, size=300)]
     X = X * (1 + (y == "a")[:, None]) / 10
-    fast = LinearDiffusion(latent_dim=5, pixel_range=(0, 1), random_state=0).fit(X, y)
+    fast = LinearDiffusion(styles=1, latent_dim=5, pixel_range=(0, 1), random_state=0).fit(X, y)
     general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
     return fast, general, X, y
 
@@ -115,7 +115,7 @@ def test_a_prompt_with_more_images_than_a_chunk_is_summed_whole(monkeypatch: pyt
     monkeypatch.setattr(moments, "_CHUNK_BYTES", 1)  # chunks of 256 images
     rng = np.random.default_rng(4)
     X, y = rng.random((900, 5)) @ rng.random((5, 5)), np.repeat(["a", "b"], [700, 200])
-    fast = LinearDiffusion(latent_dim=4).fit(X, y)
+    fast = LinearDiffusion(styles=1, latent_dim=4).fit(X, y)
     general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
     assert_allclose(general.covariances_, fast.covariances_, rtol=0, atol=1e-8)
 

@@ -371,7 +371,7 @@ def test_auto_takes_the_rank_under_which_held_out_images_are_likeliest() -> None
     assert choose_styles(wide, floor=1e-9)[1] == ranks[1] == 30
     assert ranks[0] <= RANK  # padded to the widest
     model = LinearDiffusion(styles="auto", random_state=0).fit(np.r_[thin, wide], index)
-    assert model.style_ranks_ == ranks
+    assert model.style_ranks_[1] == 30 > model.style_ranks_[0]
 
 
 # A style's own directions

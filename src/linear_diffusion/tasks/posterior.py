@@ -150,12 +150,10 @@ class Observed:
     def pieces(self) -> WhitePieces:
         """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
         seen, factors = self._seen, self.prompt.factors
-        s, k, r = factors.shape
-        side_by_side = factors.transpose(1, 0, 2).reshape(k, s * r)
 
         def as_seen(dtype: type[np.floating]) -> Array:
-            product = seen.astype(dtype) @ side_by_side.astype(dtype, copy=False)
-            return product.reshape(len(seen), s, r).transpose(1, 0, 2)
+            product: Array = seen.astype(dtype) @ factors.astype(dtype, copy=False)
+            return product
 
         return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, as_seen, self.bulk)
 
@@ -175,8 +173,8 @@ class Observed:
 
     def expand(self, w: Array) -> Array:
         """See `Conditional`."""
-        moved: Array = w @ self._free
-        return moved
+        moved: Array = w @ self.prompt.basis.T @ self.prompt.encoder.components
+        return moved - self._correct(w @ self._of_frame.T)
 
     def follow(self, y: AnyArray) -> Array:
         """See `Conditional`."""
@@ -194,8 +192,12 @@ class Observed:
         return shown
 
     def _correct(self, residual: Array) -> Array:
-        """``Z' L^-1 residual``, (n, m) -> (n, d)."""
-        corrected: Array = _solve(self._lower, residual.T).T @ self._gain
+        """``Z' L^-1 residual``, that is ``G H~' B^-1 residual``, (n, m) -> (n, d); Z itself takes longer to make."""
+        solved = _solve(self._lower, _solve(self._lower, residual.T), transposed=True).T
+        v, tau2 = self.prompt.variances, self.prompt.tau2
+        along = solved @ self._of_frame * (v - tau2)
+        corrected: Array = along @ self.prompt.basis.T @ self.prompt.encoder.components
+        corrected += tau2 * (self._scaled.T @ solved.T).T
         return corrected
 
     def _whiten(self, y: AnyArray) -> Array:
@@ -245,12 +247,6 @@ class Observed:
         shown += tau2 * (scaled.toarray() if sparse.issparse(scaled) else scaled)
         return _solve(self._lower, shown)
 
-    @cached_property
-    def _free(self) -> Array:
-        """E', shape (k, d)."""
-        free: Array = self._frame - self._seen.T @ self._gain
-        return free
-
 
 def condition(
     prompt: PromptDensity, matrix: Any, noise_std: float, bulk: type[np.floating] = np.float64
@@ -275,8 +271,8 @@ def condition(
     return Observed(prompt, matrix, noise_std, bulk)
 
 
-def _solve(lower: Array, b: Array) -> Array:
-    solved: Array = solve_triangular(lower, b, lower=True, check_finite=False)
+def _solve(lower: Array, b: Array, *, transposed: bool = False) -> Array:
+    solved: Array = solve_triangular(lower, b, lower=True, trans=int(transposed), check_finite=False)
     return solved
 
 

@@ -27,8 +27,8 @@ from .compressed import Compressed, Compression
 from .density import PromptDensity, chunks
 from .posterior import Conditional, condition
 
-_NEGLIGIBLE = 1e-9
-"""Pieces that are less likely than this play no part."""
+_NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
+"""Pieces that are less likely than this play no part; at temperatures below 1, which are no exact matter, many are."""
 _ESTIMATED_ON = 50
 """Images that the noise is estimated on."""
 _SINGULAR = 1e-10
@@ -187,12 +187,14 @@ class Posterior:
             if log_density.shape[1] > 1:
                 np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
         total = logsumexp(np.hstack(joint), axis=1)[:, None]
-        return [np.exp(log_density - total) for log_density in joint], gs
+        likely = [np.exp(log_density - total) for log_density in joint]
+        least = _NEGLIGIBLE if self.temperature == 1.0 else _TEMPERED
+        return [np.where(rho > least, rho, 0.0) for rho in likely], gs
 
     def _standardised_mean(self, part: slice, likely: list[Array], gs: list[Array]) -> Array:
         mean = np.zeros((len(likely[0]), len(self._std)))
         for given, rho, g in zip(self._given, likely, gs, strict=True):
-            rows = np.flatnonzero(rho.sum(axis=1) > _NEGLIGIBLE)
+            rows = np.flatnonzero(rho.sum(axis=1) > 0)
             if not len(rows):
                 continue
             w = np.zeros((len(mean), given.prompt.means.shape[1]))
@@ -206,7 +208,7 @@ class Posterior:
         """Within pieces, and between them, shape (n, d)."""
         variance = np.zeros_like(mean)
         for given, rho, g in zip(self._given, likely, gs, strict=True):
-            if rho.max() <= _NEGLIGIBLE:
+            if rho.max() == 0:
                 continue
             follow = given.follow(self._seen[part])
             for j, members, w in _pieces(given, rho, g):
@@ -219,8 +221,8 @@ class Posterior:
 
 def _pieces(given: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
     """The pieces that are likely for some images: (piece, images, mean of w (n, k) given the piece)."""
-    for j in np.flatnonzero(rho.max(axis=0) > _NEGLIGIBLE):
-        members = np.flatnonzero(rho[:, j] > _NEGLIGIBLE)
+    for j in np.flatnonzero(rho.max(axis=0) > 0):
+        members = np.flatnonzero(rho[:, j] > 0)
         move = given.prompt.factors[j] @ given.pieces.root[j]
         yield int(j), members, given.prompt.means[j] + g[members, j] @ move.T
 

@@ -30,7 +30,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def plain(data: tuple) -> LinearDiffusion:
-    return LinearDiffusion(latent_dim=4, random_state=3).fit(*data)
+    return LinearDiffusion(styles=1, latent_dim=4, random_state=3).fit(*data)
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def runaway(g: float, n_steps: int, cond: float, uncond: float) -> float:
 def wide_and_narrow() -> LinearDiffusion:
     """Two prompts of one pixel: "a" varies six times as much as "b"."""
     x = np.r_[np.linspace(-3, 3, 50), np.linspace(-0.5, 0.5, 50)][:, None]
-    return LinearDiffusion(latent_dim=1, random_state=0, tone=False).fit(x, np.repeat(["a", "b"], 50))
+    return LinearDiffusion(styles=1, latent_dim=1, random_state=0, tone=False).fit(x, np.repeat(["a", "b"], 50))
 
 
 @pytest.mark.parametrize("looped", [False, True])

@@ -46,7 +46,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def plain(rows: tuple) -> LinearDiffusion:
-    return LinearDiffusion(latent_dim=4, random_state=0).fit(*rows)
+    return LinearDiffusion(styles=1, latent_dim=4, random_state=0).fit(*rows)
 
 
 def test_the_middle_is_that_of_the_formula(plain: LinearDiffusion, rows: tuple) -> None:

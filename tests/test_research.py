@@ -93,7 +93,7 @@ def test_the_law_is_that_of_samples(schedule: str, sampler: str) -> None:
     """Against 40,000 images of a model without bounds or tone curve."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((60, 2)) @ [[1.0, 0.4], [0.0, 0.5]] + [2.0, -1.0]
-    fitted = LinearDiffusion(latent_dim=2, schedule=schedule, random_state=0).fit(X)
+    fitted = LinearDiffusion(styles=1, latent_dim=2, schedule=schedule, random_state=0).fit(X)
     n_steps = 1 if sampler == "one-step" else 4
     mean, covariance = sampler_law(fitted.denoiser(""), sampler, noise_levels(schedule, n_steps))
     images, _ = fitted.sample(40_000, sampler=sampler, **({} if sampler == "one-step" else {"n_steps": n_steps}))

@@ -27,7 +27,7 @@ def rows(digits: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]
 
 @pytest.fixture(scope="module")
 def plain(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    return LinearDiffusion(latent_dim=6, random_state=0).fit(*rows)
+    return LinearDiffusion(styles=1, latent_dim=6, random_state=0).fit(*rows)
 
 
 @pytest.fixture(scope="module")

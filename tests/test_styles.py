@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
 
 from linear_diffusion import LinearDiffusion, render
+from linear_diffusion import styles as styles_module
 from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
 from linear_diffusion.image import ImageFormat
 from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
@@ -23,6 +24,7 @@ from linear_diffusion.styles import (
     _WIDEST,
     LEADING,
     RANK,
+    RANKS,
     REMAINDER,
     MixtureDenoiser,
     Styles,
@@ -341,13 +343,16 @@ def test_auto_takes_the_number_under_which_held_out_images_are_likeliest() -> No
     centers = 30 * rng.standard_normal((10, 6))
     clouds = centers[rng.integers(0, 10, 1500)] + rng.standard_normal((1500, 6))
     round_ = rng.standard_normal((1500, 6))
-    assert choose_styles(clouds, floor=1e-9) in (10, 30)
-    assert choose_styles(round_, floor=1e-9) == 1
+    number, rank = choose_styles(clouds, floor=1e-9)
+    assert number in (10, 30)
+    assert rank in (RANK, *RANKS)
+    assert choose_styles(round_, floor=1e-9)[0] == 1
     for n in (1, 2, 3, 12):
-        assert choose_styles(round_[:n], floor=1e-9) == 1
+        assert choose_styles(round_[:n], floor=1e-9)[0] == 1
+    assert choose_styles(round_[:3], floor=1e-9) == (1, RANK)  # too few to hold any out
     z, index = np.r_[round_, clouds], np.repeat([0, 1], 1500)
     styles, labels = fit_styles(z, index, 2, None, floor=1e-9)
-    assert np.bincount(styles.owner).tolist() == [1, choose_styles(clouds, floor=1e-9)]
+    assert np.bincount(styles.owner).tolist() == [1, number]
     assert_array_equal(styles.owner[labels], index)
     model = LinearDiffusion(styles="auto", random_state=0).fit(z, index)
     assert [len(w) for w in model.style_weights_] == np.bincount(styles.owner).tolist()
@@ -373,7 +378,7 @@ def test_own_directions_are_the_leading_eigenpart_where_all_directions_lead(
     m: int, k: int, rank: int, seed: int
 ) -> None:
     covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, k, seed)
-    own = _own_directions(covariance @ leading, leading)
+    own = _own_directions(covariance @ leading, leading, RANK)
     assert own.shape == (m, k, min(RANK, k))
     for c, f in zip(covariance, own, strict=True):
         values, vectors = np.linalg.eigh(c)
@@ -387,7 +392,7 @@ def test_own_directions_never_exceed_the_covariance_and_follow_by_regression(
 ) -> None:
     covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, min(n, k), seed)
     for dtype, slack in ((np.float64, 1e-12), (np.float32, 5e-6)):
-        own = _own_directions((covariance @ leading).astype(dtype), leading.astype(dtype))
+        own = _own_directions((covariance @ leading).astype(dtype), leading.astype(dtype), RANK)
         assert own.dtype == dtype
         for c, f in zip(covariance, own.astype(np.float64), strict=True):
             assert np.linalg.eigvalsh(c - f @ f.T).min() > -slack * k * np.linalg.eigvalsh(c)[-1]
@@ -405,11 +410,13 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
     assert k > LEADING > RANK
     z = (rng.standard_normal((n, k)) @ rng.standard_normal((k, k)) * np.geomspace(3, 0.03, k)).astype(dtype)
     labels = rng.integers(0, 12, n)
-    styles = _describe(z, labels, np.zeros(12, np.intp), 1e-12, 0.0)
+    styles = _describe(z, labels, np.zeros(12, np.intp), 1e-12, 0.0, RANK)
     counts = np.bincount(labels).astype(float)
     means = np.stack([z[labels == j].mean(axis=0, dtype=float) for j in range(12)])
-    lent = _lent(counts, means)
     scatter = np.stack([np.cov(z[labels == j].T.astype(float), bias=True) * counts[j] for j in range(12)])
+    leading = np.linalg.eigh(scatter.sum(axis=0))[1][:, -LEADING:]
+    fourth = (np.square((z - means[labels]) @ leading).sum(axis=1) ** 2).sum()
+    lent = _lent(counts, means, leading.T @ scatter @ leading, fourth)
     expected = np.einsum("j,ji,ikl->kl", styles.shares, lent, scatter)
     basis = styles.basis[0]
     found = basis @ np.einsum("j,jkl->kl", styles.shares, [own_covariance(styles, j) for j in range(12)]) @ basis.T
@@ -424,22 +431,67 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
         assert np.linalg.eigvalsh(own - factor @ factor.T).min() > -1e-5 * np.linalg.eigvalsh(own)[-1]
 
 
-def test_neighbours_lend_as_many_images_as_they_count() -> None:
-    """Ten images of what a style leans on: its eight neighbours, and of these ten images of the whole prompt."""
-    rng, m = np.random.default_rng(23), 30
-    counts, means = rng.integers(5, 90, m).astype(float), rng.standard_normal((m, 4))
-    lent = _lent(counts, means)
-    assert_allclose(lent @ counts, 1.0)  # weights of images: a covariance is a mean
-    own = lent.diagonal() * (counts + 10)
-    assert ((own > 1) & (own < 1.1)).all()
-    nearest = np.argsort(np.linalg.norm(means[:, None] - means, axis=2), axis=1)[:, 1:9]
+def small_scatters(
+    m: int, n: int, likeness: float, seed: int
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray, float]:
+    """Deviations of m styles of n images or more in four dimensions, and what `_lent` takes of them."""
+    rng = np.random.default_rng(seed)
+    counts, means = rng.integers(n, 3 * n, m), 9 * rng.standard_normal((m, 4))
+    roots = np.diag([3.0, 2.0, 1.0, 0.5]) + (1 - likeness) * rng.standard_normal((m, 4, 4))
+    x = [rng.standard_normal((c, 4)) @ root for c, root in zip(counts, roots, strict=True)]
+    x = [own - own.mean(axis=0) for own in x]
+    fourth = float(sum((np.linalg.norm(own, axis=1) ** 4).sum() for own in x))
+    return x, counts.astype(float), means, np.stack([own.T @ own for own in x]), fourth
+
+
+@pytest.mark.parametrize(("m", "n", "likeness"), [(5, 12, 0.5), (30, 20, 0.7), (12, 60, 0.2)])
+def test_neighbours_lend_what_ledoit_and_wolf_say(m: int, n: int, likeness: float) -> None:
+    """b, image by image: the variance of a product, over the distance of covariances beyond what chance explains."""
+    x, counts, means, scatter, fourth = small_scatters(m, n, likeness, seed=23)
+    covariances = [own.T @ own / len(own) for own in x]
+    nearest = [np.argsort(np.linalg.norm(means - mean, axis=1))[1:9] for mean in means]
+    around = []
+    for near in nearest:
+        theirs = np.concatenate([x[i] for i in near])
+        around.append(theirs.T @ theirs / len(theirs))
+    squares = [((v[:, None] * v - c) ** 2).sum() for own, c in zip(x, covariances, strict=True) for v in own]
+    v = np.mean(squares)
+    apart = np.mean([((c - t) ** 2).sum() for c, t in zip(covariances, around, strict=True)]) - v * np.mean(1 / counts)
+    assert apart > 1e-3 * v  # the bound does not act here
+    b, lent = v / apart, _lent(counts, means, scatter, fourth)
     for j in range(m):
-        others = np.setdiff1d(np.arange(m), [j])
-        assert set(others[np.argsort(lent[j, others])[-8:]]) == set(nearest[j])
-        rest = np.setdiff1d(others, nearest[j])
-        assert_allclose(lent[j, rest], lent[j, rest[0]])
-        assert_allclose(lent[j, nearest[j]] / lent[j, rest[0]], 1 + counts.sum() / 10)
-    assert_allclose(_lent(np.array([7.0]), np.zeros((1, 3))), 1 / 7)
+        found = np.einsum("i,ikl->kl", lent[j], scatter)
+        assert_allclose(found, (counts[j] * covariances[j] + b * around[j]) / (counts[j] + b), rtol=1e-9, atol=1e-9)
+        strangers = np.setdiff1d(np.arange(m), [j, *nearest[j]])
+        assert_array_equal(lent[j, strangers], 0.0)
+    assert_allclose(lent @ counts, 1.0)  # weights of images: a covariance is a mean
+
+
+def test_styles_that_differ_by_chance_alone_lend_a_thousand_images_at_most() -> None:
+    _, counts, means, scatter, fourth = small_scatters(20, 15, 1.0, seed=24)
+    same = np.einsum("m,kl->mkl", counts, scatter.sum(axis=0) / counts.sum())
+    lent = _lent(counts, means, same, fourth)
+    assert_allclose(lent.diagonal(), 1 / (counts + 1000), rtol=1e-9)
+    assert_allclose(lent @ counts, 1.0)
+
+
+def test_a_style_alone_is_lent_nothing() -> None:
+    assert_array_equal(_lent(np.array([7.0]), np.zeros((1, 3)), np.eye(3)[None], 9.0), [[1 / 7]])
+
+
+def test_prompts_of_different_ranks_are_joined_at_the_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(27)
+    z, index = rng.standard_normal((400, 9)) * np.linspace(3, 1, 9), np.repeat([0, 1], 200)
+    chosen = iter([(2, 3), (3, 6)])
+    monkeypatch.setattr(styles_module, "choose_styles", lambda *_: next(chosen))
+    styles, _ = fit_styles(z, index, 2, None, floor=1e-9)
+    assert styles.factors.shape == (5, 9, 6)
+    assert not styles.factors[:2, :, 3:].any()
+    for j, (n, rank) in enumerate([(2, 3), (3, 6)]):
+        alone, _ = fit_prompt(z[index == j], n, floor=1e-9, rank=rank)
+        for own, s in enumerate(styles.of(j)):  # rounded to half precision: 2 * 2^-11 of a product
+            expected = latent_moments(alone, own)[1]
+            assert_allclose(latent_moments(styles, s)[1], expected, atol=2**-10 * np.trace(expected))
 
 
 # What a file keeps
@@ -565,9 +617,9 @@ def toy() -> LinearDiffusion:
     return LinearDiffusion(styles=2, tone=False, random_state=0).fit(X, np.array(["a", "b"])[cloud // 2])
 
 
-def test_defaults_are_150_styles_of_rank_16_in_500_dimensions() -> None:
+def test_defaults_are_150_styles_of_rank_14_in_500_dimensions() -> None:
     params = LinearDiffusion().get_params()
-    assert (params["styles"], params["latent_dim"], RANK) == (150, 500, 16)
+    assert (params["styles"], params["latent_dim"], RANK) == (150, 500, 14)
     one_shot = LinearDiffusion.one_shot().get_params()
     assert (one_shot["styles"], one_shot["latent_dim"], one_shot["training"]) == (1, 144, "sampled")
 

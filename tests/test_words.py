@@ -26,6 +26,7 @@ from linear_diffusion import (
     words,
 )
 from linear_diffusion.denoiser import GaussianDenoiser
+from linear_diffusion.operators import inpaint
 
 NAMES = ["bag-of-words", "word-products"]
 WORDS = {
@@ -78,7 +79,7 @@ def both() -> tuple[LinearDiffusion, LinearDiffusion, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     X, y = rng.random((300, 6)) @ rng.random((6, 6)), np.array(list("abcd"))[rng.integers(4, size=300)]
     X = X * (1 + (y == "a")[:, None]) / 10
-    fast = LinearDiffusion(latent_dim=5, pixel_range=(0, 1), random_state=0).fit(X, y)
+    fast = LinearDiffusion(styles=1, latent_dim=5, pixel_range=(0, 1), random_state=0).fit(X, y)
     general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
     return fast, general, X, y
 
@@ -115,7 +116,7 @@ def test_a_prompt_with_more_images_than_a_chunk_is_summed_whole(monkeypatch: pyt
     monkeypatch.setattr(moments, "_CHUNK_BYTES", 1)  # chunks of 256 images
     rng = np.random.default_rng(4)
     X, y = rng.random((900, 5)) @ rng.random((5, 5)), np.repeat(["a", "b"], [700, 200])
-    fast = LinearDiffusion(latent_dim=4).fit(X, y)
+    fast = LinearDiffusion(styles=1, latent_dim=4).fit(X, y)
     general = clone(fast).set_params(text_encoder=one_hot_codes).fit(X, y)
     assert_allclose(general.covariances_, fast.covariances_, rtol=0, atol=1e-8)
 
@@ -213,6 +214,62 @@ def test_any_bags_of_words_are_fitted_and_drawn(prompts: list[str], name: str) -
     assert drawn.tolist() == prompts
     assert np.isfinite(images).all()
     assert np.isfinite(model.score_samples(X, prompts)).all()
+
+
+# Guidance, edits, ways, and tasks at prompts that training did not show
+
+
+def test_a_guided_prompt_of_words_goes_away_from_the_negative_one(fitted: LinearDiffusion) -> None:
+    plain, away = (
+        fitted.sample(100, "right low", sampler="ddim", n_steps=20, **guidance)[0].mean(axis=0)
+        for guidance in ({}, {"guidance_scale": 1.5, "negative_prompts": "right top"})
+    )
+    means = [fitted.sample(400, p)[0].mean(axis=0) for p in ("right low", "right top")]
+    assert ((away - plain) * (means[0] - means[1])).sum() > 0
+    nearly = fitted.sample(9, "right low", sampler="ddim", guidance_scale=1 + 1e-9, negative_prompts="left top")[0]
+    assert_allclose(nearly, fitted.sample(9, "right low", sampler="ddim")[0], atol=1e-4)
+
+
+def test_guidance_of_words_needs_negative_prompts(fitted: LinearDiffusion) -> None:
+    X, _ = drawings(2)
+    for ask in (lambda: fitted.sample(2, "left top", guidance_scale=2),
+                lambda: fitted.edit(X, "left top", guidance_scale=2)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"guidance_scale=2 .* goes with negative_prompts"):
+            ask()
+    with pytest.raises(UnknownPromptError, match="lop"):
+        fitted.sample(2, "left top", guidance_scale=2, negative_prompts="left lop")
+
+
+def test_edits_and_ways_go_to_prompts_of_words(fitted: LinearDiffusion) -> None:
+    X, y = drawings(300, 2)
+    source = X[y == "left low"][:20]
+    edited = fitted.edit(source, "right low", 0.9)
+    towards, given = (X[y == p].mean(axis=0) for p in ("right low", "left low"))
+    assert np.abs(edited.mean(axis=0) - towards).mean() < 0.5 * np.abs(edited.mean(axis=0) - given).mean()
+    assert_array_equal(fitted.edit(source, "right low", 0.0), fitted.inverse_transform(fitted.transform(source)))
+    pair = np.stack([source[0], X[y == "right low"][0]])
+    way = fitted.interpolate(*pair, 5, prompts=["left low", "low right"])
+    assert way.shape == (5, 5, 5)
+    assert_allclose(way[[0, -1]], fitted.inverse_transform(fitted.transform(pair)), atol=1e-6)
+
+
+def test_restoring_goes_with_prompts_of_words(fitted: LinearDiffusion) -> None:
+    X, y = drawings(300, 2)
+    unseen = X[y == "right low"]
+    mask = np.ones((5, 5), bool)
+    mask[:, 3:] = False
+    seen, damaged = unseen[:, mask], np.where(mask, unseen, 0.0)
+    told, wrong = (fitted.restore(seen, inpaint(mask), prompts=p) for p in ("right low", "left top"))
+    assert np.abs(told - unseen).mean() < 0.5 * np.abs(damaged - unseen).mean()
+    assert np.abs(told - unseen).mean() < np.abs(wrong - unseen).mean()
+
+
+def test_a_model_of_words_fitted_anew_forgets_how_sure_another_was() -> None:
+    X, y = drawings(200)
+    anew = LinearDiffusion(styles=1, latent_dim=6).fit(X, y).set_params(text_encoder="bag-of-words").fit(X, y)
+    fresh = LinearDiffusion(styles=1, latent_dim=6, text_encoder="bag-of-words").fit(X, y)
+    assert_array_equal(anew.predict_proba(X), fresh.predict_proba(X))
+    assert anew.outlier_threshold(0.1) == fresh.outlier_threshold(0.1)
 
 
 # Transformers of the user's

@@ -256,10 +256,10 @@ def test_edits_and_ways_go_to_prompts_of_words(fitted: LinearDiffusion) -> None:
 def test_restoring_goes_with_prompts_of_words(fitted: LinearDiffusion) -> None:
     X, y = drawings(300, 2)
     unseen = X[y == "right low"]
-    mask = np.ones((5, 5), bool)
-    mask[:, 3:] = False
-    seen, damaged = unseen[:, mask], np.where(mask, unseen, 0.0)
-    told, wrong = (fitted.restore(seen, inpaint(mask), prompts=p) for p in ("right low", "left top"))
+    missing = np.zeros((5, 5), bool)
+    missing[:, 3:] = True
+    damaged = np.where(missing, 0.0, unseen)
+    told, wrong = (fitted.restore(damaged, inpaint(missing), prompts=p) for p in ("right low", "left top"))
     assert np.abs(told - unseen).mean() < 0.5 * np.abs(damaged - unseen).mean()
     assert np.abs(told - unseen).mean() < np.abs(wrong - unseen).mean()
 

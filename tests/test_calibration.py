@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, calibration
-from linear_diffusion.calibration import _CHANGE, _RANGE, _SPEED, Moments, _correction, _widening, moments_within
+from linear_diffusion.calibration import _CHANGE, _RANGE, _SPEED, WithinStyles, _correction, _widening, moments_within
 from linear_diffusion.render import draw_prompts, draw_styles
 from linear_diffusion.styles import Styles
 
@@ -68,7 +68,7 @@ def labels_of(model: LinearDiffusion, images: np.ndarray, y: np.ndarray) -> np.n
     return labels
 
 
-def sampled_moments(model: LinearDiffusion, n: int, seed: int) -> Moments:
+def sampled_moments(model: LinearDiffusion, n: int, seed: int) -> WithinStyles:
     """Moments of encoded samples, of styles as frequent as in training."""
     prompt, first = draw_prompts(seed, model.weights_, n), model._style_ranges()[0]
     drawn = draw_styles(seed, model._mixture, prompt)
@@ -110,7 +110,9 @@ def test_moments_of_single_precision_lose_no_digits_to_their_mean() -> None:
 def test_deviations_are_widened_towards_the_target_within_bounds() -> None:
     target = np.array([[1.0, 1.21, 4.0, 1e6, 1e-9, 0.0, 5.0]])
     seen = np.array([[1.0, 1.0, 9.0, 1.0, 1.0, 3.0, 0.0]])
-    found = _widening(Moments(np.zeros((1, 7)), target, np.ones(1)), Moments(np.zeros((1, 7)), seen, np.ones(1)))
+    found = _widening(
+        WithinStyles(np.zeros((1, 7)), target, np.ones(1)), WithinStyles(np.zeros((1, 7)), seen, np.ones(1))
+    )
     expected = [1.0, 1.1**_SPEED, (2 / 3) ** _SPEED, _CHANGE**_SPEED, _CHANGE**-_SPEED, 1.0, 1.0]
     assert_allclose(found, [expected])
 
@@ -121,8 +123,8 @@ def test_means_move_by_what_chance_does_not_explain() -> None:
     counts, variances = np.full(400, 25.0), np.array([[4.0, 4.0, 4.0]])
     off = rng.standard_normal((400, k)) * [0.0, 0.4, 4.0]
     chance = rng.standard_normal((400, k)) * np.sqrt(4.0 / 25)
-    target = Moments(np.zeros((400, k)), variances, counts)
-    moved = _correction(target, Moments(off + chance, variances, counts), owner)
+    target = WithinStyles(np.zeros((400, k)), variances, counts)
+    moved = _correction(target, WithinStyles(off + chance, variances, counts), owner)
     slope = -(moved * off).sum(axis=0)[1:] / (off**2).sum(axis=0)[1:]
     assert np.abs(moved[:, 0]).max() < 0.25 * np.abs(chance[:, 0]).max()
     assert_allclose(slope, [0.5, 0.99], atol=0.06)  # 0.4^2 / (0.4^2 + 4 / 25), 16 / (16 + 4 / 25)
@@ -132,8 +134,8 @@ def test_means_move_by_what_chance_does_not_explain() -> None:
 
 def test_means_stay_where_nothing_or_too_little_was_drawn() -> None:
     owner, counts = np.array([0, 0, 1, 1]), np.array([30.0, 0.0, 6.0, 5.0])
-    target = Moments(np.full((4, 2), 5.0), np.ones((2, 2)), np.full(4, 20.0))
-    moved = _correction(target, Moments(np.zeros((4, 2)), np.array([[1.0, 1.0], [0.0, 0.0]]), counts), owner)
+    target = WithinStyles(np.full((4, 2), 5.0), np.ones((2, 2)), np.full(4, 20.0))
+    moved = _correction(target, WithinStyles(np.zeros((4, 2)), np.array([[1.0, 1.0], [0.0, 0.0]]), counts), owner)
     assert (moved[0] > 4.8).all()
     assert_array_equal(moved[1:], 0.0)
 

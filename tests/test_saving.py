@@ -356,7 +356,7 @@ def test_styles_are_counted_in_the_configuration(folder: Path, styled: LinearDif
     assert {name: a.dtype for name, a in arrays.items() if a.dtype != np.float64} == DTYPES | SINGLE
 
 
-@pytest.mark.parametrize("name", ["n_styles", "n_groups"])
+@pytest.mark.parametrize("name", ["n_styles", "n_groups", "rank"])
 @pytest.mark.parametrize("value", ["missing", None, True, "2", -1, 0, 1, 2.0, 15, 17, 10**9, 10**10, [16], 1e400])
 @pytest.mark.parametrize("folder", ["styled"], indirect=True)
 def test_a_wrong_number_of_styles_or_groups_is_refused(folder: Path, name: str, value: Any) -> None:

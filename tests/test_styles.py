@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
 
 from linear_diffusion import LinearDiffusion, render
+from linear_diffusion import styles as styles_module
 from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
 from linear_diffusion.image import ImageFormat
 from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
@@ -23,6 +24,7 @@ from linear_diffusion.styles import (
     _WIDEST,
     LEADING,
     RANK,
+    RANKS,
     REMAINDER,
     MixtureDenoiser,
     Styles,
@@ -342,13 +344,16 @@ def test_auto_takes_the_number_under_which_held_out_images_are_likeliest() -> No
     centers = 30 * rng.standard_normal((10, 6))
     clouds = centers[rng.integers(0, 10, 1500)] + rng.standard_normal((1500, 6))
     round_ = rng.standard_normal((1500, 6))
-    assert choose_styles(clouds, floor=1e-9)[0] in (10, 30)
+    number, rank = choose_styles(clouds, floor=1e-9)
+    assert number in (10, 30)
+    assert rank in (RANK, *RANKS)
     assert choose_styles(round_, floor=1e-9)[0] == 1
     for n in (1, 2, 3, 12):
         assert choose_styles(round_[:n], floor=1e-9)[0] == 1
+    assert choose_styles(round_[:3], floor=1e-9) == (1, RANK)  # too few to hold any out
     z, index = np.r_[round_, clouds], np.repeat([0, 1], 1500)
     styles, labels = fit_styles(z, index, 2, None, floor=1e-9)
-    assert np.bincount(styles.owner).tolist() == [1, choose_styles(clouds, floor=1e-9)[0]]
+    assert np.bincount(styles.owner).tolist() == [1, number]
     assert_array_equal(styles.owner[labels], index)
     model = LinearDiffusion(styles="auto", random_state=0).fit(z, index)
     assert [len(w) for w in model.style_weights_] == np.bincount(styles.owner).tolist()
@@ -429,9 +434,9 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
     counts = np.bincount(labels).astype(float)
     means = np.stack([z[labels == j].mean(axis=0, dtype=float) for j in range(12)])
     scatter = np.stack([np.cov(z[labels == j].T.astype(float), bias=True) * counts[j] for j in range(12)])
-    leading = _leading(scatter.sum(axis=0))
-    length2 = (((z - means[labels]) @ leading) ** 2).sum(axis=1)
-    lent = _lent(counts, means, leading.T @ scatter @ leading, float((length2**2).sum()))
+    leading = np.linalg.eigh(scatter.sum(axis=0))[1][:, -LEADING:]
+    fourth = (np.square((z - means[labels]) @ leading).sum(axis=1) ** 2).sum()
+    lent = _lent(counts, means, leading.T @ scatter @ leading, fourth)
     expected = np.einsum("j,ji,ikl->kl", styles.shares, lent, scatter)
     basis = styles.basis[0]
     found = basis @ np.einsum("j,jkl->kl", styles.shares, [own_covariance(styles, j) for j in range(12)]) @ basis.T
@@ -446,33 +451,67 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
         assert np.linalg.eigvalsh(own - factor @ factor.T).min() > -1e-5 * np.linalg.eigvalsh(own)[-1]
 
 
-def test_neighbours_count_as_many_images_as_the_closed_form_says() -> None:
-    """``b = v / (mean |S - T|^2 - v mean(1 / n))``, from the images themselves."""
-    rng, m, k = np.random.default_rng(23), 20, 3
-    counts = rng.integers(5, 60, m)
-    labels, means = np.repeat(np.arange(m), counts), rng.standard_normal((m, k))
-    x = rng.standard_normal((counts.sum(), k)) * (1 + labels[:, None] / m)
-    products = x[:, :, None] * x[:, None, :]
-    scatter = np.stack([products[labels == j].sum(axis=0) for j in range(m)])
-    lent = _lent(counts.astype(float), means, scatter, float((products**2).sum()))
-    own = scatter / counts[:, None, None]
-    near = np.argsort(np.linalg.norm(means[:, None] - means, axis=2), axis=1)[:, 1:9]
-    theirs = np.stack([scatter[n].sum(axis=0) / counts[n].sum() for n in near])
-    v = ((products - own[labels]) ** 2).sum() / counts.sum()
-    b = v / (((own - theirs) ** 2).sum(axis=(1, 2)).mean() - v * (1 / counts).mean())
-    assert 1 < b < 1000
-    expected = (scatter + b * theirs) / (counts + b)[:, None, None]
-    assert_allclose(np.einsum("ij,jkl->ikl", lent, scatter), expected)
+def small_scatters(
+    m: int, n: int, likeness: float, seed: int
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray, float]:
+    """Deviations of m styles of n images or more in four dimensions, and what `_lent` takes of them."""
+    rng = np.random.default_rng(seed)
+    counts, means = rng.integers(n, 3 * n, m), 9 * rng.standard_normal((m, 4))
+    roots = np.diag([3.0, 2.0, 1.0, 0.5]) + (1 - likeness) * rng.standard_normal((m, 4, 4))
+    x = [rng.standard_normal((c, 4)) @ root for c, root in zip(counts, roots, strict=True)]
+    x = [own - own.mean(axis=0) for own in x]
+    fourth = float(sum((np.linalg.norm(own, axis=1) ** 4).sum() for own in x))
+    return x, counts.astype(float), means, np.stack([own.T @ own for own in x]), fourth
+
+
+@pytest.mark.parametrize(("m", "n", "likeness"), [(5, 12, 0.5), (30, 20, 0.7), (12, 60, 0.2)])
+def test_neighbours_lend_what_ledoit_and_wolf_say(m: int, n: int, likeness: float) -> None:
+    """b, image by image: the variance of a product, over the distance of covariances beyond what chance explains."""
+    x, counts, means, scatter, fourth = small_scatters(m, n, likeness, seed=23)
+    covariances = [own.T @ own / len(own) for own in x]
+    nearest = [np.argsort(np.linalg.norm(means - mean, axis=1))[1:9] for mean in means]
+    around = []
+    for near in nearest:
+        theirs = np.concatenate([x[i] for i in near])
+        around.append(theirs.T @ theirs / len(theirs))
+    squares = [((v[:, None] * v - c) ** 2).sum() for own, c in zip(x, covariances, strict=True) for v in own]
+    v = np.mean(squares)
+    apart = np.mean([((c - t) ** 2).sum() for c, t in zip(covariances, around, strict=True)]) - v * np.mean(1 / counts)
+    assert apart > 1e-3 * v  # the bound does not act here
+    b, lent = v / apart, _lent(counts, means, scatter, fourth)
+    for j in range(m):
+        found = np.einsum("i,ikl->kl", lent[j], scatter)
+        assert_allclose(found, (counts[j] * covariances[j] + b * around[j]) / (counts[j] + b), rtol=1e-9, atol=1e-9)
+        strangers = np.setdiff1d(np.arange(m), [j, *nearest[j]])
+        assert_array_equal(lent[j, strangers], 0.0)
     assert_allclose(lent @ counts, 1.0)  # weights of images: a covariance is a mean
 
 
-def test_a_style_alone_borrows_nothing_and_styles_that_are_alike_lend_a_thousand_images() -> None:
-    assert_allclose(_lent(np.array([7.0]), np.zeros((1, 3)), np.zeros((1, 3, 3)), 0.0), 1 / 7)
-    counts, scatter = np.full(4, 10.0), np.tile(10 * np.eye(2), (4, 1, 1))
-    lent = _lent(counts, np.arange(8.0).reshape(4, 2), scatter, 1e4)
-    assert_allclose(lent.diagonal(), 1 / 1010)
-    same = np.tile(np.zeros((2, 2)), (4, 1, 1))
-    assert np.isfinite(_lent(counts, np.zeros((4, 2)), same, 0.0)).all()
+def test_styles_that_differ_by_chance_alone_lend_a_thousand_images_at_most() -> None:
+    _, counts, means, scatter, fourth = small_scatters(20, 15, 1.0, seed=24)
+    same = np.einsum("m,kl->mkl", counts, scatter.sum(axis=0) / counts.sum())
+    lent = _lent(counts, means, same, fourth)
+    assert_allclose(lent.diagonal(), 1 / (counts + 1000), rtol=1e-9)
+    assert_allclose(lent @ counts, 1.0)
+
+
+def test_a_style_alone_is_lent_nothing() -> None:
+    assert_array_equal(_lent(np.array([7.0]), np.zeros((1, 3)), np.eye(3)[None], 9.0), [[1 / 7]])
+
+
+def test_prompts_of_different_ranks_are_joined_at_the_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(27)
+    z, index = rng.standard_normal((400, 9)) * np.linspace(3, 1, 9), np.repeat([0, 1], 200)
+    chosen = iter([(2, 3), (3, 6)])
+    monkeypatch.setattr(styles_module, "choose_styles", lambda *_: next(chosen))
+    styles, _ = fit_styles(z, index, 2, None, floor=1e-9)
+    assert styles.factors.shape == (5, 9, 6)
+    assert not styles.factors[:2, :, 3:].any()
+    for j, (n, rank) in enumerate([(2, 3), (3, 6)]):
+        alone, _ = fit_prompt(z[index == j], n, floor=1e-9, rank=rank)
+        for own, s in enumerate(styles.of(j)):  # rounded to half precision: 2 * 2^-11 of a product
+            expected = latent_moments(alone, own)[1]
+            assert_allclose(latent_moments(styles, s)[1], expected, atol=2**-10 * np.trace(expected))
 
 
 # What a file keeps

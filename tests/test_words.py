@@ -26,6 +26,7 @@ from linear_diffusion import (
     words,
 )
 from linear_diffusion.denoiser import GaussianDenoiser
+from linear_diffusion.operators import inpaint
 
 NAMES = ["bag-of-words", "word-products"]
 WORDS = {
@@ -213,6 +214,62 @@ def test_any_bags_of_words_are_fitted_and_drawn(prompts: list[str], name: str) -
     assert drawn.tolist() == prompts
     assert np.isfinite(images).all()
     assert np.isfinite(model.score_samples(X, prompts)).all()
+
+
+# Guidance, edits, ways, and tasks at prompts that training did not show
+
+
+def test_a_guided_prompt_of_words_goes_away_from_the_negative_one(fitted: LinearDiffusion) -> None:
+    plain, away = (
+        fitted.sample(100, "right low", sampler="ddim", n_steps=20, **guidance)[0].mean(axis=0)
+        for guidance in ({}, {"guidance_scale": 1.5, "negative_prompts": "right top"})
+    )
+    means = [fitted.sample(400, p)[0].mean(axis=0) for p in ("right low", "right top")]
+    assert ((away - plain) * (means[0] - means[1])).sum() > 0
+    nearly = fitted.sample(9, "right low", sampler="ddim", guidance_scale=1 + 1e-9, negative_prompts="left top")[0]
+    assert_allclose(nearly, fitted.sample(9, "right low", sampler="ddim")[0], atol=1e-4)
+
+
+def test_guidance_of_words_needs_negative_prompts(fitted: LinearDiffusion) -> None:
+    X, _ = drawings(2)
+    for ask in (lambda: fitted.sample(2, "left top", guidance_scale=2),
+                lambda: fitted.edit(X, "left top", guidance_scale=2)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"guidance_scale=2 .* goes with negative_prompts"):
+            ask()
+    with pytest.raises(UnknownPromptError, match="lop"):
+        fitted.sample(2, "left top", guidance_scale=2, negative_prompts="left lop")
+
+
+def test_edits_and_ways_go_to_prompts_of_words(fitted: LinearDiffusion) -> None:
+    X, y = drawings(300, 2)
+    source = X[y == "left low"][:20]
+    edited = fitted.edit(source, "right low", 0.9)
+    towards, given = (X[y == p].mean(axis=0) for p in ("right low", "left low"))
+    assert np.abs(edited.mean(axis=0) - towards).mean() < 0.5 * np.abs(edited.mean(axis=0) - given).mean()
+    assert_array_equal(fitted.edit(source, "right low", 0.0), fitted.inverse_transform(fitted.transform(source)))
+    pair = np.stack([source[0], X[y == "right low"][0]])
+    way = fitted.interpolate(*pair, 5, prompts=["left low", "low right"])
+    assert way.shape == (5, 5, 5)
+    assert_allclose(way[[0, -1]], fitted.inverse_transform(fitted.transform(pair)), atol=1e-6)
+
+
+def test_restoring_goes_with_prompts_of_words(fitted: LinearDiffusion) -> None:
+    X, y = drawings(300, 2)
+    unseen = X[y == "right low"]
+    missing = np.zeros((5, 5), bool)
+    missing[:, 3:] = True
+    damaged = np.where(missing, 0.0, unseen)
+    told, wrong = (fitted.restore(damaged, inpaint(missing), prompts=p) for p in ("right low", "left top"))
+    assert np.abs(told - unseen).mean() < 0.5 * np.abs(damaged - unseen).mean()
+    assert np.abs(told - unseen).mean() < np.abs(wrong - unseen).mean()
+
+
+def test_a_model_of_words_fitted_anew_forgets_how_sure_another_was() -> None:
+    X, y = drawings(200)
+    anew = LinearDiffusion(styles=1, latent_dim=6).fit(X, y).set_params(text_encoder="bag-of-words").fit(X, y)
+    fresh = LinearDiffusion(styles=1, latent_dim=6, text_encoder="bag-of-words").fit(X, y)
+    assert_array_equal(anew.predict_proba(X), fresh.predict_proba(X))
+    assert anew.outlier_threshold(0.1) == fresh.outlier_threshold(0.1)
 
 
 # Transformers of the user's

@@ -29,7 +29,7 @@ _LEAST_FREEDOM = 10
 
 
 @dataclass(frozen=True)
-class Moments:
+class WithinStyles:
     """Means (m, k) of styles and variances (p, k) within them, in the prompts' bases, with images a style (m,)."""
 
     means: Array
@@ -82,7 +82,7 @@ def n_draws(n: int, d: int) -> int:
     return int(np.clip(min(_MOST_NUMBERS // d, 4 * n), _LEAST_DRAWS, _MOST_DRAWS))
 
 
-def moments_within(styles: Styles, z: Array, labels: Index) -> Moments:
+def moments_within(styles: Styles, z: Array, labels: Index) -> WithinStyles:
     """Moments of latents (n, k) whose styles are given; variances are about the styles' own means."""
     counts = np.bincount(labels, minlength=len(styles.owner)).astype(np.float64)
     means, variances = np.zeros(styles.means.shape), np.zeros(styles.variances.shape)
@@ -98,10 +98,10 @@ def moments_within(styles: Styles, z: Array, labels: Index) -> Moments:
         if freedom >= _LEAST_FREEDOM:
             y -= np.repeat(means[present].astype(z.dtype), seen, axis=0)
             variances[c] = np.einsum("nk,nk->k", y, y, dtype=np.float64) / freedom
-    return Moments(means, variances, counts)
+    return WithinStyles(means, variances, counts)
 
 
-def _widening(target: Moments, seen: Moments) -> Array:
+def _widening(target: WithinStyles, seen: WithinStyles) -> Array:
     """What standard deviations are multiplied by in a round, shape (p, k); 1 where nothing is known."""
     known = (target.variances > 0) & (seen.variances > 0)
     ratio = np.divide(target.variances, seen.variances, out=np.ones_like(target.variances), where=known)
@@ -109,7 +109,7 @@ def _widening(target: Moments, seen: Moments) -> Array:
     return widening
 
 
-def _correction(target: Moments, seen: Moments, owner: Index) -> Array:
+def _correction(target: WithinStyles, seen: WithinStyles, owner: Index) -> Array:
     """What means move by in a round, shape (m, k).
 
     A mean over few drawn images is uncertain, so the difference is shrunk to the share of its mean square, over a

@@ -613,6 +613,7 @@ class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator)
             ridge=float(self.ridge),
         )
         self._set_words(words, classes, learned.latents.weights, len(rows), image, learned.encoder, learned.residual)
+        self._gauge(rows, index)
         return self
 
     def _set_words(

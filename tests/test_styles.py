@@ -29,7 +29,6 @@ from linear_diffusion.styles import (
     MixtureDenoiser,
     Styles,
     _describe,
-    _leading,
     _lent,
     _own_directions,
     choose_styles,
@@ -360,25 +359,6 @@ def test_auto_takes_the_number_under_which_held_out_images_are_likeliest() -> No
     assert model.sample(20)[0].shape == (20, 6)
 
 
-def test_auto_takes_the_rank_under_which_held_out_images_are_likeliest() -> None:
-    """Clouds that vary along one direction each need no thirty; those along thirty need more than five."""
-    rng = np.random.default_rng(21)
-    z = rng.standard_normal((1200, 60)) * 0.01
-    thin, wide = z.copy(), z.copy()
-    thin[:, 0] += rng.standard_normal(1200)
-    wide[:, :30] += rng.standard_normal((1200, 30)) * np.geomspace(2, 1, 30)
-    half = rng.integers(0, 2, 1200)
-    thin[half == 1, 1] += 50
-    wide[half == 1] = wide[half == 1][:, ::-1] + 50
-    index = np.repeat([0, 1], 1200)
-    styles, _ = fit_styles(np.r_[thin, wide], index, 2, None, floor=1e-9)
-    ranks = [int(styles.factors[styles.of(j)].any(axis=(0, 1)).sum()) for j in (0, 1)]
-    assert choose_styles(wide, floor=1e-9)[1] == ranks[1] == 30
-    assert ranks[0] <= RANK  # padded to the widest
-    model = LinearDiffusion(styles="auto", random_state=0).fit(np.r_[thin, wide], index)
-    assert model.style_ranks_[1] == 30 > model.style_ranks_[0]
-
-
 # A style's own directions
 
 
@@ -675,7 +655,7 @@ def test_a_prompt_with_few_images_has_the_law_of_the_plain_model() -> None:
     assert_allclose(off / np.outer(spread, spread), 0.0, atol=2**-10)
 
 
-def test_styles_leave_the_encoder_and_the_linear_denoiser_alone(grey: Digits) -> None:
+def test_styles_leave_the_encoder_the_density_and_the_linear_denoiser_alone(grey: Digits) -> None:
     images, y = grey
     styled, plain = (LinearDiffusion(latent_dim=12, styles=s).fit(images, y) for s in (5, 1))
     assert_array_equal(styled.transform(images[:9]), plain.transform(images[:9]))
@@ -683,6 +663,8 @@ def test_styles_leave_the_encoder_and_the_linear_denoiser_alone(grey: Digits) ->
     assert_array_equal(styled.denoiser(3).variances, plain.denoiser(3).variances)
     # A model with styles keeps the basis in float32, to be small: all else is the same.
     assert_array_equal(styled.denoiser(3).basis, plain.denoiser(3).basis.astype(np.float32))
+    assert_allclose(styled.score_samples(images[:9], y[:9]), plain.score_samples(images[:9], y[:9]), rtol=1e-7)
+    assert_allclose(styled.denoise(images[:9] / 1.0, 20.0), plain.denoise(images[:9] / 1.0, 20.0), atol=255e-6)
     assert_allclose(styled.covariances_, plain.covariances_, atol=1e-6 * plain.covariances_.max())
 
 

@@ -96,7 +96,7 @@ def test_few_images_and_constant_pixels_have_a_finite_density():
     few[:, :20] = rng.standard_normal((30, 20))
     labels = np.arange(30) % 2
     for settings in ({"styles": 1}, {"styles": 3}, {"styles": 3, "standardize": True}):
-        model = LinearDiffusion(styles=1, latent_dim=40, **settings).fit(few, labels)
+        model = LinearDiffusion(latent_dim=40, **settings).fit(few, labels)
         unseen = few + 0.1
         for found in (model.score_samples(few), model.score_samples(unseen), model.predict_proba(unseen)):
             assert np.isfinite(found).all()

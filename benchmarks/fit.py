@@ -35,7 +35,7 @@ def ours(X, y):
 
 
 def with_styles(X, y):
-    return LinearDiffusion(styles=100, latent_dim=300).fit(X, y)
+    return LinearDiffusion().fit(X, y)
 
 
 def floor(parts):
@@ -82,7 +82,7 @@ def main(options):
             f"{peak['ours']:.0f} MB",
         ],
         [
-            "100 styles a prompt, k = 300",
+            "150 styles a prompt, k = 500",
             f"{t_styles:.1f} s",
             f"{t_styles / t_floor:.0f}",
             f"{peak['styles']:.0f} MB",

@@ -8,34 +8,14 @@ carried by the exact flow) and for what the steps cost (the sampler from the tru
 suffer most, as the last step to zero noise wipes out what lies below its level; their errors are in results/.
 """
 
-import numpy as np
-
 from common import HERE, arguments, mnist, report
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.noise import CLEAN, SCHEDULES, start_std
-from linear_diffusion.sampler import SAMPLERS, compile_map
+from linear_diffusion.noise import SCHEDULES
+from linear_diffusion.research import noise_levels, sampler_bias
+from linear_diffusion.sampler import SAMPLERS
 
 STEPS = [1, 5, 10, 20, 50, 100, 200, 500, 1000]
 SHOWN = [10, 50, 1000]
-
-
-def step_errors(sampler, levels, prior):
-    """Relative error of the variance of each mode, from the true marginal at the first level."""
-    flow = compile_map(SAMPLERS[sampler], levels, prior)
-    variance = (flow.matrix * prior.marginal(levels[0]).matrix) ** 2
-    variance = variance + (0.0 if flow.factor is None else flow.factor**2)
-    return variance / prior.variances - 1
-
-
-def start_errors(level, prior):
-    """Relative error of the variance of each mode, by the exact flow from the field's start."""
-    flow = prior.flow_map(level, CLEAN)
-    return (flow.matrix * start_std(level)) ** 2 / prior.variances - 1
-
-
-def share(errors, prior):
-    """Variance that is wrong, as a share of the whole."""
-    return float((np.abs(errors) * prior.variances).sum() / prior.variances.sum())
 
 
 def main(options):
@@ -46,14 +26,17 @@ def main(options):
     for name, schedule in SCHEDULES.items():
         if schedule.n_steps == 1:
             continue
-        figures["start"][name] = start = share(start_errors(schedule.levels(1000)[0], prior), prior)
+        first = sampler_bias(prior, "ddim", noise_levels(name, 1000))
+        figures["start"][name] = start = first.share(first.start)
         for sampler in SAMPLERS:
             if sampler in ("one-step", "euler"):  # ddim with eta = 0 is euler
                 continue
-            by_mode = {n: step_errors(sampler, schedule.levels(n), prior) for n in STEPS}
-            errors = {n: share(e, prior) for n, e in by_mode.items()}
+            by_steps = {n: sampler_bias(prior, sampler, noise_levels(name, n)) for n in STEPS}
+            errors = {n: bias.share(bias.steps) for n, bias in by_steps.items()}
             figures["steps"][f"{name} {sampler}"] = errors
-            figures["largest_of_a_mode"][f"{name} {sampler}"] = {n: float(abs(e).max()) for n, e in by_mode.items()}
+            figures["largest_of_a_mode"][f"{name} {sampler}"] = {
+                n: float(abs(bias.steps).max()) for n, bias in by_steps.items()
+            }
             rows.append([name, sampler, f"{start:.2%}", *(f"{errors[n]:.2%}" for n in SHOWN)])
     header = ["schedule", "sampler", "cost of the start", *(f"of {n} steps" for n in SHOWN)]
     note = 'Share of the variance that is wrong, prompt "7", 144 modes; ddim is euler.'

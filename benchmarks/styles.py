@@ -6,44 +6,61 @@ Measures are those of quality.py.
 """
 
 import time
+from unittest.mock import patch
 
 from common import arguments, fashion, mnist, report
 from judge import HEADER, N_EPOCHS, Bench, cells
-from linear_diffusion import LinearDiffusion, styles
+from linear_diffusion import LinearDiffusion, calibration, styles
 
 TRIED = {
-    "100 styles, k = 300": {},
-    "30 styles": {"styles": 30},
-    "200 styles": {"styles": 200},
+    "150 styles, k = 500": {},
+    "50 styles": {"styles": 50},
+    "100 styles": {"styles": 100},
+    "250 styles": {"styles": 250},
     "k = 144": {"latent_dim": 144},
-    "samples keep all variance off a style's directions": {"SHARPNESS": 1.0},
-    "samples keep 20 % of it": {"SHARPNESS": 0.2},
+    "k = 300": {"latent_dim": 300},
+    "without calibration": {"_N_ROUNDS": 0},
+    "samples keep all variance off a style's directions": {"REMAINDER": 1.0},
+    "samples keep 20 % of it": {"REMAINDER": 0.2},
+    "samples keep none of it": {"REMAINDER": 1e-6},
     "10 directions a style": {"RANK": 10},
-    "40 directions a style": {"RANK": 40},
+    "30 directions a style": {"RANK": 30},
+    "own directions begin in 30 of the prompt's": {"LEADING": 30},
+    "own directions begin in 160 of the prompt's": {"LEADING": 160},
     "neighbours lend nothing": {"_BORROWED": 1e-9},
-    "neighbours count 100 images": {"_BORROWED": 100.0},
+    "neighbours count 50 images": {"_BORROWED": 50.0},
     "clusters of 20 leading dimensions": {"CLUSTER_DIM": 20},
-    "200 styles, k = 500, neighbours count 10 images": {"styles": 200, "latent_dim": 500, "_BORROWED": 10.0},
 }
+"""Arguments of the model, or constants of the modules, in the place of the default's."""
+
+
+def home(name):
+    """The module that a constant belongs to; None for an argument of the model."""
+    return next((module for module in (styles, calibration) if hasattr(module, name)), None)
+
+
+def score(bench, X, y, changed):
+    """Measures of a default model with some settings changed."""
+    constants = [patch.object(home(name), name, value) for name, value in changed.items() if home(name)]
+    for constant in constants:
+        constant.start()
+    start = time.perf_counter()
+    model = LinearDiffusion(random_state=0, **{k: v for k, v in changed.items() if not home(k)}).fit(X, y)
+    seconds = time.perf_counter() - start
+    images, prompts = model.sample(10_000)  # which reads constants too
+    for constant in constants:
+        constant.stop()
+    return bench.score(images, prompts) | {"fit_seconds": seconds}
 
 
 def main(options):
     figures, rows = {}, []
-    usual = {name: getattr(styles, name) for name in ("SHARPNESS", "RANK", "_BORROWED", "CLUSTER_DIM")}
     for data, load in (("MNIST", mnist), ("Fashion-MNIST", fashion)):
         X, y = load(options)
         bench = Bench(X, y, *load(options, "test"))
         for name, changed in TRIED.items():
-            for constant, value in (usual | changed).items():
-                if constant in usual:
-                    setattr(styles, constant, value)
-            start = time.perf_counter()
-            own = {"styles": 100, "latent_dim": 300} | {k: v for k, v in changed.items() if k not in usual}
-            model = LinearDiffusion(random_state=0, **own).fit(X, y)
-            seconds = time.perf_counter() - start
-            score = bench.score(*model.sample(10_000)) | {"fit_seconds": seconds}
-            figures[f"{data}: {name}"] = score
-            rows.append([data, name, f"{seconds:.1f} s", *cells(score)])
+            figures[f"{data}: {name}"] = found = score(bench, X, y, changed)
+            rows.append([data, name, f"{found['fit_seconds']:.1f} s", *cells(found)])
             print(rows[-1], flush=True)
         note = f"Judge: a convolutional network, {N_EPOCHS} epochs on the training images, torch."
         report("styles", ["data", "setting", "fit", *HEADER], rows, figures, note)

@@ -37,15 +37,22 @@ BLOCKS: dict[str, set[str]] = {
     "denoiser": {"affine", "noise", "moments"},
     "styles": {"denoiser", "noise"},
     "sampler": {"affine", "noise", "denoiser", "styles"},
+    "guidance": {"affine", "noise", "denoiser", "sampler"},
+    "prompts": {"text"},
     "render": {"affine", "noise", "image", "styles", "text", "tone"},
-    "training": {"image", "moments", "noise", "text"},
+    "training": {"image", "moments", "noise", "styles", "text"},
     "products": set(),
     "conditional": {"denoiser", "products"},
     "bilinear": {"affine", "conditional", "moments", "noise"},
     "words": {"conditional", "denoiser", "image", "moments", "products", "text", "tone", "training"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
     "calibration": {"generate", "noise", "render", "styles", "tone"},
+    "compose": {"affine", "denoiser", "generate", "guidance", "prompts", "sampler", "styles", "text", "tone"},
+    "edit": {"noise", "styles", "text"},
+    "interpolate": {"compose", "denoiser", "noise", "prompts", "sampler", "tone"},
+    "walk": {"affine", "compose", "denoiser", "generate", "guidance", "noise", "render", "sampler", "text"},
     "checks": {"noise", "sampler"},
+    "research": {"affine", "checks", "denoiser", "guidance", "noise", "sampler"},
     "wordsfile": {"conditional", "products", "text", "tone", "words"},
     "saving": {"checks", "denoiser", "files", "image", "styles", "tone", "words", "wordsfile"},
     "tasks": {"denoiser", "image", "tasks"},
@@ -165,8 +172,10 @@ def test_public_methods_are_these() -> None:
         "covariances_",
         "denoise",
         "denoiser",
+        "edit",
         "fit",
         "from_pretrained",
+        "interpolate",
         "inverse_transform",
         "one_shot",
         "sample",
@@ -266,7 +275,19 @@ def test_examples_in_docstrings_run(name: str) -> None:
 def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     examples = {name: sum(len(t.examples) for t in finder.find(importlib.import_module(name))) for name in MODULES}
-    for name in ("affine", "denoiser", "image", "model", "moments", "noise", "text", "tone"):
+    for name in (
+        "affine",
+        "denoiser",
+        "guidance",
+        "image",
+        "interpolate",
+        "model",
+        "moments",
+        "noise",
+        "research",
+        "text",
+        "tone",
+    ):
         assert examples[f"linear_diffusion.{name}"] > 0
 
 

@@ -125,9 +125,11 @@ def test_data_frames_and_series_are_read_with_their_names(digits: Digits) -> Non
     pd = pytest.importorskip("pandas")
     rows, y = digits[0].reshape(-1, 64), digits[1]
     frame = pd.DataFrame(rows, columns=[f"pixel {i}" for i in range(64)])
-    from_frame = LinearDiffusion(latent_dim=4).fit(frame, pd.Series(y.astype(str)))
+    from_frame = LinearDiffusion(styles=1, latent_dim=4).fit(frame, pd.Series(y.astype(str)))
     assert list(from_frame.feature_names_in_) == list(frame.columns)
-    assert_array_equal(from_frame.transform(frame), LinearDiffusion(latent_dim=4).fit(rows, y).transform(rows))
+    assert_array_equal(
+        from_frame.transform(frame), LinearDiffusion(styles=1, latent_dim=4).fit(rows, y).transform(rows)
+    )
     with pytest.raises(ValueError, match="feature names should match"):
         from_frame.transform(frame[frame.columns[::-1]])
     from_frame.fit(digits[0], y)
@@ -136,8 +138,8 @@ def test_data_frames_and_series_are_read_with_their_names(digits: Digits) -> Non
 
 def test_lists_are_read_as_arrays(digits: Digits) -> None:
     images, y = digits[0][:50], digits[1][:50]
-    from_lists = LinearDiffusion(latent_dim=3).fit(images.tolist(), y.tolist())
-    assert_array_equal(from_lists.means_, LinearDiffusion(latent_dim=3).fit(images, y).means_)
+    from_lists = LinearDiffusion(styles=1, latent_dim=3).fit(images.tolist(), y.tolist())
+    assert_array_equal(from_lists.means_, LinearDiffusion(styles=1, latent_dim=3).fit(images, y).means_)
     assert from_lists.image_shape_ == (8, 8)
 
 
@@ -158,7 +160,7 @@ def test_learned_attributes_are_what_they_say(digits: Digits) -> None:
 
 
 def test_fitting_again_forgets_the_first_fit(grey: Digits, rgb: np.ndarray) -> None:
-    model = LinearDiffusion(latent_dim=4, random_state=0).fit(rgb)
+    model = LinearDiffusion(styles=1, latent_dim=4, random_state=0).fit(rgb)
     assert_array_equal(model.fit(*grey).sample(4)[0], clone(model).fit(*grey).sample(4)[0])
     model.set_params(styles=1).fit(*grey)
     assert_array_equal(model.sample(4)[0], clone(model).fit(*grey).sample(4)[0])
@@ -193,7 +195,7 @@ def test_an_image_comes_out_as_it_went_in(dtype: type, shape: tuple[int, ...], s
 @pytest.mark.parametrize("other", [np.int16, np.float16, bool])
 def test_other_dtypes_are_read_as_float64(other: type) -> None:
     X = np.random.default_rng(0).integers(0, 2, (30, 3, 3)).astype(other)
-    assert LinearDiffusion(latent_dim=2).fit(X).sample(2)[0].dtype == np.float64
+    assert LinearDiffusion(styles=1, latent_dim=2).fit(X).sample(2)[0].dtype == np.float64
 
 
 # The denoiser, and the article's model

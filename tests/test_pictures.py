@@ -11,7 +11,7 @@ from linear_diffusion import LinearDiffusion, pictures
 @pytest.fixture(scope="module")
 def model():
     digits = load_digits()
-    return LinearDiffusion(latent_dim=12, random_state=0).fit(digits.images.astype(np.uint8), digits.target)
+    return LinearDiffusion(styles=1, latent_dim=12, random_state=0).fit(digits.images.astype(np.uint8), digits.target)
 
 
 def test_tiles_span_the_pixel_range():

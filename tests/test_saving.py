@@ -32,15 +32,21 @@ ARRAYS = [
     "regression.means",
     "regression.covariances",
 ]
-STYLES = [f"styles.{name}" for name in ("owner", "group", "shares", "means", "factors", "basis", "variances")]
+STYLES = [f"styles.{f}" for f in ("owner", "group", "shares", "means", "factors", "unit", "basis", "variances")]
+CALIBRATION = ["calibration.gain", "calibration.means"]
 OF = [("small", name) for name in ARRAYS] + [
-    ("styled", name) for name in ["tone.low", "tone.step", "tone.table", *STYLES]
+    ("styled", name) for name in ["tone.low", "tone.step", "tone.table", "prior.basis", *STYLES, *CALIBRATION]
 ]
 """A model that holds each array. All but the tone curves, of which one is a prompt's and one a group's, are in one."""
-DTYPES = {"tone.table": np.float32, "styles.factors": np.float32, "styles.owner": np.int64, "styles.group": np.int64}
+DTYPES = {"tone.table": np.float32, "styles.factors": np.float16, "styles.owner": np.int64, "styles.group": np.int64}
+SINGLE = dict.fromkeys(("prior.basis", "styles.basis", "styles.means", "calibration.means"), np.float32)
+"""What a model with styles keeps in single precision."""
 SIGNED = {("small", name): 0.0 for name in ("encoder.std", "tone.step", "weights")}  # and zero is not allowed either
 SIGNED |= {("small", name): -1e-9 for name in ("encoder.variances", "prior.variances", "residual")}
-SIGNED |= {("styled", name): 0.0 for name in ("tone.step", "styles.shares", "styles.variances")}
+SIGNED |= {
+    ("styled", name): 0.0
+    for name in ("tone.step", "styles.shares", "styles.variances", "styles.unit", "calibration.gain")
+}
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +290,9 @@ def test_an_array_of_wrong_shape_is_named(folder: Path, name: str, how: str) -> 
 
 @pytest.mark.parametrize(("folder", "name"), OF, indirect=["folder"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.bool_])
-def test_an_array_of_wrong_dtype_is_named(folder: Path, name: str, dtype: type) -> None:
-    if dtype == DTYPES.get(name, np.float64):
+def test_an_array_of_wrong_dtype_is_named(folder: Path, name: str, dtype: type, request: pytest.FixtureRequest) -> None:
+    styled = request.node.callspec.params["folder"] == "styled"
+    if dtype == (DTYPES | (SINGLE if styled else {})).get(name, np.float64):
         return
     rewrite(folder, lambda arrays: arrays.update({name: np.ones_like(arrays[name], dtype=dtype)}))
     assert_refused(folder, f"model.safetensors: array '{name}' is {np.dtype(dtype)} .*; the model needs")
@@ -342,7 +349,7 @@ def test_styles_are_counted_in_the_configuration(folder: Path, styled: LinearDif
     arrays = load_file(folder / "model.safetensors")
     assert config["n_styles"] == len(arrays["styles.owner"]) == sum(map(len, styled.style_weights_)) == 16
     assert config["n_groups"] == len(arrays["tone.table"]) == len(np.unique(arrays["styles.group"])) > 2
-    assert {name: a.dtype for name, a in arrays.items() if a.dtype != np.float64} == DTYPES
+    assert {name: a.dtype for name, a in arrays.items() if a.dtype != np.float64} == DTYPES | SINGLE
 
 
 @pytest.mark.parametrize("name", ["n_styles", "n_groups"])
@@ -372,10 +379,10 @@ def test_weights_of_another_model_are_noticed_by_their_digest(
     )
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None, [2]])
 def test_an_unknown_version_of_the_format_is_named(folder: Path, version: Any) -> None:
     configure(folder, lambda config: config.update(format=version))
-    assert_refused(folder, r"config\.json has format .*; this version reads 1\. Is the package up to date\?")
+    assert_refused(folder, r"config\.json has format .*; this version reads 2\. Is the package up to date\?")
 
 
 @pytest.mark.parametrize(
@@ -391,6 +398,7 @@ def test_an_unknown_version_of_the_format_is_named(folder: Path, version: Any) -
         "scaling_factor",
         "tone",
         "sampled",
+        "calibrated",
         "feature_names",
         "sha256",
     ],
@@ -449,6 +457,7 @@ def test_a_wrong_entry_of_the_configuration_is_named(folder: Path, key: str, val
         lambda c: c.update(scaling_factor=0),
         lambda c: c.update(tone=False),
         lambda c: c.update(sampled=False),
+        lambda c: c.update(calibrated=True),
         lambda c: c.update(feature_names=["a"]),
         lambda c: c.update(feature_names=list(range(64))),
         lambda c: c.update(model="GaussianMixture"),

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
@@ -19,13 +21,19 @@ from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_dr
 from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
 from linear_diffusion.styles import (
     _WIDEST,
+    LEADING,
     RANK,
     REMAINDER,
     MixtureDenoiser,
     Styles,
+    _describe,
+    _lent,
+    _own_directions,
     choose_styles,
     fit_prompt,
     fit_styles,
+    pack_factors,
+    unpack_factors,
 )
 from linear_diffusion.tone import fit_tone_curves
 from linear_diffusion.training import learn
@@ -150,7 +158,8 @@ def test_pixel_moments_are_those_of_decoded_latents(prompt: int) -> None:
     for row, j in enumerate(styles.of(prompt)):
         mean, covariance = latent_moments(styles, j)
         assert_allclose(means[row], mean @ to_pixels)
-        assert_allclose(variances[row], np.diag(to_pixels.T @ covariance @ to_pixels), rtol=1e-9)
+        # Products of factors run in float32: 8 summands a pixel, and their squares.
+        assert_allclose(variances[row], np.diag(to_pixels.T @ covariance @ to_pixels), rtol=1e-6)
 
 
 # The denoiser of the mixture
@@ -275,7 +284,8 @@ def test_styles_are_numbered_prompt_by_prompt_and_grouped_by_neighbours() -> Non
     assert [len(g) for g in groups] == [4, 3, 1]  # at most one for three styles, and for 150 images
     for j in range(len(styles.owner)):
         mean, _ = latent_moments(styles, j)
-        assert_allclose(mean, z[labels == j].mean(axis=0), atol=1e-10)
+        # Means and bases are kept in float32.
+        assert_allclose(mean, z[labels == j].mean(axis=0), atol=2**-22 * np.linalg.norm(mean))
 
 
 def test_styles_of_a_group_look_alike() -> None:
@@ -344,6 +354,150 @@ def test_auto_takes_the_number_under_which_held_out_images_are_likeliest() -> No
     assert model.sample(20)[0].shape == (20, 6)
 
 
+# A style's own directions
+
+
+def random_covariances(m: int, k: int, rank: int, seed: int) -> np.ndarray:
+    """Covariances (m, k, k), of a rank or nearly of it, whose scales are far apart."""
+    rng = np.random.default_rng(seed)
+    root = rng.standard_normal((m, k, rank)) * np.geomspace(3.0, 0.1, rank) * np.geomspace(1.0, 30.0, m)[:, None, None]
+    return root @ root.swapaxes(1, 2) / rank
+
+
+def random_leading(k: int, n: int, seed: int) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((k, k)))[0][:, :n]
+
+
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 60), st.integers(0, 99))
+def test_own_directions_are_the_leading_eigenpart_where_all_directions_lead(
+    m: int, k: int, rank: int, seed: int
+) -> None:
+    covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, k, seed)
+    own = _own_directions(covariance @ leading, leading)
+    assert own.shape == (m, k, min(RANK, k))
+    for c, f in zip(covariance, own, strict=True):
+        values, vectors = np.linalg.eigh(c)
+        largest = vectors[:, -RANK:] * values[-RANK:].clip(0) @ vectors[:, -RANK:].T
+        assert_allclose(f @ f.T, largest, atol=1e-5 * values[-1])  # what is 1e-6 of the widest is left out
+
+
+@given(st.integers(1, 3), st.integers(2, 60), st.integers(1, 70), st.integers(1, 30), st.integers(0, 99))
+def test_own_directions_never_exceed_the_covariance_and_follow_by_regression(
+    m: int, k: int, rank: int, n: int, seed: int
+) -> None:
+    covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, min(n, k), seed)
+    for dtype, slack in ((np.float64, 1e-12), (np.float32, 5e-6)):
+        own = _own_directions((covariance @ leading).astype(dtype), leading.astype(dtype))
+        assert own.dtype == dtype
+        for c, f in zip(covariance, own.astype(np.float64), strict=True):
+            assert np.linalg.eigvalsh(c - f @ f.T).min() > -slack * k * np.linalg.eigvalsh(c)[-1]
+    inside = leading.T @ own
+    for c, f in zip(leading.T @ covariance @ leading, inside.astype(np.float64), strict=True):
+        values, vectors = np.linalg.eigh(c)
+        largest = vectors[:, -RANK:] * values[-RANK:].clip(0) @ vectors[:, -RANK:].T
+        assert_allclose(f @ f.T, largest, atol=1e-4 * values[-1])  # among the leading ones, they are the widest
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
+    """Own and shared parts together have the mean of the covariances that styles were lent, beyond the leading too."""
+    rng, n, k = np.random.default_rng(22), 3000, 2 * LEADING
+    assert k > LEADING > RANK
+    z = (rng.standard_normal((n, k)) @ rng.standard_normal((k, k)) * np.geomspace(3, 0.03, k)).astype(dtype)
+    labels = rng.integers(0, 12, n)
+    styles = _describe(z, labels, np.zeros(12, np.intp), 1e-12, 0.0)
+    counts = np.bincount(labels).astype(float)
+    means = np.stack([z[labels == j].mean(axis=0, dtype=float) for j in range(12)])
+    lent = _lent(counts, means)
+    scatter = np.stack([np.cov(z[labels == j].T.astype(float), bias=True) * counts[j] for j in range(12)])
+    expected = np.einsum("j,ji,ikl->kl", styles.shares, lent, scatter)
+    basis = styles.basis[0]
+    found = basis @ np.einsum("j,jkl->kl", styles.shares, [own_covariance(styles, j) for j in range(12)]) @ basis.T
+    # The shared part is diagonal in the basis, exactly.
+    atol = (2e-6 if dtype == np.float32 else 1e-7) * np.trace(expected)  # factors are in float32 in either case
+    assert_allclose(found, expected, atol=atol)
+    assert (styles.variances > 0).all()
+    for j in range(12):
+        assert_allclose(basis @ styles.means[j], means[j], atol=1e-4)
+        own = np.einsum("i,ikl->kl", lent[j], scatter)
+        factor = basis @ styles.factors[j]
+        assert np.linalg.eigvalsh(own - factor @ factor.T).min() > -1e-5 * np.linalg.eigvalsh(own)[-1]
+
+
+def test_neighbours_lend_as_many_images_as_they_count() -> None:
+    """Ten images of what a style leans on: its eight neighbours, and of these ten images of the whole prompt."""
+    rng, m = np.random.default_rng(23), 30
+    counts, means = rng.integers(5, 90, m).astype(float), rng.standard_normal((m, 4))
+    lent = _lent(counts, means)
+    assert_allclose(lent @ counts, 1.0)  # weights of images: a covariance is a mean
+    own = lent.diagonal() * (counts + 10)
+    assert ((own > 1) & (own < 1.1)).all()
+    nearest = np.argsort(np.linalg.norm(means[:, None] - means, axis=2), axis=1)[:, 1:9]
+    for j in range(m):
+        others = np.setdiff1d(np.arange(m), [j])
+        assert set(others[np.argsort(lent[j, others])[-8:]]) == set(nearest[j])
+        rest = np.setdiff1d(others, nearest[j])
+        assert_allclose(lent[j, rest], lent[j, rest[0]])
+        assert_allclose(lent[j, nearest[j]] / lent[j, rest[0]], 1 + counts.sum() / 10)
+    assert_allclose(_lent(np.array([7.0]), np.zeros((1, 3))), 1 / 7)
+
+
+# What a file keeps
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(-40, 17), st.integers(0, 99))
+def test_factors_are_packed_within_half_precision_and_packing_again_changes_nothing(
+    m: int, k: int, r: int, scale: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    factors = (rng.standard_normal((m, k, r)) * 10.0**scale * np.geomspace(1, 1e-12, m)[:, None, None]).astype(
+        np.float32
+    )
+    packed, unit = pack_factors(factors)
+    assert (packed.dtype, packed.shape, unit.shape) == (np.float16, factors.shape, (m,))
+    assert np.abs(packed).max() <= 1.0
+    assert_array_equal(np.exp2(np.round(np.log2(unit))), unit)
+    kept = unpack_factors(packed, unit)
+    assert kept.dtype == np.float32
+    largest = np.abs(factors).max(axis=(1, 2), keepdims=True)
+    # Half a unit in the last of 11 places, and of what is 2^-14 of the largest in the last place of all.
+    assert (np.abs(kept - factors) <= 2**-11 * np.abs(factors) + 2**-24 * largest + 1e-45).all()
+    assert_array_equal(unpack_factors(*pack_factors(kept)), kept)
+
+
+def test_factors_of_no_size_are_packed() -> None:
+    for factors in (np.zeros((2, 3, 2), np.float32), np.full((2, 3, 2), 1e-45, np.float32)):
+        assert_allclose(unpack_factors(*pack_factors(factors)), factors, atol=1e-44)
+
+
+def test_a_prompt_that_varies_far_less_than_another_keeps_its_directions() -> None:
+    rng = np.random.default_rng(24)
+    z = rng.standard_normal((800, 5)) * np.linspace(2, 1, 5)
+    index = np.repeat([0, 1], 400)
+    faint = np.where(index[:, None] == 1, 1e-6, 1.0) * z
+    styles, _ = fit_styles(faint, index, 2, 3, floor=1e-20)
+    alone, _ = fit_prompt(z[400:], 3, floor=1e-8)
+    own = styles.of(1)
+    for j, s in enumerate(own):
+        mean, covariance = latent_moments(styles, s)
+        expected = latent_moments(alone, j)
+        assert_allclose(mean, 1e-6 * expected[0], rtol=1e-5, atol=1e-12)
+        assert_allclose(covariance, 1e-12 * expected[1], atol=2e-3 * 1e-12 * np.trace(expected[1]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fitted_styles_are_what_a_file_keeps(dtype: type) -> None:
+    rng = np.random.default_rng(25)
+    styles, _ = fit_styles(rng.standard_normal((600, 30)).astype(dtype), np.arange(600) % 2, 2, 5, floor=1e-9)
+    for name in ("basis", "means"):
+        kept = getattr(styles, name)
+        assert kept.dtype == np.float64
+        assert_array_equal(kept.astype(np.float32), kept)
+    assert_array_equal(unpack_factors(*pack_factors(styles.factors)), styles.factors)
+    eye = np.broadcast_to(np.eye(30), (2, 30, 30))
+    assert_allclose(styles.basis.swapaxes(1, 2) @ styles.basis, eye, atol=1e-6)
+
+
 DATA: dict[str, Callable[[np.random.Generator], tuple[np.ndarray, Any]]] = {
     "one image": lambda rng: (rng.random((1, 4, 4)), None),
     "one image a prompt": lambda rng: (rng.random((5, 4, 4)), np.arange(5)),
@@ -398,7 +552,7 @@ def test_fits_are_deterministic(grey: Digits) -> None:
 @pytest.fixture(scope="module")
 def styled(grey: Digits) -> LinearDiffusion:
     """Fitted on grey digits with the default's styles; read only."""
-    return LinearDiffusion(styles=100, latent_dim=30, random_state=0).fit(*grey)
+    return LinearDiffusion(latent_dim=30, random_state=0).fit(*grey)
 
 
 @pytest.fixture(scope="module")
@@ -411,9 +565,9 @@ def toy() -> LinearDiffusion:
     return LinearDiffusion(styles=2, tone=False, random_state=0).fit(X, np.array(["a", "b"])[cloud // 2])
 
 
-def test_defaults_are_one_gaussian_a_prompt_of_144_dimensions() -> None:
+def test_defaults_are_150_styles_of_rank_16_in_500_dimensions() -> None:
     params = LinearDiffusion().get_params()
-    assert (params["styles"], params["latent_dim"]) == (1, 144)
+    assert (params["styles"], params["latent_dim"], RANK) == (150, 500, 16)
     one_shot = LinearDiffusion.one_shot().get_params()
     assert (one_shot["styles"], one_shot["latent_dim"], one_shot["training"]) == (1, 144, "sampled")
 
@@ -442,20 +596,24 @@ def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> No
 def test_a_prompt_with_few_images_has_the_law_of_the_plain_model() -> None:
     X = np.random.default_rng(17).standard_normal((15, 4))
     styled, plain = LinearDiffusion(styles=100).fit(X), LinearDiffusion(styles=1).fit(X)
-    assert_allclose(styled._mixture.gaussian(0).means, plain.means_[0], atol=1e-9)
-    gaussian = styled._mixture.gaussian(0)
-    assert_allclose((gaussian.basis * gaussian.variances) @ gaussian.basis.T, plain.covariances_[0], atol=1e-5)
+    gaussian, spread = styled._mixture.gaussian(0), np.sqrt(np.diag(plain.covariances_[0]))
+    assert_allclose(gaussian.means, plain.means_[0], atol=1e-6)  # kept in float32
+    off = (gaussian.basis * gaussian.variances) @ gaussian.basis.T - plain.covariances_[0]
+    # Factors are kept in float16: an entry of F F' is off by 2 * 2^-11 at most, as a share of what it is a product of.
+    assert_allclose(off / np.outer(spread, spread), 0.0, atol=2**-10)
 
 
 def test_styles_leave_the_encoder_the_density_and_the_linear_denoiser_alone(grey: Digits) -> None:
     images, y = grey
     styled, plain = (LinearDiffusion(latent_dim=12, styles=s).fit(images, y) for s in (5, 1))
     assert_array_equal(styled.transform(images[:9]), plain.transform(images[:9]))
-    assert_array_equal(styled.score_samples(images[:9], y[:9]), plain.score_samples(images[:9], y[:9]))
-    assert_array_equal(styled.denoise(images[:9], 20.0), plain.denoise(images[:9], 20.0))
     assert_array_equal(styled.means_, plain.means_)
-    assert_array_equal(styled.covariances_, plain.covariances_)
     assert_array_equal(styled.denoiser(3).variances, plain.denoiser(3).variances)
+    # A model with styles keeps the basis in float32, to be small: all else is the same.
+    assert_array_equal(styled.denoiser(3).basis, plain.denoiser(3).basis.astype(np.float32))
+    assert_allclose(styled.score_samples(images[:9], y[:9]), plain.score_samples(images[:9], y[:9]), rtol=1e-7)
+    assert_allclose(styled.denoise(images[:9] / 1.0, 20.0), plain.denoise(images[:9] / 1.0, 20.0), atol=255e-6)
+    assert_allclose(styled.covariances_, plain.covariances_, atol=1e-6 * plain.covariances_.max())
 
 
 def test_styles_are_listed_with_their_frequencies(styled: LinearDiffusion, model: LinearDiffusion) -> None:
@@ -580,7 +738,8 @@ def test_the_samples_of_a_style_have_its_sharpened_moments(toy: LinearDiffusion)
         assert_allclose((np.cov(z.T) - covariance) / np.outer(spread, spread), 0.0, atol=7 / np.sqrt(n))
 
 
-@pytest.mark.parametrize("options", [{}, {"sampler": "ddim", "n_steps": 300}], ids=str)
+# DDIM takes variance off the narrowest directions, as one over the number of steps; sharpening makes them narrow.
+@pytest.mark.parametrize("options", [{}, {"sampler": "ddim", "n_steps": 3000}], ids=str)
 def test_samples_of_more_dimensions_than_a_style_has_directions_are_sharpened(options: dict) -> None:
     rng, n = np.random.default_rng(21), 8000
     X = rng.standard_normal((1000, 60)) * np.geomspace(3.0, 0.3, 60)

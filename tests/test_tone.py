@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import ndtr
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.tone import N_ENTRIES, ToneCurves, fit_tone_curve, fit_tone_curves
+from linear_diffusion.tone import _REACH, N_ENTRIES, ToneCurves, _distribution, fit_tone_curve, fit_tone_curves
 
 Digits = tuple[np.ndarray, np.ndarray]
 RNG = np.random.default_rng(0)
@@ -92,6 +93,66 @@ def test_a_narrow_pixel_beside_wide_ones_keeps_its_share() -> None:
     histogram = np.r_[6000.0, np.ones(254), 300.0]
     pixels = toned(draw_mixture(means, variances, 2000), fit_tone_curve(means, variances, histogram, (0.0, 255.0)))
     assert (pixels[:, :50] == 0.0).mean() > 0.99
+
+
+def on_grid(means: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A mixture in steps of the table that `fit_tone_curve` makes for it."""
+    low, high = (means - _REACH * std).min(), (means + _REACH * std).max()
+    step = (high - low) / (N_ENTRIES - 1)
+    return (means - low) / step, std / step
+
+
+def direct(means: np.ndarray, std: np.ndarray, weights: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Share below, by the normals' own distribution functions; half of what lies at a point is below it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(at[:, None] == means, 0.0, (at[:, None] - means) / std)
+    return ndtr(z) @ (weights / weights.sum())
+
+
+@settings(max_examples=25)
+@given(st.integers(300, 600), st.floats(0.0, 0.99), st.floats(0.3, 3.0), st.integers(0, 99))
+def test_the_distribution_is_that_of_the_mixture(m: int, still: float, spread: float, seed: int) -> None:
+    """To a thousandth, as many pixels as images have, a share of which is of no variance, at any weights."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(100, 70, m)
+    std = np.where(rng.random(m) < still, 0.0, rng.lognormal(3.0, spread, m))
+    weights = rng.gamma(1.0, size=m)
+    means, std = on_grid(means, std)
+    found = _distribution(means, std, weights)
+    assert found.shape == (N_ENTRIES,)
+    assert (np.diff(found) >= 0).all()
+    entry = np.arange(0.0, N_ENTRIES, 11.0)
+    found = found[::11]
+    # A pixel without variance is a step, which a table has within an entry of its place.
+    assert (found > direct(means, std, weights, entry - 1) - 1e-3).all()
+    assert (found < direct(means, std, weights, entry + 1) + 1e-3).all()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1)), min_size=1, max_size=5))
+def test_the_distribution_of_a_few_pixels_is_near(mixture: list[tuple[float, float, float]]) -> None:
+    """Two widths in the place of one cost a hundredth and a half at most, where widths lie furthest apart."""
+    means, std, weights = np.array(mixture).T
+    std = np.where(std < 0.1, 0.0, std)
+    if std.max() == 0.0:
+        std[0] = 0.5
+    means, std = on_grid(means, std)
+    found, entry = _distribution(means, std, weights), np.arange(N_ENTRIES, dtype=float)
+    assert (np.diff(found) >= 0).all()
+    assert (found > direct(means, std, weights, entry - 1) - 0.015).all()
+    assert (found < direct(means, std, weights, entry + 1) + 0.015).all()
+
+
+def test_the_distribution_of_equal_widths_is_exact() -> None:
+    means, std = on_grid(np.array([0.0, 10.0, 30.0]), np.full(3, 5.0))
+    found = _distribution(means, std, np.array([1.0, 2.0, 1.0]))
+    assert_allclose(found, direct(means, std, np.array([1.0, 2.0, 1.0]), np.arange(N_ENTRIES, dtype=float)), atol=1e-5)
+
+
+def test_a_mixture_of_one_tone_is_half_below_its_entry() -> None:
+    found = _distribution(np.zeros(4), np.zeros(4), np.ones(4))
+    # A standard deviation of a quarter of an entry is the least, and takes 3 % to each neighbour.
+    assert_allclose(found[0], 0.5, atol=0.035)
+    assert_allclose(found[1:], 1.0, atol=0.05)
 
 
 def test_look_up_rounds_to_the_nearest_entry_and_stays_at_the_ends() -> None:

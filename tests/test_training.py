@@ -1,13 +1,17 @@
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, training
+from linear_diffusion.calibration import n_draws
 from linear_diffusion.image import ImageFormat
 from linear_diffusion.noise import BLOCK
-from linear_diffusion.training import Learned, draw_noise, learn, training_noise
+from linear_diffusion.styles import LEADING
+from linear_diffusion.training import Learned, StyleWork, draw_noise, learn, training_noise
 
 Digits = tuple[np.ndarray, np.ndarray]
 
@@ -108,25 +112,44 @@ def test_a_fit_that_does_not_fit_names_a_latent_dim_that_does(
     styles: int, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, target = digits
-    rows = images.reshape(-1, 64)
-    n, n_styles = (len(rows), styles) if styles > 1 else (0, 0)
-    most = training._bytes_needed(10, 64, 20, n, n_styles)
+    n = len(images)
+    work = StyleWork(n, int(np.bincount(target).max()), styles, n_draws(n, 64), 8) if styles > 1 else None
+    most = training._bytes_needed(10, 64, 20, work)
     monkeypatch.setattr(training, "available_memory", lambda: most)
     with monkeypatch.context() as patch:
         patch.setattr("linear_diffusion.moments.Moments.of", lambda *_, **__: pytest.fail("work has begun"))
         with pytest.raises(
             NotEnoughMemoryError, match=r"10 prompts, 64 pixels and latent_dim=50 needs .* latent_dim=20"
         ):
-            LinearDiffusion(styles=styles, latent_dim=50).fit(rows, target)
-    assert LinearDiffusion(styles=styles, latent_dim=20).fit(rows, target).latent_dim_ == 20
+            LinearDiffusion(styles=styles, latent_dim=50).fit(images, target)
+    assert LinearDiffusion(styles=styles, latent_dim=20).fit(images, target).latent_dim_ == 20
 
 
-def test_styles_need_memory_for_all_latents_and_a_matrix_each() -> None:
-    k, n = 50, 60_000
-    more = training._bytes_needed(10, 64, k, n, 100) - training._bytes_needed(10, 64, k, 0, 0)
-    assert more >= 8 * (n * k + 100 * k * k)
-    few = training._bytes_needed(10, 64, k, 30, 10**9)  # never more styles than images
-    assert few == training._bytes_needed(10, 64, k, 30, 30)
+def test_styles_need_memory_for_all_latents_and_thin_covariances() -> None:
+    p, d, k, n = 10, 784, 500, 60_000
+    work = StyleWork(n, 7000, 150, 20_000, 4)
+    more = training._bytes_needed(p, d, k, work) - training._bytes_needed(p, d, k)
+    assert 4 * (n * k + 150 * k * LEADING + 20_000 * d) <= more <= 1.2e9
+    double = training._bytes_needed(p, d, k, replace(work, itemsize=8)) - training._bytes_needed(p, d, k)
+    assert 1.5 * more < double < 2 * more
+    few = StyleWork(30, 30, 10**9, 0, 4)  # never more styles than one for ten images
+    assert few.n_bytes(1, d, k) == replace(few, n_styles=3).n_bytes(1, d, k)
+    assert few.n_bytes(1, d, k) > replace(few, n_styles=2).n_bytes(1, d, k)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_a_fit_with_styles_takes_no_more_memory_than_it_says_and_not_much_less(dtype: type) -> None:
+    rng, n, d, k = np.random.default_rng(0), 2500, 144, 100
+    X = np.clip(np.cumsum(rng.standard_normal((n, 12, 12)), axis=1) * 30 + 100, 0, 255)
+    X = X.astype(np.uint8) if dtype == np.uint8 else X / 255
+    model = LinearDiffusion(latent_dim=k)
+    model.fit(X[:50])  # what is imported late
+    tracemalloc.start()
+    model.fit(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    work = StyleWork(n, n, 150, n_draws(n, d), 8 if dtype == np.float64 else 4)
+    assert peak < training._bytes_needed(1, d, k, work) - training._OVERHEAD < 3.5 * peak
 
 
 def test_a_fit_that_no_latent_dim_would_save_asks_for_less_data(
@@ -141,13 +164,13 @@ def test_a_system_that_does_not_tell_its_memory_refuses_nothing(
     digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "available_memory", lambda: None)
-    assert LinearDiffusion(latent_dim=5).fit(*digits).latent_dim_ == 5
+    assert LinearDiffusion(styles=1, latent_dim=5).fit(*digits).latent_dim_ == 5
 
 
 def test_a_share_of_variance_needs_all_components_and_says_so(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_MOST_PIXELS", 63)
     with pytest.raises(ValueError, match=r"latent_dim=0\.9 asks for a share .* above 63 pixels give a whole number"):
-        LinearDiffusion(latent_dim=0.9).fit(*digits)
+        LinearDiffusion(styles=1, latent_dim=0.9).fit(*digits)
 
 
 def test_values_too_large_to_square_are_refused_by_name() -> None:

@@ -302,7 +302,7 @@ def test_too_many_different_prompts_at_once_are_refused(
 
 
 def test_memory_is_for_dimensions_of_the_code_not_for_prompts() -> None:
-    few, many = (training._bytes_needed(p, 64, 100, 10_000, 1, 17) for p in (10, 10_000))
+    few, many = (training._bytes_needed(p, 64, 100, None, 17) for p in (10, 10_000))
     assert (many - few) / 9_990 < 8 * 100 * 100 / 4
 
 

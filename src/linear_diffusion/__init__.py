@@ -8,8 +8,8 @@
     z_0    --image.py---> image                  inverse principal components, then tone.py
 
 >>> from linear_diffusion import LinearDiffusion
->>> LinearDiffusion().latent_dim
-144
+>>> LinearDiffusion().styles, LinearDiffusion(styles=1, latent_dim=144).styles
+(150, 1)
 """
 
 from importlib import import_module

@@ -19,13 +19,13 @@ from .render import draw_prompts, draw_styles
 from .styles import Calibration, Styles
 from .tone import fit_tone_curves
 
-_N_ROUNDS, _SPEED = 4, 1.2
+_N_ROUNDS, _SPEED = 6, 1.2
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws, and the pixels that they have at most."""
 _CHANGE, _RANGE = 1.7, 4.0
 """How much a round may change a standard deviation, and all rounds together."""
 _LEAST_FREEDOM = 10
-"""Images beyond their styles' number that a prompt needs for its variance to be worth matching."""
+"""Images beyond their styles' number that a prompt needs for its variance to be worth matching, or knowing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
         raise ValueError("calibration needs styles, and images with a pixel range.")
     target = moments_within(styles, z, labels)
     found = Calibration(np.ones_like(styles.variances), styles.means)
-    n = int(np.clip(min(_MOST_NUMBERS // decoder.image.n_pixels, 4 * len(z)), _LEAST_DRAWS, _MOST_DRAWS))
+    n = n_draws(len(z), decoder.image.n_pixels)
     with one_thread():  # thousands of small products
         for entropy in range(_N_ROUNDS):
             now = replace(generator, styles=styles.widened(found))
@@ -75,6 +75,11 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
             gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
             found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
     return Calibration(found.gain, found.means.astype(np.float32).astype(np.float64))  # what a file keeps
+
+
+def n_draws(n: int, d: int) -> int:
+    """How many images a round draws, where training has n of d pixels."""
+    return int(np.clip(min(_MOST_NUMBERS // d, 4 * n), _LEAST_DRAWS, _MOST_DRAWS))
 
 
 def moments_within(styles: Styles, z: Array, labels: Index) -> Moments:
@@ -108,13 +113,16 @@ def _correction(target: Moments, seen: Moments, owner: Index) -> Array:
     """What means move by in a round, shape (m, k).
 
     A mean over few drawn images is uncertain, so the difference is shrunk to the share of its mean square, over a
-    prompt's styles, that its uncertainty does not explain (James and Stein 1961, by direction).
+    prompt's styles, that its uncertainty does not explain (James and Stein 1961, by direction). Of a prompt with too
+    few drawn images the uncertainty itself is not known: its means stay.
     """
     drawn = seen.counts > 0
     difference = np.where(drawn[:, None], target.means - seen.means, 0.0)
     noise = np.where(drawn, 1 / np.maximum(seen.counts, 1.0), 0.0)
     for c in range(len(seen.variances)):
         own = owner == c
+        if seen.counts[own].sum() - drawn[own].sum() < _LEAST_FREEDOM:
+            difference[own] = 0.0
         square = (difference[own] ** 2).sum(axis=0)
         explained = noise[own].sum() * seen.variances[c]
         difference[own] *= np.clip(1 - np.divide(explained, square, out=np.ones_like(square), where=square > 0), 0, 1)

@@ -54,3 +54,9 @@ def check_levels(name: str, schedule: Schedule, n_steps: int | None, return_traj
     if name == "one-step" and n_steps not in (None, 1):
         raise ValueError(f'n_steps={n_steps} must be 1 for sampler="one-step"; choose steps with sampler="ddim".')
     return schedule.levels(int(n_steps or (1 if name == "one-step" else usual)))
+
+
+def check_eta(eta: Any, name: str) -> None:
+    """DDIM's share of noise, which other samplers do not have."""
+    if not (isinstance(eta, Real) and 0.0 <= float(eta) <= 1.0) or (eta and name != "ddim"):
+        raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')

@@ -10,7 +10,7 @@ latents, and for a one-hot code they fall apart into one Wiener filter a prompt 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class GaussianDenoiser:
     basis: Array
 
     @classmethod
-    def from_covariances(cls, means: Array, covariances: Array) -> "GaussianDenoiser":
+    def from_covariances(cls, means: Array, covariances: Array) -> Self:
         """Decompose covariances of shape (..., k, k); what rounding left below zero is zero."""
         with one_thread():
             variances, basis = np.linalg.eigh(covariances)
@@ -98,6 +98,12 @@ class GaussianDenoiser:
 
     def __getitem__(self, prompt: Any) -> "GaussianDenoiser":
         return GaussianDenoiser(self.means[prompt], self.variances[prompt], self.basis[prompt])
+
+    @property
+    def covariances(self) -> Array:
+        """Shape (..., k, k)."""
+        covariances: Array = (self.basis * self.variances[..., None, :]) @ self.basis.swapaxes(-1, -2)
+        return covariances
 
     def z0_map(self, level: Level) -> AffineMap:
         """z0_hat in the eigenbasis; finite at alpha = 0, where it is the mean."""
@@ -143,6 +149,11 @@ class RegressionDenoiser:
     covariances: Array
     basis: None = None
 
+    @classmethod
+    def from_covariances(cls, means: Array, covariances: Array) -> Self:
+        """As `GaussianDenoiser.from_covariances`, of (z, eps)."""
+        return cls(means, covariances)
+
     def __getitem__(self, prompt: Any) -> "RegressionDenoiser":
         return RegressionDenoiser(self.means[prompt], self.covariances[prompt])
 
@@ -154,6 +165,68 @@ class RegressionDenoiser:
         gain = cross @ np.linalg.pinv(mix @ self.covariances @ mix.T, hermitian=True)
         shift = self.means[..., :k] - (gain @ (mix @ self.means[..., None]))[..., 0]
         return AffineMap(gain, shift)
+
+
+class Moments(Protocol):
+    """A linear denoiser by the moments that it is made of, of one prompt or many."""
+
+    @property
+    def means(self) -> Array:
+        """Shape (..., k)."""
+
+    @property
+    def covariances(self) -> Array:
+        """Shape (..., k, k)."""
+
+    @classmethod
+    def from_covariances(cls, means: Array, covariances: Array) -> Self:
+        """The denoiser of such moments."""
+
+
+Prior = TypeVar("Prior", bound=Moments)
+
+
+def mixed(prompts: Prior, weights: Array) -> Prior:
+    """The denoiser of a weighted mix of prompts: means and covariances are linear in the code (DESIGN 3.2).
+
+    Parameters
+    ----------
+    prompts : GaussianDenoiser or RegressionDenoiser
+        Of p prompts.
+    weights : array of shape (..., p)
+        Summing to 1 over p; leading axes are mixes.
+
+    Examples
+    --------
+    >>> two = GaussianDenoiser(np.array([[0.0], [4.0]]), np.array([[1.0], [3.0]]), np.ones((2, 1, 1)))
+    >>> half = mixed(two, np.array([0.5, 0.5]))
+    >>> half.means, half.variances
+    (array([2.]), array([2.]))
+    """
+    return type(prompts).from_covariances(weights @ prompts.means, np.tensordot(weights, prompts.covariances, 1))
+
+
+def pooled(prompts: Prior, weights: Array) -> Prior:
+    """The denoiser of all prompts together, as one Gaussian: the variance between prompts is added to that within.
+
+    Parameters
+    ----------
+    prompts : GaussianDenoiser or RegressionDenoiser
+        Of p prompts.
+    weights : array of shape (p,)
+        Their frequencies, summing to 1.
+
+    Examples
+    --------
+    >>> two = GaussianDenoiser(np.array([[0.0], [4.0]]), np.array([[1.0], [3.0]]), np.ones((2, 1, 1)))
+    >>> both = pooled(two, np.array([0.5, 0.5]))
+    >>> both.means, both.variances
+    (array([2.]), array([6.]))
+    """
+    within = np.tensordot(weights, prompts.covariances, 1)
+    mean = weights @ prompts.means
+    apart = prompts.means - mean
+    return type(prompts).from_covariances(mean, within + (weights * apart.T) @ apart)
 
 
 def bilinear_weights(moment: Array, k: int, level: Level) -> Array:

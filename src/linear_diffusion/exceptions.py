@@ -5,6 +5,7 @@
     ├── DataError             a data set that cannot be read               (also a ValueError)
     ├── ModelFileError        a saved model that is damaged or foreign     (also a ValueError)
     ├── NotEnoughMemoryError  work that would not fit, refused before it starts (also a MemoryError)
+    ├── GuidanceWarning       guided samples that run away                 (also a UserWarning)
     └── MissingExtraError     an optional dependency that is not installed (also an ImportError)
 
 Wrong values and types of arguments raise plain ValueError and TypeError, as in scikit-learn.
@@ -33,3 +34,7 @@ class NotEnoughMemoryError(LinearDiffusionError, MemoryError):
 
 class MissingExtraError(LinearDiffusionError, ImportError):
     """An optional dependency that is not installed; the message says how to install it."""
+
+
+class GuidanceWarning(LinearDiffusionError, UserWarning):  # noqa: N818
+    """Guidance is so strong that samples vary far more than training images; a warning, unless it is made an error."""

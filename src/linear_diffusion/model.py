@@ -5,6 +5,7 @@
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
@@ -17,23 +18,28 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from . import saving
+from . import saving, walk
 from ._types import AnyArray, Array, Index
-from .calibration import calibrate
-from .checks import check_levels, check_prompts, check_range
+from .calibration import calibrate, n_draws
+from .checks import check_eta, check_levels, check_prompts, check_range
+from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
+from .edit import check_strength, draw_responsible, flow_levels, last_levels, likeliest, noised, own_entropy
 from .exceptions import NotEnoughMemoryError
 from .generate import Generator, Run
+from .guidance import check_scale
 from .image import ImageFormat, PCAEncoder, noise_floor
+from .interpolate import between, check_count
 from .memory import available_memory, readable
 from .moments import tone_histograms
 from .noise import SCHEDULES, entropy_of
+from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
-from .styles import CANDIDATES, fit_styles
+from .styles import CANDIDATES, Calibration, Styles, fit_styles
 from .tasks import likelihood, restore
 from .text import OneHotEncoder, by_prompt
-from .tone import fit_tone_curves
+from .tone import ToneCurves, fit_tone_curves
 from .training import MOST, draw_noise, learn
 from .words import NAMED, KnownPrompts, Words, asked_for, learn_words
 
@@ -60,16 +66,17 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         transformer of strings to vectors (with ``transform``, and perhaps ``fit``), or a callable, is reduced to at
         most 16 dimensions by principal components. All but "one-hot" go with exact training only,
         and have one Gaussian a prompt.
-    latent_dim : int or float, default=144
+    latent_dim : int or float, default=500
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
-    styles : int or "auto", default=1
-        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each. A prompt has no more than one
-        for ten images; 1 is one Gaussian a prompt. More draw better, as do more components: ``styles=100,
-        latent_dim=300`` is a good start. "auto" chooses for each prompt by the likelihood of held-out images,
-        and takes a few times as long; ``len(style_weights_[j])`` tells what it chose. Only with exact training
-        of one-hot prompts; elsewhere there is one Gaussian a prompt.
+    styles : int or "auto", default=150
+        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 14. A
+        prompt has no more than one for ten images; 1 is one Gaussian a prompt, which ``latent_dim=144`` serves well.
+        The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 150 styles
+        of rank 14, and 500 components. "auto" chooses number and rank for each prompt by the likelihood of held-out
+        images, and takes a few times as long; ``style_weights_`` and ``style_ranks_`` tell what it chose. Only with
+        exact training of one-hot prompts; elsewhere there is one Gaussian a prompt.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -109,6 +116,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         Shape of one image as it came in.
     style_weights_, style_means_ : lists of p arrays of shape (s,) and (s, k)
         Frequencies and mean latents of each prompt's styles.
+    style_ranks_ : list of p int
+        Directions of their own that they have.
     n_images_ : int
         Images it was fitted on.
     n_features_in_ : int
@@ -123,11 +132,18 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     --------
     >>> from sklearn.datasets import load_digits
     >>> digits = load_digits()
-    >>> model = LinearDiffusion(latent_dim=20, random_state=0).fit(digits.images / 16, digits.target)
+    >>> model = LinearDiffusion(random_state=0).fit(digits.images / 16, digits.target)
     >>> images, prompts = model.sample(prompts=["7", "7", "3"])
     >>> images.shape, prompts
     ((3, 8, 8), array([7, 7, 3]))
     """
+
+    _mixture: Styles | None = None
+    _calibration: Calibration | None = None
+    _curves: ToneCurves | None = None
+    _regression: RegressionDenoiser | None = None
+    _prior: GaussianDenoiser
+    scaling_factor_: float
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "text_encoder": [StrOptions({"one-hot", *NAMED}), HasMethods(["transform"]), callable],
@@ -149,9 +165,9 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         self,
         *,
         text_encoder: Any = "one-hot",
-        latent_dim: int | float = 144,
+        latent_dim: int | float = 500,
         standardize: bool = False,
-        styles: int | str = 1,
+        styles: int | str = 150,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,
@@ -234,6 +250,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             standardize=self.standardize,
             rescale=self.schedule != "one-step",
             n_styles=most_styles if self.training == "exact" else 1,
+            n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
         )
         ridge = self.ridge * np.eye(len(learned.encoder.components))
         self._regression = None
@@ -242,33 +259,15 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             covariances = joint.covariances
             covariances[:, : len(ridge), : len(ridge)] += ridge
             self._regression = RegressionDenoiser(joint.means, covariances)
-        self._set_learned(
-            classes,
-            learned.latents.weights,
-            len(X),
-            image,
-            learned.encoder,
-            GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge),
-            learned.residual,
-        )
+        styled, encoder = self.styles != 1 and self.training == "exact", learned.encoder
+        prior = GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge)
+        if styled:  # rounded as in a file, which stays small
+            prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
+        self._set_learned(classes, learned.latents.weights, len(X), image, encoder, prior, learned.residual)
         self._words, self._mixture, self._calibration, self._curves = None, None, None, None
         histogram = learned.histogram
-        if self.styles != 1 and self.training == "exact":
-            z = self._encoder.encode(rows)
-            self._mixture, labels = fit_styles(
-                z,
-                index,
-                len(classes),
-                None if self.styles == "auto" else int(self.styles),
-                floor=noise_floor(self._encoder) * self.scaling_factor_**2,
-                ridge=self.ridge,
-            )
-            if image.pixel_range:
-                group = self._mixture.group[labels]
-                histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
-            self._prior = replace(self._prior, basis=self._prior.basis.astype(np.float32).astype(np.float64))
-            if self.tone and image.pixel_range:
-                self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
+        if styled:
+            histogram = self._fit_styles(rows, index, histogram)
         if self.tone and image.pixel_range:
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
         return self
@@ -281,6 +280,8 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         sampler: str | None = None,
         n_steps: int | None = None,
         eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
         styles: Any = None,
         random_state: Any = None,
         return_trajectory: bool = False,
@@ -292,15 +293,23 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         n_samples : int, optional
             How many images. None is one for each listed prompt.
         prompts : prompt or sequence of prompts, optional
-            One for all images, or one an image; None draws them as often as in training.
+            One for all images, or one an image; None draws them as often as in training. A dict from prompts to
+            weights that sum to 1 mixes them, such as ``{"3": 0.5, "8": 0.5}``; with styles, the heaviest prompt's
+            style is drawn, and mixed with the nearest styles of the others.
         sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"}, optional
             None is "exact", the limit of infinitely many steps; "one-step" for that schedule; and "ddim" after sampled
-            training, which knows no exact map.
+            training, which knows no exact map, or with guidance, which has none.
         n_steps : int, optional
             Steps of the sampler; by default 1000 for "ddpm", 50 for the others, and 1 for schedule "one-step". "exact"
             takes it only to say how many pictures a trajectory has.
         eta : float, default=0.0
             For "ddim": the share of DDPM's noise, from 0 to 1.
+        guidance_scale : float, default=1.0
+            How far to go from the unconditional denoiser to the prompt's and beyond: 1 is no guidance, more is
+            more typical of the prompt and less diverse (Ho and Salimans 2022).
+        negative_prompts : prompt or sequence of prompts, optional
+            What to be guided away from, one for all images or one an image, mixes included; None is the Gaussian of
+            all training images.
         styles : int, sequence of int, or "mixture", optional
             Which of the prompt's styles: one for all images, or one an image, counted from 0.
             None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
@@ -315,6 +324,7 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         images : array of shape (n, \\*image_shape_)
             Of the dtype of the training images.
         prompts : array of shape (n,)
+            With the dtype of ``classes_``; an object array, with the dicts as given, where there is one.
         trajectory : array of shape (n_steps + 1, n, \\*image_shape_)
             Only with ``return_trajectory``: from noise to ``images``, which are its last entry.
 
@@ -324,30 +334,168 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
             If a prompt is not one of ``classes_``.
         ValueError
             If an argument has a wrong value.
+
+        Warns
+        -----
+        GuidanceWarning
+            If guidance makes samples vary more than 10 times as much as training images.
         """
         check_is_fitted(self)
         self._validate_params()
-        name, schedule = self._choose_sampler(sampler), SCHEDULES[self.schedule]
-        levels = check_levels(name, schedule, n_steps, return_trajectory)
-        if not (isinstance(eta, Real) and 0.0 <= eta <= 1.0) or (eta and name != "ddim"):
-            raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
+        scale = check_scale(guidance_scale, negative_prompts)
+        name = self._choose_sampler(sampler, guided=scale != 1.0)
+        levels = check_levels(name, SCHEDULES[self.schedule], n_steps, return_trajectory)
+        check_eta(eta, name)
         entropy = entropy_of(self.random_state if random_state is None else random_state)
         if self._words is not None:  # for the prompts at hand, a model with one Gaussian each
             if prompts is None:
                 prompts = self.classes_[self._index_prompts(n_samples, None, entropy)]
-            options = {"sampler": sampler, "n_steps": n_steps, "eta": eta, "styles": styles}
-            return self._at(prompts).sample(
-                n_samples, prompts, **options, random_state=entropy, return_trajectory=return_trajectory
+            return self._words_model(prompts, guidance_scale, negative_prompts).sample(
+                n_samples,
+                prompts,
+                sampler=sampler,
+                n_steps=n_steps,
+                eta=eta,
+                guidance_scale=guidance_scale,
+                negative_prompts=negative_prompts,
+                styles=styles,
+                random_state=entropy,
+                return_trajectory=return_trajectory,
             )
-        index = self._index_prompts(n_samples, prompts, entropy)
+        index = self._index_prompts(n_samples, heaviest(prompts, self._text), entropy)
+        negatives = each_mix(negative_prompts, len(index), self._text, "negative_prompts")
         drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
         looped = return_trajectory or drawn is None
         self._require_output(len(index) * (len(levels) if looped else 1))
-        if not looped:
+        if has_mix(prompts) or scale != 1.0:
+            mixes: list[Mix] = [((j, 1.0),) for j in index.tolist()]
+            named = self.classes_[index]
+            if has_mix(prompts):
+                mixes, named = each_mix(prompts, len(index), self._text, "prompts"), as_given(prompts, named)
+            composition, piece = self._compose(
+                mixes, index if drawn is None else drawn, negatives, scale, drawn is None
+            )
+            if not return_trajectory:
+                return walk.images(composition, run, piece), named
+            paths = walk.paths(composition, run, piece)
+            return paths[-1].copy(), named, paths
+        if drawn is not None and not return_trajectory:
             return self._generator().images(run, drawn), self.classes_[index]
         paths = self._generator().paths(run, index if drawn is None else drawn, mixture=drawn is None)
         images = paths[-1].copy()
         return (images, self.classes_[index], paths) if return_trajectory else (images, self.classes_[index])
+
+    def edit(
+        self,
+        X: Any,
+        prompts: Any,
+        strength: float = 0.6,
+        *,
+        sampler: str | None = None,
+        n_steps: int | None = None,
+        eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
+        random_state: Any = None,
+    ) -> AnyArray:
+        """Change images by a prompt: noise them, and let the prompt's denoiser clean them (image-to-image).
+
+        With styles, one of the prompt's is drawn for each noised image, by how likely they make it.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        prompts : prompt or sequence of n prompts
+            Or mixes, as in `sample`.
+        strength : float, default=0.6
+            From 0, the image as `inverse_transform` gives it, to 1, what `sample` draws. As in diffusers, the last
+            ``int(strength * n_steps)`` steps are run; "exact" starts from the level at time ``strength``. Above 0
+            images end with the tone curve, as samples do.
+        sampler, n_steps, eta, guidance_scale, negative_prompts, random_state
+            As in `sample`.
+
+        Returns
+        -------
+        array of shape (n, \\*image_shape_)
+            Of the dtype of the training images.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value, or ``strength`` is less than one step.
+        """
+        rows, strength, scale = (
+            self._check_rows(X),
+            check_strength(strength),
+            check_scale(guidance_scale, negative_prompts),
+        )
+        name, schedule = self._choose_sampler(sampler, guided=scale != 1.0), SCHEDULES[self.schedule]
+        levels = check_levels(name, schedule, n_steps, False)
+        check_eta(eta, name)
+        if self._words is not None:
+            call = {"sampler": sampler, "n_steps": n_steps, "eta": eta, "random_state": random_state}
+            guidance = {"guidance_scale": guidance_scale, "negative_prompts": negative_prompts}
+            edited: AnyArray = self._words_model(prompts, **guidance).edit(X, prompts, strength, **call, **guidance)
+            return edited
+        mixes = each_mix(prompts, len(rows), self._text, "prompts", required=True)
+        negatives = each_mix(negative_prompts, len(rows), self._text, "negative_prompts")
+        entropy = own_entropy(entropy_of(self.random_state if random_state is None else random_state))
+        if strength == 0.0:
+            return self.inverse_transform(self._encoder.encode(rows))
+        if strength == 1.0:
+            call = {"guidance_scale": scale, "negative_prompts": negative_prompts, "random_state": entropy}
+            images: AnyArray = self.sample(len(rows), prompts, sampler=name, n_steps=n_steps, eta=eta, **call)[0]
+            return images
+        levels = flow_levels(schedule, strength) if name == "exact" else last_levels(levels, strength)
+        z = noised(self._encoder.encode(rows), levels[0], entropy)
+        drawn = np.array([mix[0][0] for mix in mixes])
+        if self._mixture is not None:
+            drawn = draw_responsible(self._drawn_styles(), drawn, z, levels[0], entropy)
+        composition, piece = self._compose(mixes, drawn, negatives, scale)
+        return walk.edited(composition, Run(name, levels, eta, entropy), piece, z)
+
+    @available_if(_is_exact)  # type: ignore[untyped-decorator]
+    def interpolate(self, X0: Any, X1: Any, n_images: int = 8, *, prompts: Any) -> AnyArray:
+        """Images on the way from one image to another, through noise and prompt alike.
+
+        Each is carried to noise by its prompt's exact flow (of one Gaussian, whatever its styles), the noise is
+        interpolated on a sphere and the prompt's code on a line, and carried back.
+
+        Parameters
+        ----------
+        X0, X1 : arrays of shape image_shape_
+        n_images : int, default=8
+            Both ends included: they are as `inverse_transform` gives them. In between the tone curve has its share.
+        prompts : prompt, or two
+            Of both ends, or of each; or mixes, as in `sample`.
+
+        Returns
+        -------
+        array of shape (n_images, \\*image_shape_)
+            Of the dtype of the training images.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value.
+        """
+        check_is_fitted(self)
+        n = check_count(n_images)
+        rows = np.concatenate([self._check_rows(np.asarray(X)[None]) for X in (X0, X1)])
+        if self._words is not None:
+            way: AnyArray = self._words_model(prompts).interpolate(X0, X1, n_images, prompts=prompts)
+            return way
+        mixes = each_mix(prompts, 2, self._text, "prompts", required=True)
+        z = self._encoder.encode(rows).astype(np.float64)
+        drawn = np.array([mix[0][0] for mix in mixes])
+        if self._mixture is not None:
+            drawn = likeliest(self._drawn_styles(), drawn, z)
+        composition, piece = self._compose(mixes, drawn, [])
+        return between(composition, piece, mixes, z, n, noise_floor(self._encoder) * self.scaling_factor_**2)
 
     def transform(self, X: Any) -> Array:
         """Encode images to latents.
@@ -447,6 +595,14 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         return [self._mixture.shares[self._mixture.of(j)] for j in range(len(self.classes_))]
 
     @property
+    def style_ranks_(self) -> list[int]:
+        """Directions of their own that each prompt's styles have at most."""
+        if self._mixture is None:
+            return [0 for _ in self.classes_]
+        used = [self._mixture.factors[self._mixture.of(j)].any(axis=(0, 1)) for j in range(len(self.classes_))]
+        return [int(found.sum()) for found in used]
+
+    @property
     def style_means_(self) -> list[Array]:
         """Mean latents (s, k) of each prompt's styles; decode them with `inverse_transform`."""
         if self._mixture is None:
@@ -476,10 +632,29 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
     def covariances_(self) -> Array:
         """Covariance of each prompt's latents, shape (p, k, k)."""
         basis = self._prior.basis
-        return (basis * self._prior.variances[:, None, :]) @ basis.swapaxes(-1, -2)
+        covariances: Array = (basis * self._prior.variances[:, None, :]) @ basis.swapaxes(-1, -2)
+        return covariances
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_prior")
+
+    def _fit_styles(self, rows: AnyArray, index: Index, histogram: AnyArray) -> AnyArray:
+        """Find styles and calibrate them; the histograms that their tone curves aim at."""
+        image, z = self._image, self._encoder.encode(rows)
+        self._mixture, labels = fit_styles(
+            z,
+            index,
+            len(self.classes_),
+            None if self.styles == "auto" else int(self.styles),
+            floor=noise_floor(self._encoder) * self.scaling_factor_**2,
+            ridge=self.ridge,
+        )
+        if image.pixel_range:
+            group = self._mixture.group[labels]
+            histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
+            if self.tone:
+                self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
+        return histogram
 
     def _fit_words(self, rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat) -> Self:
         """Learn regressions on a code of the prompts (DESIGN 3.2)."""
@@ -519,11 +694,24 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         )
         self._words, self._regression, self._mixture, self._calibration, self._curves = words, None, None, None, None
 
-    def _at(self, prompts: Any) -> Self:
+    def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
+        """What draws given prompts of words."""
+        if prompts is None:
+            raise ValueError("prompts=None leaves open what to draw; give one prompt, or one an image.")
+        if guidance_scale != 1.0 and negative_prompts is None:
+            raise ValueError(
+                f"guidance_scale={guidance_scale!r} with text_encoder={self.text_encoder!r} goes with "
+                "negative_prompts, the prompts that samples are led away from; give these."
+            )
+        return self._at(prompts, negative_prompts)
+
+    def _at(self, prompts: Any, negatives: Any = None) -> Self:
         """For a code of words and given prompts: a model that knows these, one Gaussian each, seen or not."""
         if self._words is None or prompts is None:
             return self
         names, classes = asked_for(prompts, self._text)
+        if negatives is not None:
+            names, classes = asked_for([*names, *asked_for(negatives, self._text)[0]], self._text)
         evaluated = self._words.at(names, self._encoder, self._image)
         model = copy(self)
         model._set_learned(
@@ -584,15 +772,20 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         images = self._check_images(X, reset=False)
         return images.reshape(len(images), -1)
 
-    def _choose_sampler(self, sampler: str | None) -> str:
+    def _choose_sampler(self, sampler: str | None, guided: bool = False) -> str:
         if sampler is None:
             if self.schedule == "one-step":
                 return "one-step"
-            return "ddim" if self._regression else "exact"
+            return "ddim" if self._regression or guided else "exact"
         if sampler not in ("exact", *SAMPLERS):
             raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
         if sampler == "exact" and self._regression:
             raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
+        if sampler == "exact" and guided:
+            raise ValueError(
+                'sampler="exact" has no closed form with guidance, whose two branches do not share eigenvectors; leave '
+                'it out, or choose steps with sampler="ddim".'
+            )
         return sampler
 
     def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
@@ -650,10 +843,28 @@ class LinearDiffusion(TransformerMixin, DensityMixin, BaseEstimator):  # type: i
         return np.cumsum(counts) - counts, counts
 
     def _generator(self) -> Generator:
-        styles = self._mixture.sharpened() if self._mixture else None
-        if styles and self._calibration:
-            styles = styles.widened(self._calibration)
+        styles = self._drawn_styles() if self._mixture else None
         return Generator(self._prior, self._regression, styles, Decoder(self._encoder, self._image, self._curves))
+
+    def _drawn_styles(self) -> Styles:
+        """The styles that samples are drawn from."""
+        styles = cast(Styles, self._mixture).sharpened()
+        return styles.widened(self._calibration) if self._calibration else styles
+
+    def _compose(
+        self,
+        mixes: Sequence[Mix],
+        drawn: Index,
+        negatives: Sequence[Mix],
+        scale: float = 1.0,
+        mixture: bool = False,
+    ) -> tuple[Composition, Index]:
+        """The pieces that images are drawn from, and the piece of each."""
+        if mixture and any(len(mix) > 1 for mix in mixes):
+            raise ValueError('styles="mixture" is of one prompt; a mixed prompt draws styles, leave styles out.')
+        generator = self._generator()
+        pieces, piece = plan(mixes, drawn, None if mixture else generator.styles, negatives)
+        return Composition(generator, self.weights_, self.classes_.tolist(), pieces, scale, mixture), piece
 
     def _densities(self) -> list[likelihood.PixelDensity]:
         return likelihood.densities(self._encoder, self._prior, self._residual)

@@ -46,6 +46,15 @@ class Decoder:
             out[first:last] = self.image.cast(self.curves.look_up(position, int(g)))
         return out
 
+    def draw(self, z: Array, curve: Index | None) -> AnyArray:
+        """Latents (n, k) as pixels (n, d), through each one's curve, or through none."""
+        if curve is None:
+            return self.image.cast(self.encoder.decode(z))
+        order = np.argsort(curve, kind="stable")
+        out = np.empty((len(z), self.image.n_pixels), self.image.dtype)
+        out[order] = self.develop(self.encoder.decode(z[order]), curve[order])
+        return out
+
 
 def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
     """Prompt positions of n images, drawn as often as in training."""
@@ -183,7 +192,6 @@ def render_path(
     array of shape (n_levels, n, \\*image.shape)
     """
     image, k = decoder.image, len(decoder.encoder.components)
-    plain = replace(decoder, curves=None)
     out = np.empty((n_levels, len(index), image.n_pixels), image.dtype)
     for block, part in blocks(len(index)):
         n = part.stop - part.start
@@ -191,11 +199,6 @@ def render_path(
         for j, rows in by_prompt(index[part]):
             noise = (step[rows] for step in step_noise(entropy, block, n, k))
             for level, z in enumerate(walk(j, eps[rows], noise)):
-                at_end = level == n_levels - 1
-                curves = curve(z, j) if at_end else np.zeros(len(z), np.intp)
-                order = np.argsort(curves, kind="stable")
                 target = out[level, part]
-                target[np.arange(n)[rows][order]] = (decoder if at_end else plain).develop(
-                    decoder.encoder.decode(z[order]), curves[order]
-                )
+                target[rows] = decoder.draw(z, curve(z, j) if level == n_levels - 1 else None)
     return out.reshape(n_levels, len(index), *image.shape)

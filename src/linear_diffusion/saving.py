@@ -21,7 +21,7 @@ from .denoiser import GaussianDenoiser, RegressionDenoiser
 from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
-from .styles import RANK, Calibration, Styles, pack_factors, unpack_factors
+from .styles import Calibration, Styles, pack_factors, unpack_factors
 from .tone import N_ENTRIES, ToneCurves
 from .words import NAMED
 from .wordsfile import describe, restored, words_arrays, words_shapes
@@ -66,6 +66,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "sampled": model._regression is not None,
         "calibrated": model._calibration is not None,
         "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
+        "rank": 0 if model._mixture is None else model._mixture.factors.shape[2],
         "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
         "words": model._words and describe(model._words),
         "feature_names": list(getattr(model, "feature_names_in_", [])),
@@ -124,8 +125,10 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
         raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
     if not all(isinstance(config[name], bool) for name in ("tone", "sampled", "calibrated")):
         raise ValueError("tone, sampled and calibrated must be true or false")
-    if not all(isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups")):
-        raise ValueError("n_styles and n_groups must be whole numbers >= 0")
+    if not all(
+        isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups", "rank")
+    ):
+        raise ValueError("n_styles, n_groups and rank must be whole numbers >= 0")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
@@ -228,8 +231,8 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
                 lambda a: positive(a) and np.allclose(np.bincount(arrays["styles.owner"], a), 1.0, rtol=0, atol=1e-6),
             ),
             "styles.means": ((m, k), None),
-            "styles.factors": ((m, k, min(RANK, k)), None),
-            "styles.unit": ((1,), positive),
+            "styles.factors": ((m, k, config["rank"]), None),
+            "styles.unit": ((m,), positive),
             "styles.basis": ((p, k, k), orthonormal),
             "styles.variances": ((p, k), positive),
         }

@@ -28,12 +28,14 @@ CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail, not style."""
 LEAST_IMAGES = 10
 """Images that a style has at least, on average."""
-RANK = 16
-"""Directions of a style's own."""
+RANK = 14
+"""Directions of a style's own, unless they are searched for."""
+RANKS = (5, 30)
+"""Other ranks that the search of "auto" tries."""
 LEADING = 80
 """Leading directions of a prompt, in whose span its styles' own directions begin."""
-_NEIGHBOURS, _BORROWED, _COMMON = 8, 10.0, 10.0
-"""A style's scatter is joined by that of its neighbours, which counts as 10 images, 10 of them the whole prompt's."""
+_NEIGHBOURS = 8
+"""Styles that lend their scatter to one, since it has few images itself."""
 _WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
 _LEAST = float(np.finfo(np.float32).tiny)
@@ -251,8 +253,8 @@ def fit_styles(
         Prompt of each.
     n_prompts : int
     n_styles : int or None
-        A prompt's styles at most; never more than one for ten images. None chooses for each prompt, by the likelihood
-        of held-out images.
+        A prompt's styles at most; never more than one for ten images. None chooses number and rank for each prompt, by
+        the likelihood of held-out images.
     floor : float
         The least shared variance.
     ridge : float
@@ -269,11 +271,13 @@ def fit_styles(
     parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
     for j in range(n_prompts):
         members = np.flatnonzero(index == j)
-        most = choose_styles(z[members], floor, ridge, seed) if n_styles is None else n_styles
-        part, own = fit_prompt(z[members], most, floor, ridge, seed)
+        most, rank = choose_styles(z[members], floor, ridge, seed) if n_styles is None else (n_styles, RANK)
+        part, own = fit_prompt(z[members], most, floor, ridge, seed, rank)
         labels[members] = own + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
+    widest = max(part.factors.shape[2] for part in parts)
+    parts = [replace(p, factors=np.pad(p.factors, ((0, 0), (0, 0), (0, widest - p.factors.shape[2])))) for p in parts]
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Styles)}
     return _rounded(Styles(**joined)), labels
 
@@ -285,45 +289,59 @@ def _rounded(styles: Styles) -> Styles:
 
 
 def pack_factors(factors: Array) -> tuple[Array, Array]:
-    """Factors in half precision, and their unit (a power of two, so that packing twice changes nothing)."""
-    unit = np.exp2(np.ceil(np.log2(max(float(np.abs(factors).max(initial=0.0)), _LEAST))))
-    return (factors / np.float32(unit)).astype(np.float16), np.array([unit])
+    """Factors (m, k, r) in half precision, and each style's unit (powers of two: packing twice changes nothing)."""
+    unit = np.exp2(np.ceil(np.log2(np.maximum(np.abs(factors).max(axis=(1, 2)).astype(np.float64), _LEAST))))
+    return (factors / unit.astype(np.float32)[:, None, None]).astype(np.float16), unit
 
 
 def unpack_factors(packed: Array, unit: Array) -> Array:
     """The inverse of `pack_factors`, float32."""
-    factors: Array = packed.astype(np.float32) * np.float32(unit[0])
+    factors: Array = packed.astype(np.float32) * unit.astype(np.float32)[:, None, None]
     return factors
 
 
-def fit_prompt(z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[Styles, Index]:
+def fit_prompt(
+    z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0, rank: int = RANK
+) -> tuple[Styles, Index]:
     """The styles of one prompt's latents (n, k), and the style of each image."""
     labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
-    return _describe(z, labels, group, floor, ridge), labels
+    return _describe(z, labels, group, floor, ridge, rank), labels
 
 
-def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> int:
-    """The number of styles, of `CANDIDATES`, under which a held-out sixth of a prompt's latents is most likely."""
+def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[int, int]:
+    """The number of styles and their rank under which a held-out sixth of a prompt's latents is most likely.
+
+    First the number, of `CANDIDATES`, then the rank, of `RANKS` and `RANK`.
+    """
     held_out = np.random.default_rng(seed).permutation(len(z)) % 6 == 0
     rest, unseen = z[~held_out], z[held_out].astype(np.float64)
-    likely = {1: -np.inf}
-    for n_styles in CANDIDATES:
-        if n_styles * LEAST_IMAGES <= len(rest):
-            styles, _ = fit_prompt(rest, n_styles, floor, ridge, seed)
-            log_density, _ = styles.evidence(0, unseen @ styles.basis[0], CLEAN)
-            likely[n_styles] = float(logsumexp(log_density + np.log(styles.shares), axis=1).mean())
-    return max(likely, key=lambda n: likely[n])
+
+    def likely(n_styles: int, rank: int) -> float:
+        styles, _ = fit_prompt(rest, n_styles, floor, ridge, seed, rank)
+        log_density, _ = styles.evidence(0, unseen @ styles.basis[0], CLEAN)
+        return float(logsumexp(log_density + np.log(styles.shares), axis=1).mean())
+
+    numbers = [n for n in CANDIDATES if n * LEAST_IMAGES <= len(rest)]
+    if not numbers:
+        return 1, RANK
+    n_styles, by_rank = 1, {RANK: -np.inf}
+    for n in numbers:
+        if (found := likely(n, RANK)) > by_rank[RANK]:
+            n_styles, by_rank[RANK] = n, found
+    by_rank |= {rank: likely(n_styles, rank) for rank in RANKS}
+    return n_styles, max(by_rank, key=lambda rank: by_rank[rank])
 
 
-def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float) -> Styles:
+def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float, rank: int) -> Styles:
     """Styles of given images: means, own directions, and what they share."""
     counts = np.bincount(labels).astype(np.float64)
     means = _means(z, labels, counts)
     residual = z - means.astype(z.dtype)[labels]
-    lent = _lent(counts, means).astype(z.dtype)
     leading = _leading(residual.T @ residual / len(z))
     thin = _own_scatter(residual, labels, leading)
-    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading)
+    fourth = float((((residual @ leading) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
+    lent = _lent(counts, means, leading.T @ thin, fourth).astype(z.dtype)
+    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading, rank)
     shares = counts / counts.sum()
     weight = (shares @ lent).astype(z.dtype)[labels]  # how much each image counts in the mean of all covariances
     rest = residual.T @ (weight[:, None] * residual) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
@@ -366,23 +384,43 @@ def _means(z: Array, labels: Index, counts: Array) -> Array:
     return means
 
 
-def _lent(counts: Array, means: Array) -> Array:
+def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     """How much the scatter of one style counts in the covariance of another, shape (s, s).
 
-    A style alone has few images, so its covariance leans on its neighbours' and a little on the whole prompt's.
+    A style alone has few images, so its covariance leans on its neighbours': ``(n S + b T) / (n + b)``, where T is
+    their mean covariance. How many images b they count as follows from the data in closed form, as in Ledoit and
+    Wolf (2004, "A well-conditioned estimator for large-dimensional covariance matrices", eq. 14): the variance v of one
+    image's product ``x x'``, over how far S and T lie apart in mean square beyond the v / n that chance explains.
+
+    Parameters
+    ----------
+    counts : array of shape (s,)
+    means : array of shape (s, k)
+    scatter : array of shape (s, m, m)
+        Of each style, in the leading directions.
+    fourth : float
+        Sum of ``|x|^4`` over all images, in the leading directions, about their styles' means.
     """
-    distance = cdist(means, means)
-    near = np.argsort(distance, axis=1)[:, 1 : _NEIGHBOURS + 1]
-    lent = np.full(distance.shape, _COMMON / counts.sum())
-    np.put_along_axis(lent, near, 1.0 + _COMMON / counts.sum(), axis=1)
-    lent *= (_BORROWED / (lent @ counts))[:, None]
-    lent[np.diag_indices_from(lent)] += 1.0
-    return lent / (counts + _BORROWED)[:, None]
+    n_styles = len(counts)
+    if n_styles == 1:
+        return 1 / counts[None]
+    near = np.argsort(cdist(means, means), axis=1)[:, 1 : _NEIGHBOURS + 1]
+    theirs = np.zeros((n_styles, n_styles))
+    np.put_along_axis(theirs, near, 1.0, axis=1)
+    theirs /= (theirs @ counts)[:, None]
+    flat = scatter.reshape(n_styles, -1)
+    own, lent = flat / counts[:, None].astype(flat.dtype), theirs.astype(flat.dtype) @ flat
+    v = max(fourth - float(counts @ (own**2).sum(axis=1, dtype=np.float64)), 0.0) / counts.sum()
+    apart = float(((own - lent) ** 2).sum(axis=1, dtype=np.float64).mean()) - v * float((1 / counts).mean())
+    b = v / max(apart, 1e-3 * v, _LEAST)  # a thousand images are as good as any number
+    weight: Array = (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
+    return weight
 
 
 def _leading(within: Array) -> Array:
     """The leading directions of a prompt, shape (k, m), among which its styles have their own."""
-    return np.linalg.eigh(within)[1][:, ::-1][:, :LEADING]
+    vectors: Array = np.linalg.eigh(within)[1]
+    return vectors[:, ::-1][:, :LEADING]
 
 
 def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
@@ -395,7 +433,7 @@ def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
         return np.stack([x.T @ y for x, y in parts])
 
 
-def _own_directions(covariance: Array, leading: Array) -> Array:
+def _own_directions(covariance: Array, leading: Array, rank: int) -> Array:
     """Factors of the styles, from their covariances times the leading directions (s, k, m); shape (s, k, r).
 
     The widest directions of a style within the leading ones, each with what follows from it, by regression, in all
@@ -403,7 +441,7 @@ def _own_directions(covariance: Array, leading: Array) -> Array:
     """
     with one_thread():
         values, rotation = np.linalg.eigh(leading.T @ covariance)
-    values, rotation = values[:, ::-1][:, :RANK], rotation[:, :, ::-1][:, :, :RANK]
+    values, rotation = values[:, ::-1][:, :rank], rotation[:, :, ::-1][:, :, :rank]
     safe = np.where(values > 1e-6 * values[:, :1].clip(_LEAST), values, np.inf)
     factors: Array = covariance @ (rotation / np.sqrt(safe)[:, None, :])
     return factors

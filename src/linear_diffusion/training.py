@@ -18,6 +18,7 @@ from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_produc
 from .memory import available_memory, readable
 from .moments import Moments, chunks_by_prompt, precision
 from .noise import DRAWS, blocks, stream
+from .styles import LEADING, LEAST_IMAGES, RANK
 from .text import by_prompt
 
 _MOST_PIXELS = 4096
@@ -51,6 +52,38 @@ class Learned:
     histogram: Array
 
 
+@dataclass(frozen=True)
+class StyleWork:
+    """What a fit of styles works on, as far as memory is concerned.
+
+    Parameters
+    ----------
+    n, largest : int
+        Images, and those of the largest prompt.
+    n_styles : int
+        Of a prompt, at most.
+    n_drawn : int
+        Images that calibration draws at a time.
+    itemsize : int
+        Bytes of a number of latents.
+    """
+
+    n: int
+    largest: int
+    n_styles: int
+    n_drawn: int
+    itemsize: int
+
+    def n_bytes(self, p: int, d: int, k: int) -> int:
+        """Latents and their residuals, thin covariances, what a style keeps, its pixels, and drawn images."""
+        s, m, r = max(min(self.n_styles, self.largest // LEAST_IMAGES), 1), min(LEADING, k), min(RANK, k)
+        latents = self.n * k + self.largest * (4 * k + 2 * m)
+        thin = 2 * s * k * m + 2 * s * m * m
+        kept = min(p * s, self.n) * (3 * k * r + 4 * k) + s * r * d + 4 * s * d + 5 * (p + 1) * k * k
+        drawn = self.n_drawn * (d + 4 * k)
+        return self.itemsize * (latents + thin + drawn) + 8 * kept
+
+
 def learn(
     rows: AnyArray,
     index: Index,
@@ -62,6 +95,7 @@ def learn(
     rescale: bool,
     n_styles: int = 1,
     code_length: int = 0,
+    n_drawn: int = 0,
 ) -> Learned:
     """Find the encoder and the moments of latents.
 
@@ -76,7 +110,9 @@ def learn(
     latent_dim, standardize, rescale
         See `pca_from_covariance`.
     n_styles : int
-        Styles that will be looked for, which take memory too.
+        Styles of a prompt that will be looked for, which take memory too.
+    n_drawn : int
+        Images that will be drawn to calibrate them.
     code_length : int
         Of a code that covariances will be regressed on: there will be so many, and none is kept for a prompt. 0 is one
         for each prompt.
@@ -88,8 +124,9 @@ def learn(
     """
     p, d = len(prompts), rows.shape[1]
     dense = _fits_dense(p, d) and not code_length
-    n, k = len(rows) if n_styles > 1 or code_length else 0, _most_components(latent_dim, *rows.shape)
-    require_memory(p, d, k, n, n_styles, code_length)
+    itemsize = precision(rows).itemsize
+    work = StyleWork(len(rows), int(np.bincount(index).max()), n_styles, n_drawn, itemsize) if n_styles > 1 else None
+    require_memory(p, d, _most_components(latent_dim, *rows.shape), work, len(rows), code_length)
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
@@ -147,23 +184,20 @@ def training_noise(entropy: int, draw: int, block: int, z: Array) -> Array:
     return eps
 
 
-def require_memory(p: int, d: int, k: int, n: int = 0, n_styles: int = 0, code_length: int = 0) -> None:
+def require_memory(p: int, d: int, k: int, work: StyleWork | None = None, n: int = 0, code_length: int = 0) -> None:
     """Refuse a fit of p prompts, d pixels and k components that would not fit in memory, saying what would.
 
-    With styles, the latents of all n images are kept, and a k x k matrix for each style of a prompt. With a code, there
-    is a k x k matrix for each of its dimensions instead of one for each prompt, and what that takes, in memory and in
-    time, is logged (`logging`, level INFO) before the work starts.
+    With a code, there is a k x k matrix for each of its dimensions instead of one for each prompt, and what that takes,
+    in memory and in time (for n images), is logged (`logging`, level INFO) before the work starts.
     """
     available = available_memory()
-    needed = _bytes_needed(p, d, k, n, n_styles, code_length)
+    needed = _bytes_needed(p, d, k, work, code_length)
     if code_length:
         _log.info("regression on %d numbers a prompt: %s", code_length, _cost(needed, p, k, n, code_length))
     if available is None or needed <= available:
         return
     fitting = [
-        smaller
-        for smaller in range(k - 1, 0, -1)
-        if _bytes_needed(p, d, smaller, n, n_styles, code_length) <= available
+        smaller for smaller in range(k - 1, 0, -1) if _bytes_needed(p, d, smaller, work, code_length) <= available
     ]
     advice = f"latent_dim={fitting[0]} would fit" if fitting else "use smaller images or fewer prompts"
     raise NotEnoughMemoryError(
@@ -178,14 +212,14 @@ def _cost(needed: float, p: int, k: int, n: int, code_length: int) -> str:
     return f"about {readable(needed)} beside the images, and {seconds:.2g} s beyond the passes over them"
 
 
-def _bytes_needed(p: int, d: int, k: int, n: int, n_styles: int, code_length: int = 0) -> int:
+def _bytes_needed(p: int, d: int, k: int, work: StyleWork | None = None, code_length: int = 0) -> int:
     if code_length:
         matrices = 2 * code_length + 128
         return 8 * (p * 4 * (d + k + 256) + 4 * d * min(d, k + 10) + matrices * k * k + 4 * p * code_length) + _OVERHEAD
     per_prompt = 2 * d * d if _fits_dense(p, d) else 4 * d
     pooled = 4 * d * min(d, k + 10) if d > _MOST_PIXELS else 4 * d * d
-    styles = 2 * n * k + 2 * min(n_styles, n) * k * k
-    return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d + styles) + _OVERHEAD
+    styles = work.n_bytes(p, d, k) if work else 0
+    return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d) + styles + _OVERHEAD
 
 
 def _fits_dense(p: int, d: int) -> bool:

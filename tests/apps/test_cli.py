@@ -234,6 +234,25 @@ def test_fit_reads_a_folder_of_images(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], LinearDiffusion()),
+        (["--one-shot"], LinearDiffusion.one_shot()),
+        (["--one-shot", "--latent-dim", 500], LinearDiffusion.one_shot(latent_dim=500)),
+        (["--styles", 1, "--latent-dim", 144], LinearDiffusion(styles=1, latent_dim=144)),
+        (["--styles", "auto"], LinearDiffusion(styles="auto")),
+    ],
+    ids=str,
+)
+def test_what_is_not_asked_for_is_the_estimators_default(tmp_path, options, expected):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "few.npz", images=rng.integers(0, 255, (30, 4, 4), np.uint8), prompts=["a", "b", "c"] * 10)
+    assert invoke("fit", tmp_path / "few.npz", "-o", tmp_path / "model", *options).exit_code == 0
+    found = LinearDiffusion.from_pretrained(tmp_path / "model").get_params()
+    assert found == expected.set_params(random_state=0).get_params()
+
+
+@pytest.mark.parametrize(
     ("args", "words"),
     [
         ("sample MODEL 77 -o out.png", ["unknown prompt '77'", "'0', '1'", "nearest is '7'"]),
@@ -391,3 +410,81 @@ def test_demo_prints_one_json_object(tmp_path):
     record = json.loads(result.stdout)
     assert all(Path(file).exists() for file in record["files"])
     assert set(record["seconds"]) == {"load", "fit", "save", "grid", "film", "weights", "one-shot"}
+
+
+# Composed prompts
+
+
+def test_mixes_and_guidance_are_what_the_library_draws(model, tmp_path):
+    out = tmp_path / "mixed.npz"
+    args = ["sample", model, "3:0.5 8:0.5", "7", "-n", 2, "--seed", 4, "-o", out, "--json"]
+    guided = ["--guidance-scale", 1.5, "--negative-prompt", "9:0.5 4:0.5", "--sampler", "heun", "--steps", 5]
+    record = json.loads(invoke(*args, *guided).stdout)
+    assert record["prompts"] == ["3:0.5 8:0.5", "7"]
+    assert record["guidance_scale"] == 1.5
+    fitted = LinearDiffusion.from_pretrained(model)
+    expected, _ = fitted.sample(
+        prompts=[{"3": 0.5, "8": 0.5}] * 2 + ["7"] * 2,
+        guidance_scale=1.5,
+        negative_prompts={"9": 0.5, "4": 0.5},
+        sampler="heun",
+        n_steps=5,
+        random_state=4,
+    )
+    with np.load(out) as written:
+        np.testing.assert_array_equal(written["images"], expected)
+        assert written["prompts"].tolist() == ["3:0.5 8:0.5"] * 2 + ["7"] * 2
+    assert json.loads(invoke(*args, "--guidance-scale", 2).stdout)["sampler"] == "ddim"
+
+
+@pytest.mark.parametrize("size", [(8, 8), (20, 30)])
+def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
+    fitted = LinearDiffusion.from_pretrained(model)
+    three, _ = fitted.sample(1, "3", random_state=1)
+    picture = tmp_path / "three.png"
+    as_grey = Image.fromarray(np.rint(three[0].astype(float) / fitted._image.pixel_range[1] * 255).astype(np.uint8))
+    as_grey.resize(size[::-1]).convert("RGB").save(picture)
+    out = tmp_path / "eights.npz"
+    args = ["sample", model, "8", "-n", 3, "--init", picture, "--seed", 2, "-o", out]
+    assert invoke(*args, "--json").exit_code == 0
+    with np.load(out) as written:
+        assert written["prompts"].tolist() == ["8"] * 3
+        images = written["images"]
+    assert images.shape == (3, 8, 8)
+    if size == (8, 8):
+        start = np.rint(three.astype(float) / fitted._image.pixel_range[1] * 255) * fitted._image.pixel_range[1] / 255
+        again = fitted.edit(start.astype(three.dtype).repeat(3, axis=0), "8", 0.6, random_state=2)
+        np.testing.assert_allclose(images, again, atol=1e-3)
+    assert invoke(*args, "--strength", "0.1").exit_code == 0
+    with np.load(out) as written:
+        assert np.abs(written["images"] - written["images"][0]).mean() < np.abs(images - images[0]).mean()
+    assert invoke("sample", model, "8", "--init", picture, "-o", tmp_path / "sheet.png").exit_code == 0
+
+
+def test_a_warning_is_one_line(model, tmp_path):
+    result = invoke("sample", model, "1", "--guidance-scale", 9, "-o", tmp_path / "a.npz")
+    assert result.exit_code == 0
+    assert [line.split("=")[0] for line in result.stderr.splitlines()] == ["warning: guidance_scale"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("'3:0.5 8:0.6'", ["sum to 1.1", "'3': 0.454545"]),
+        ("'3:0.5 x:0.5'", ["unknown prompt 'x'"]),
+        ("3 --strength 0.5", ["--strength 0.5", "--init"]),
+        ("--init three.png", ["--init needs a prompt"]),
+        ("3 --init three.png --style 0", ["takes no --style"]),
+        ("3 --init none.png", ["none.png"]),
+        ("3 --init three.png --strength 2", ["--strength", "less than or equal to 1"]),
+        ("3 --guidance-scale -1", ["--guidance-scale"]),
+        ("3 --negative-prompt 8", ["change nothing at guidance_scale=1"]),
+        ("3 --guidance-scale 2 --negative-prompt x", ["unknown prompt 'x'"]),
+        ("3 --guidance-scale 2 --sampler exact", ["no closed form with guidance"]),
+    ],
+)
+def test_composed_prompts_that_are_refused(model, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("three.png")
+    assert_one_line(invoke("sample", model, *shlex.split(arguments), "-o", "out.npz"), *words)
+    assert not Path("out.npz").exists()

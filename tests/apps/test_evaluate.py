@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     images, prompts = load_images("digits")
     np.savez(folder / "train.npz", images=images[:300], prompts=prompts[:300])
     np.savez(folder / "test.npz", images=images[300:400], prompts=prompts[300:400])
-    LinearDiffusion(latent_dim=10).fit(images[:300], prompts[:300]).save_pretrained(folder / "model")
+    LinearDiffusion(styles=1, latent_dim=10).fit(images[:300], prompts[:300]).save_pretrained(folder / "model")
     return folder
 
 
@@ -100,7 +100,7 @@ def test_refit_scores_a_model_that_has_not_seen_the_held_out_images(folder, tmp_
 
     images, prompts = load_images(folder / "train.npz", random_state=3)
     rest, part = split(prompts, 0.2, 3)
-    model = LinearDiffusion(latent_dim=10).fit(images[rest], prompts[rest])
+    model = LinearDiffusion(styles=1, latent_dim=10).fit(images[rest], prompts[rest])
     expected = evaluate(
         model, (images[rest], prompts[rest]), (images[part], prompts[part]), n_samples=60, random_state=3
     )
@@ -118,7 +118,7 @@ def test_a_data_set_of_two_parts_holds_out_its_own(folder, tmp_path):
     for name, part in (("train", slice(0, 300)), ("t10k", slice(300, 400))):
         write_idx(tmp_path / "mnist" / f"{name}-images-idx3-ubyte.gz", np.ascontiguousarray(images[part]))
         write_idx(tmp_path / "mnist" / f"{name}-labels-idx1-ubyte.gz", prompts[part].astype(np.uint8))
-    LinearDiffusion(latent_dim=10).fit(images[:300], prompts[:300]).save_pretrained(tmp_path / "model")
+    LinearDiffusion(styles=1, latent_dim=10).fit(images[:300], prompts[:300]).save_pretrained(tmp_path / "model")
     args = (tmp_path / "model", tmp_path / "mnist", "-n", 30, "-o", tmp_path / "a.html")
     record = run_json(*args)
     assert record["held_out"] == f"the test split of {tmp_path / 'mnist'}"

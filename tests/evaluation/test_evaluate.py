@@ -76,7 +76,7 @@ def panel(pairs):
 
 @pytest.fixture(scope="module")
 def model(pairs):
-    return LinearDiffusion(latent_dim=20).fit(*pairs[0])
+    return LinearDiffusion(styles=1, latent_dim=20).fit(*pairs[0])
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_it_can_be_repeated_and_labels_need_not_be_strings(model, shuffled, pair
 
 def test_one_prompt_goes_without_what_reads_prompts(grey):
     images = grey[0]
-    model = LinearDiffusion(latent_dim=10).fit(images[:300])
+    model = LinearDiffusion(styles=1, latent_dim=10).fit(images[:300])
     found = evaluate(model, (images[:300], None), (images[300:500], None), n_samples=100)
     assert set(found.figures) == FIGURES - {"prompt_accuracy", "train_on_samples"}
     assert any("one prompt" in note for note in found.notes)

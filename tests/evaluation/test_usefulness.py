@@ -49,7 +49,7 @@ def test_noise_teaches_nothing_and_a_model_something(pairs):
             return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), np.asarray(prompts)
 
     assert small_set(Noise, *pairs, 5, n_samples=10).samples < 0.3
-    found = small_set(lambda *small: LinearDiffusion(latent_dim=10).fit(*small), *pairs, 10, n_samples=50)
+    found = small_set(lambda *small: LinearDiffusion(styles=1, latent_dim=10).fit(*small), *pairs, 10, n_samples=50)
     assert found.samples > 0.75
     assert found.n_each == 10
 

@@ -1,13 +1,19 @@
 """From what was typed to what the library takes, and from a model to what can be said of it."""
 
+import re
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .console import Log
 
 if TYPE_CHECKING:
+    from .._types import AnyArray
     from ..model import LinearDiffusion
+
+_PART = r"(.*?\S):([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
+"""A prompt and its weight in a mix."""
 
 
 def open_model(path: Path, schedule: str | None, log: Log) -> "LinearDiffusion":
@@ -75,6 +81,50 @@ def parse_styles(text: str) -> int | str:
     if text != "auto" and not text.isdigit():
         raise ValueError(f"--styles {text} must be a whole number >= 1, or auto.")
     return text if text == "auto" else int(text)
+
+
+def parse_prompt(text: str, known: Collection[str]) -> str | dict[str, float]:
+    """A prompt, or a mix of some: ``3:0.5 8:0.5``. What is itself a known prompt is one, whatever it looks like.
+
+    Examples
+    --------
+    >>> parse_prompt("3:0.5 red shoe:0.5", ["3", "red shoe"]), parse_prompt("a:1", ["a:1"])
+    ({'3': 0.5, 'red shoe': 0.5}, 'a:1')
+    """
+    if text in known or not re.fullmatch(rf"({_PART}\s+)*{_PART}", text.strip()):
+        return text
+    mix: dict[str, float] = {}
+    for prompt, weight in re.findall(rf"{_PART}(?:\s+|$)", text.strip()):
+        mix[prompt] = mix.get(prompt, 0.0) + float(weight)
+    return mix
+
+
+def prompt_text(prompt: Any) -> str:
+    """A prompt, or a mix as `parse_prompt` reads it."""
+    return " ".join(f"{p}:{w:g}" for p, w in prompt.items()) if isinstance(prompt, dict) else str(prompt)
+
+
+def read_picture(path: Path, model: "LinearDiffusion") -> "AnyArray":
+    """A picture of any size as one that the model knows, shape (1, *image_shape_).
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    ValueError
+        If the model knows no pictures.
+    """
+    import numpy as np
+
+    from ..datasets.decode import Encoded, read_images
+
+    shape, pixel_range = model.image_shape_, model._image.pixel_range
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or pixel_range is None:
+        raise ValueError(f"--init needs a model of grey or RGB images; this one's are arrays of shape {shape}.")
+    (height, width), (low, high) = shape[:2], pixel_range
+    pixels = read_images([Encoded(str(path), path)], (height, width), "RGB" if len(shape) == 3 else "L")
+    scaled = low + pixels.astype(np.float64) * ((high - low) / 255)
+    return (np.rint(scaled) if model._image.dtype == "uint8" else scaled).astype(model._image.dtype)
 
 
 def parse_mode(gray: bool, rgb: bool) -> Literal["L", "RGB"] | None:

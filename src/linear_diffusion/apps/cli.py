@@ -7,12 +7,24 @@ What needs numpy or scikit-learn is imported inside the commands, so that ``--he
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .arguments import count, describe, fresh_seed, open_model, parse_mode, parse_number, parse_size, parse_styles
-from .console import Commands, Log, check_file, check_folder, check_model_folder, show, table
+from .arguments import (
+    count,
+    describe,
+    fresh_seed,
+    open_model,
+    parse_mode,
+    parse_number,
+    parse_prompt,
+    parse_size,
+    parse_styles,
+    prompt_text,
+    read_picture,
+)
+from .console import Commands, Log, check_file, check_folder, check_model_folder, plain_warnings, show, table
 
 app = typer.Typer(
     cls=Commands,
@@ -24,7 +36,6 @@ app = typer.Typer(
 )
 
 _SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
-_LATENT_DIM = "144"
 _SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -94,8 +105,21 @@ def fit(
     rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
     latent_dim: Annotated[
-        str, typer.Option(metavar="K", help="Principal components, or the share of variance (0 to 1) they explain.")
-    ] = _LATENT_DIM,
+        str | None,
+        typer.Option(
+            metavar="K",
+            help="Principal components, or the share of variance (0 to 1) they explain.",
+            show_default="500; 144 with --one-shot",
+        ),
+    ] = None,
+    styles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K",
+            help="Linear pieces a prompt at most, or auto; 1 is one Gaussian a prompt.",
+            show_default="150",
+        ),
+    ] = None,
     text_encoder: Annotated[
         str,
         typer.Option(
@@ -103,12 +127,6 @@ def fit(
             help="one-hot; or bag-of-words or word-products, which read prompts as words and know unseen combinations.",
         ),
     ] = "one-hot",
-    styles: Annotated[
-        str,
-        typer.Option(
-            metavar="K", help="Linear pieces a prompt at most, or auto; 100, with --latent-dim 300, draws best."
-        ),
-    ] = "1",
     standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
     no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the tone curve.")] = False,
@@ -124,23 +142,25 @@ def fit(
         raise ValueError(f"--one-shot has a one-hot code; leave --text-encoder {text_encoder} out.")
     if one_shot and schedule not in (None, "one-step"):
         raise ValueError(f"--one-shot has its own schedule; leave --schedule {schedule} out, sample and trace take it.")
-    pixels, dim, pieces = parse_size(size), parse_number(latent_dim), parse_styles(styles)
+    pixels = parse_size(size)
+    chosen: dict[str, int | float | str] = {}
+    if latent_dim is not None:
+        chosen["latent_dim"] = parse_number(latent_dim)
+    if styles is not None:
+        chosen["styles"] = parse_styles(styles)
     from .. import LinearDiffusion, load_images
 
     if one_shot:
         model = LinearDiffusion.one_shot(random_state=seed)
-        if latent_dim != _LATENT_DIM:
-            model.set_params(latent_dim=dim)
     else:
         model = LinearDiffusion(
             text_encoder=text_encoder,
-            latent_dim=dim,
-            styles=pieces,
             standardize=standardize,
             schedule=schedule or "cosine",
             tone=not no_tone,
             random_state=seed,
         )
+    model.set_params(**chosen)
     model._validate_params()  # before the data is read, which can take long
     log, mode = Log(), parse_mode(gray, rgb)
     with log.bar("load", f"reading {data}") as progress:
@@ -168,7 +188,8 @@ def sample(
         list[str] | None,
         typer.Argument(
             metavar="PROMPT",
-            help='Prompts, each an argument ("3 bold slanted" in quotes); by default as frequent as in training.',
+            help='Prompts, each an argument ("3 bold slanted" in quotes), or mixes such as "3:0.5 8:0.5"; by default '
+            "as frequent as in training.",
         ),
     ] = None,
     n: Annotated[
@@ -188,22 +209,55 @@ def sample(
     style: Annotated[
         int | None, typer.Option(min=0, help="One of the prompt's styles.", show_default="drawn by frequency")
     ] = None,
+    guidance_scale: Annotated[
+        float, typer.Option(min=0.0, help="More of the prompt and less diversity, from 1 (off) to about 3.")
+    ] = 1.0,
+    negative_prompt: Annotated[
+        str | None,
+        typer.Option(metavar="PROMPT", help="What guidance leads away from.", show_default="all of training"),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A picture to start from, in the place of noise.")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="With --init: from 0, the picture, to 1, a sample.", show_default="0.6"),
+    ] = None,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Turn noise into images."""
     check_file(out, (".png", ".npz"))
+    if init is None and strength is not None:
+        raise ValueError(f"--strength {strength:g} says how much a picture is changed; give one with --init.")
+    if init is not None and (not prompts or style is not None):
+        raise ValueError("--init needs a prompt to change the picture by, and takes no --style.")
     log = Log()
     model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
     from . import drawing
 
-    listed = [prompt for prompt in prompts or () for _ in range(n)] or None
+    known = {str(prompt) for prompt in model.classes_}
+    asked = [parse_prompt(prompt, known) for prompt in prompts or ()]
+    listed = [prompt for prompt in asked for _ in range(n)] or None
     if out.suffix.lower() == ".png":
         drawing.require_drawable(model, len(listed or ()) or n)
-    with log.step("sample", "sampling"):
-        images, drawn = model.sample(
-            None if listed else n, listed, sampler=sampler, n_steps=steps, eta=eta, styles=style, random_state=seed
-        )
+    picture = None if init is None else read_picture(init, model)
+    call: dict[str, Any] = {
+        "sampler": sampler,
+        "n_steps": steps,
+        "eta": eta,
+        "guidance_scale": guidance_scale,
+        "negative_prompts": None if negative_prompt is None else parse_prompt(negative_prompt, known),
+        "random_state": seed,
+    }
+    with log.step("sample", "sampling"), plain_warnings():
+        if picture is None:
+            images, drawn = model.sample(None if listed else n, listed, styles=style, **call)
+            drawn = [prompt_text(prompt) for prompt in drawn] if drawn.dtype == object else drawn
+        else:
+            strength = 0.6 if strength is None else strength
+            images = model.edit(picture.repeat(len(listed or ()), axis=0), listed, strength, **call)
+            drawn = [prompt_text(prompt) for prompt in listed or ()]
     with log.step("write", f"writing {out}"):
         drawing.write_samples(model, images, drawn, prompts or [], out)
     record = {
@@ -211,9 +265,13 @@ def sample(
         "n_images": len(images),
         "prompts": [str(p) for p in (prompts or model.classes_)],
         "image_shape": list(model.image_shape_),
-        "sampler": model._choose_sampler(sampler),
+        "sampler": model._choose_sampler(sampler, guided=guidance_scale != 1.0),
         "n_steps": steps,
         "schedule": model.schedule,
+        "guidance_scale": guidance_scale,
+        "negative_prompt": negative_prompt,
+        "init": None if init is None else str(init),
+        "strength": strength,
         "seed": seed,
         "seconds": log.seconds,
     }

@@ -42,7 +42,7 @@ def run(out: Path, seed: int, log: Log) -> list[str]:
         images, prompts = load_images("mnist-5k")
         done.append(f"read {len(images):,} real handwritten digits, {images.shape[1]} x {images.shape[2]}")
     with log.step("fit", "fitting") as done:
-        model = LinearDiffusion(styles=100, latent_dim=300, random_state=seed).fit(images, prompts)
+        model = LinearDiffusion(random_state=seed).fit(images, prompts)
         share = model.explained_variance_ratio_.sum()
         done.append(f"fitted, in closed form: {model.latent_dim_} components hold {share:.0%} of the variance")
     out.mkdir(parents=True, exist_ok=True)

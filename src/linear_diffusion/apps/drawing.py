@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import pictures
 from .._types import AnyArray
@@ -39,11 +40,12 @@ def require_drawable(model: "LinearDiffusion", n: int) -> None:
 
 
 def write_samples(
-    model: "LinearDiffusion", images: AnyArray, drawn: AnyArray, prompts: Sequence[str], out: Path
+    model: "LinearDiffusion", images: AnyArray, drawn: ArrayLike, prompts: Sequence[str], out: Path
 ) -> None:
     """Write samples: a row a prompt, or one grid with captions where no prompt was given; or arrays."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    names = drawn.astype(str) if drawn.dtype == object else drawn  # an object array would be a pickle
+    names = np.asarray(drawn)
+    names = names.astype(str) if names.dtype == object else names  # an object array would be a pickle
     if out.suffix.lower() == ".npz":
         content = BytesIO()
         np.savez_compressed(content, images=images, prompts=names)

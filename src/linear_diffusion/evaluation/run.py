@@ -81,7 +81,7 @@ def evaluate(
     >>> from linear_diffusion import LinearDiffusion, load_images
     >>> images, prompts = load_images("digits")
     >>> train, test = (images[:600], prompts[:600]), (images[600:900], prompts[600:900])
-    >>> model = LinearDiffusion(latent_dim=20).fit(*train)
+    >>> model = LinearDiffusion(styles=1, latent_dim=20).fit(*train)
     >>> found = evaluate(model, train, test, n_samples=200, small_sets=())
     >>> found["prompt_accuracy"].value > 0.7, found.warnings
     (True, [])

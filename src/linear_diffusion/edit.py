@@ -1,0 +1,107 @@
+"""Edits: from a picture rather than from noise (SDEdit, Meng et al. 2022, algorithm 1; diffusers' image-to-image).
+
+    z_t = alpha_t z + sigma_t eps,      z_t --sampler, from level t--> z_0           t = strength
+
+Little noise keeps the picture, much leaves it to the prompt.
+"""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ._types import Array, Index
+from .noise import CLEAN, STYLES, Level, Schedule, add_noise, blocks, start_noise, stream
+from .styles import MixtureDenoiser, Styles
+from .text import by_prompt
+
+_ROUNDING = 1e-9
+_EDITS = 10
+"""Purpose of the random stream that an edit's own entropy comes from."""
+
+
+def own_entropy(entropy: int) -> int:
+    """What an edit's noise grows from: not from where samples' does, which may be what is edited, by the same seed."""
+    return int(stream(entropy, _EDITS).integers(2**63))
+
+
+def check_strength(strength: Any) -> float:
+    """How much of the way from noise is walked, from 0 to 1."""
+    if not isinstance(strength, Real) or isinstance(strength, bool) or not 0 <= float(strength) <= 1:
+        raise ValueError(f"strength={strength!r} must be between 0, the picture itself, and 1, a sample.")
+    return float(strength)
+
+
+def last_levels(levels: list[Level], strength: float) -> list[Level]:
+    """The levels of the last ``int(strength n_steps)`` steps, as in diffusers.
+
+    Raises
+    ------
+    ValueError
+        If these are no steps at all.
+
+    Examples
+    --------
+    >>> from linear_diffusion.noise import SCHEDULES
+    >>> last_levels(SCHEDULES["flow"].levels(4), 0.5)
+    [Level(alpha=0.5, sigma=0.5), Level(alpha=0.75, sigma=0.25), Level(alpha=1.0, sigma=0.0)]
+    """
+    n_steps = len(levels) - 1
+    n_last = int(strength * n_steps + _ROUNDING)
+    if n_last == 0:
+        raise ValueError(
+            f"strength={strength:g} of n_steps={n_steps} is no step; give a strength of {1 / n_steps:.3g} or more, or "
+            "more steps."
+        )
+    return levels[n_steps - n_last :]
+
+
+def flow_levels(schedule: Schedule, strength: float) -> list[Level]:
+    """The level at time ``strength``, and the clean one: what the exact flow goes between."""
+    return [*schedule.at([strength]), CLEAN]
+
+
+def noised(z: Array, level: Level, entropy: int) -> Array:
+    """Latents (n, k) with noise, as much as a level has."""
+    out = np.empty(z.shape)
+    for block, part in blocks(len(z)):
+        eps = start_noise(entropy, block, part.stop - part.start, z.shape[1])
+        out[part] = add_noise(z[part].astype(np.float64), eps.astype(np.float64), level)
+    return out
+
+
+def draw_responsible(styles: Styles, index: Index, z: Array, level: Level, entropy: int) -> Index:
+    """Styles drawn by how likely they are, given noised latents: their posterior.
+
+    So the law of an edit is that of the prompt's styles together, and without any signal that of its samples.
+
+    Parameters
+    ----------
+    styles : Styles
+    index : array of int, shape (n,)
+        Prompt of each image.
+    z : array of shape (n, k)
+    level : Level
+    entropy : int
+
+    Returns
+    -------
+    array of int, shape (n,)
+    """
+    # Not even draws, as for samples: what they are even in may be how the pictures are ordered.
+    draws, drawn = stream(entropy, STYLES).random(len(index)), np.empty(len(index), np.intp)
+    for j, rows in by_prompt(index):
+        denoiser = MixtureDenoiser(styles, j)
+        below = np.cumsum(denoiser.responsibilities(z[rows] @ denoiser.basis, level), axis=1)
+        chosen = (below <= draws[rows, None]).sum(axis=1)
+        drawn[rows] = styles.of(j)[np.minimum(chosen, below.shape[1] - 1)]
+    return drawn
+
+
+def likeliest(styles: Styles, index: Index, z: Array) -> Index:
+    """The likeliest of each prompt's styles, given clean latents (n, k)."""
+    best = np.empty(len(index), np.intp)
+    for j, rows in by_prompt(index):
+        denoiser = MixtureDenoiser(styles, j)
+        best[rows] = styles.of(j)[denoiser.responsibilities(z[rows] @ denoiser.basis, CLEAN).argmax(axis=1)]
+    return best

@@ -1,0 +1,135 @@
+"""Classifier-free guidance (Ho and Salimans 2022, eq. 6), with linear denoisers.
+
+    eps = eps_uncond + g (eps_cond - eps_uncond)      z0_hat = z0_uncond + g (z0_cond - z0_uncond)
+
+The two are the same, as the weights sum to 1; the second is finite at alpha = 0. The unconditional branch is the
+pooled Gaussian of all training latents, or that of a negative prompt. A guided denoiser is again linear, in full
+matrices, because the branches have eigenvectors of their own.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from ._types import Array, Index
+from .affine import AffineMap
+from .denoiser import Denoiser, LinearDenoiser, from_basis, to_basis
+from .exceptions import GuidanceWarning
+from .noise import Level
+from .sampler import in_latent
+
+RUNAWAY = 10.0
+"""A guided law's total variance, over training's, above which a warning is given."""
+
+
+@dataclass(frozen=True)
+class GuidedDenoiser:
+    """The guided denoiser of one prompt or many: a linear one, so that a run can be compiled.
+
+    Parameters
+    ----------
+    cond, uncond : LinearDenoiser
+        Of the prompts, and of what they are guided away from (as many, or one).
+    scale : float
+        g; 1 is the prompt's denoiser itself.
+
+    Examples
+    --------
+    >>> from linear_diffusion.denoiser import GaussianDenoiser
+    >>> prior = GaussianDenoiser(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.ones((2, 1, 1)))
+    >>> guided = GuidedDenoiser(prior[0], prior[1], scale=3.0)
+    >>> guided.z0_map(Level(alpha=0.0, sigma=1.0))(np.zeros((1, 1)))      # no signal: the guided mean
+    array([[3.]])
+    """
+
+    cond: LinearDenoiser
+    uncond: LinearDenoiser
+    scale: float
+    basis: None = None
+
+    def __getitem__(self, prompt: Any) -> "GuidedDenoiser":
+        return GuidedDenoiser(self.cond[prompt], self.uncond[prompt], self.scale)
+
+    def z0_map(self, level: Level) -> AffineMap:
+        """The map from z_t to the guided z0_hat, full matrices on latents."""
+        cond, uncond = (in_latent(d.z0_map(level), d.basis) for d in (self.cond, self.uncond))
+        return self.scale * cond + (1 - self.scale) * uncond
+
+
+@dataclass(frozen=True)
+class Guided:
+    """The same for denoisers of any kind, in a loop: it forms no k x k matrix."""
+
+    cond: Denoiser
+    uncond: Denoiser
+    scale: float
+    basis: None = None
+
+    def z0_map(self, level: Level) -> Callable[[Array], Array]:
+        """The function from z_t (n, k) to the guided z0_hat."""
+        cond, uncond = on_latents(self.cond, level), on_latents(self.uncond, level)
+        return lambda z: self.scale * cond(z) + (1 - self.scale) * uncond(z)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """One denoiser for images of many prompts, which a loop walks in step.
+
+    Parameters
+    ----------
+    parts : sequence of (rows, Denoiser)
+        Each image is in one.
+    """
+
+    parts: Sequence[tuple[Index | slice, Denoiser]]
+    basis: None = None
+
+    def z0_map(self, level: Level) -> Callable[[Array], Array]:
+        """The function from z_t (n, k) to z0_hat, each row by its own denoiser."""
+        maps = [(rows, on_latents(denoiser, level)) for rows, denoiser in self.parts]
+
+        def z0(z: Array) -> Array:
+            out = np.empty_like(z)
+            for rows, apply in maps:
+                out[rows] = apply(z[rows])
+            return out
+
+        return z0
+
+
+def on_latents(denoiser: Denoiser, level: Level) -> Callable[[Array], Array]:
+    """A denoiser's function from z_t (n, k) to z0_hat, whatever its basis."""
+    z0, basis = denoiser.z0_map(level), denoiser.basis
+    return lambda z: from_basis(basis, z0(to_basis(basis, z)))
+
+
+def check_scale(guidance_scale: Any, negative_prompts: Any = None) -> float:
+    """The guidance scale, a finite number >= 0; negative prompts need one that is not 1."""
+    if not isinstance(guidance_scale, Real) or isinstance(guidance_scale, bool) or not 0 <= float(guidance_scale) < inf:
+        raise ValueError(f"guidance_scale={guidance_scale!r} must be a finite number >= 0; 1 is no guidance.")
+    if negative_prompts is not None and guidance_scale == 1:
+        raise ValueError(
+            f"negative_prompts={negative_prompts!r} change nothing at guidance_scale=1, which is no guidance; "
+            "give a larger one, such as 2."
+        )
+    return float(guidance_scale)
+
+
+def warn_of_runaway(ratio: float, prompt: str, scale: float) -> None:
+    """Warn, where the package was called, if total variance over training's is above `RUNAWAY` (or no number)."""
+    if not ratio <= RUNAWAY:
+        frame, depth = sys._getframe(), 1
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith("linear_diffusion."):
+            frame, depth = frame.f_back, depth + 1
+        warnings.warn(
+            f"guidance_scale={scale:g} makes samples of prompt {prompt} run away: their variance is {ratio:.3g} times "
+            "that of training; give a scale nearer to 1, or another negative prompt.",
+            GuidanceWarning,
+            stacklevel=depth,
+        )

@@ -1,0 +1,283 @@
+"""What neural diffusion models only approximate, exactly: references for research, as functions of a linear denoiser.
+
+    E[z | z_t] = A_t z_t + b_t,      z_s = F z_t + f,      law of a run = N(m, R R'),      all known in closed form
+
+Every function takes a denoiser on latents, ``model.denoiser("7")`` for one prompt of a fitted model, or any Gaussian by
+`gaussian`; levels come from `noise_levels`. Maps are `AffineMap`: ``matrix``, ``shift``, and a call on latents.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._types import Array
+from .affine import AffineMap
+from .checks import check_eta, check_levels
+from .denoiser import GaussianDenoiser, LinearDenoiser
+from .guidance import GuidedDenoiser, check_scale
+from .noise import CLEAN, SCHEDULES, Level, start_std
+from .sampler import SAMPLERS, Sampler, compile_law, compile_map, in_latent
+
+__all__ = [
+    "Level",
+    "SamplerBias",
+    "denoiser_map",
+    "denoiser_spectrum",
+    "flow_map",
+    "gaussian",
+    "guided",
+    "noise_levels",
+    "sampler_bias",
+    "sampler_law",
+]
+
+
+def gaussian(mean: Any, covariance: Any) -> GaussianDenoiser:
+    """The exact denoiser of any Gaussian.
+
+    Parameters
+    ----------
+    mean : array of shape (k,)
+    covariance : array of shape (k, k)
+
+    Returns
+    -------
+    GaussianDenoiser
+        With ``means`` (k,), eigenvalues ``variances`` (k,), increasing, and eigenvectors in the columns of ``basis``.
+
+    Examples
+    --------
+    >>> gaussian([0.0, 0.0], [[2.0, 1.0], [1.0, 2.0]]).variances
+    array([1., 3.])
+    """
+    mean, covariance = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
+        raise ValueError(f"mean has shape {mean.shape} and covariance {covariance.shape}; give (k,) and (k, k).")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.allclose(covariance, covariance.T)):
+        raise ValueError("mean and covariance must be finite, and the covariance symmetric.")
+    return GaussianDenoiser.from_covariances(mean, covariance)
+
+
+def noise_levels(schedule: str, n_steps: int) -> list[Level]:
+    """The n_steps + 1 levels ``(alpha, sigma)`` that a sampler visits, from noise to clean.
+
+    Examples
+    --------
+    >>> noise_levels("flow", 2)
+    [Level(alpha=0.0, sigma=1.0), Level(alpha=0.5, sigma=0.5), Level(alpha=1.0, sigma=0.0)]
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r} must be one of {', '.join(map(repr, SCHEDULES))}.")
+    return check_levels("ddim", SCHEDULES[schedule], n_steps, return_trajectory=False)
+
+
+def guided(denoiser: LinearDenoiser, unconditional: LinearDenoiser, guidance_scale: float) -> GuidedDenoiser:
+    """Classifier-free guidance (Ho and Salimans 2022, eq. 6) as a denoiser, for `denoiser_map` and `sampler_law`.
+
+    Examples
+    --------
+    >>> away = guided(gaussian([1.0], [[1.0]]), gaussian([0.0], [[1.0]]), guidance_scale=3.0)
+    >>> denoiser_map(away, Level(alpha=0.0, sigma=1.0)).shift
+    array([3.])
+    """
+    return GuidedDenoiser(denoiser, unconditional, check_scale(guidance_scale))
+
+
+def denoiser_map(denoiser: LinearDenoiser, level: Level) -> AffineMap:
+    """The optimal denoiser at any level, ``E[z | z_t] = matrix z_t + shift`` (DESIGN 3.2).
+
+    Parameters
+    ----------
+    denoiser : LinearDenoiser
+    level : Level
+        ``z_t = alpha z + sigma eps``.
+
+    Returns
+    -------
+    AffineMap
+        ``matrix`` (k, k) is ``alpha S (alpha^2 S + sigma^2 I)^-1``, ``shift`` (k,) is ``(I - alpha matrix) mu``.
+
+    Examples
+    --------
+    >>> z0 = denoiser_map(gaussian([1.0], [[3.0]]), Level(alpha=1.0, sigma=1.0))
+    >>> z0.matrix, z0.shift, z0(np.array([[5.0]]))
+    (array([[0.75]]), array([0.25]), array([[4.]]))
+    """
+    return in_latent(denoiser.z0_map(check_level(level)), denoiser.basis)
+
+
+def denoiser_spectrum(denoiser: LinearDenoiser, level: Level) -> tuple[Array, Array]:
+    """What a denoiser keeps of the deviation from the mean, by direction: its eigenvalues and eigenvectors.
+
+    Parameters
+    ----------
+    denoiser : LinearDenoiser
+        Symmetric: of a Gaussian, guided or not.
+    level : Level
+
+    Returns
+    -------
+    gains : array of shape (k,)
+        Eigenvalues of ``alpha matrix``, the largest first: for a Gaussian of variance v along a direction the Wiener
+        gain ``alpha^2 v / (alpha^2 v + sigma^2)``, from 0 to 1.
+    directions : array of shape (k, k)
+        Eigenvectors in columns.
+
+    Examples
+    --------
+    >>> gains, _ = denoiser_spectrum(gaussian([0.0, 0.0], np.diag([3.0, 1.0])), Level(alpha=1.0, sigma=1.0))
+    >>> gains
+    array([0.75, 0.5 ])
+    """
+    matrix = level.alpha * denoiser_map(denoiser, level).matrix
+    if not np.allclose(matrix, matrix.T):
+        raise ValueError(
+            "the denoiser is not symmetric, as those of sampled training are; its eigenvalues are no gains."
+        )
+    gains, directions = np.linalg.eigh(matrix)
+    return gains[::-1], directions[:, ::-1]
+
+
+def flow_map(denoiser: GaussianDenoiser, t: Level, s: Level) -> AffineMap:
+    """The exact solution of the probability-flow ODE between any two levels, in either direction (DESIGN 3.4).
+
+    It carries the law of z_t to that of z_s: along each eigenvector
+    ``(z_s - alpha_s mu) / (z_t - alpha_t mu) = sqrt((alpha_s^2 v + sigma_s^2) / (alpha_t^2 v + sigma_t^2))``.
+
+    Parameters
+    ----------
+    denoiser : GaussianDenoiser
+    t, s : Level
+        From, and to.
+
+    Returns
+    -------
+    AffineMap
+        Full matrix (k, k), on latents.
+
+    Examples
+    --------
+    >>> prior = gaussian([2.0], [[4.0]])
+    >>> noise = flow_map(prior, Level(1.0, 0.0), Level(0.0, 1.0))     # an image to noise, and back
+    >>> noise(np.array([[6.0]])), flow_map(prior, Level(0.0, 1.0), Level(1.0, 0.0))(noise(np.array([[6.0]])))
+    (array([[2.]]), array([[6.]]))
+    """
+    if not isinstance(denoiser, GaussianDenoiser):
+        raise TypeError(f"the flow is known for a GaussianDenoiser, not for {type(denoiser).__name__}.")
+    return in_latent(denoiser.flow_map(check_level(t), check_level(s)), denoiser.basis)
+
+
+def sampler_law(denoiser: LinearDenoiser, sampler: str, levels: list[Level], eta: float = 0.0) -> tuple[Array, Array]:
+    """Mean and covariance of what a sampler draws, from the field's start, without Monte Carlo (DESIGN 3.3).
+
+    Parameters
+    ----------
+    denoiser : LinearDenoiser
+        Of one prompt; guided or not.
+    sampler : str
+        "ddpm", "ddim", "euler", "heun", "dpmpp_2m" or "one-step".
+    levels : list of Level
+        From noise to clean, such as `noise_levels` gives.
+    eta : float, default=0.0
+        DDIM's.
+
+    Returns
+    -------
+    mean : array of shape (k,)
+    covariance : array of shape (k, k)
+
+    Examples
+    --------
+    >>> prior = gaussian([1.0], [[4.0]])
+    >>> mean, covariance = sampler_law(prior, "heun", noise_levels("flow", 1000))
+    >>> mean.round(3), covariance.round(3)
+    (array([1.]), array([[4.]]))
+    """
+    law = compile_law(_sampler(sampler, levels, eta), levels, denoiser, eta)
+    return law.shift, law.matrix @ law.matrix.T
+
+
+@dataclass(frozen=True)
+class SamplerBias:
+    """The exact errors of a sampler, by eigenmode of a Gaussian, as shares of the mode's own variance.
+
+    Parameters
+    ----------
+    variances : array of shape (k,)
+        True variance of each mode.
+    steps : array of shape (k,)
+        What the steps cost: relative error of the variance, from the true marginal at the first level.
+    start : array of shape (k,)
+        What the start costs: by the exact flow, from the field's start in the place of the true marginal.
+    mean : array of shape (k,)
+        Error of the mean of a whole run, in standard deviations of the mode (0 for a mode without variance).
+    """
+
+    variances: Array
+    steps: Array
+    start: Array
+    mean: Array
+
+    def share(self, errors: Array) -> float:
+        """Variance that is wrong, over all modes, as a share of the whole."""
+        return float((np.abs(errors) * self.variances).sum() / self.variances.sum())
+
+
+def sampler_bias(denoiser: GaussianDenoiser, sampler: str, levels: list[Level], eta: float = 0.0) -> SamplerBias:
+    """The exact bias of a sampler on a schedule: a whole run is one affine map, so nothing is drawn.
+
+    Parameters
+    ----------
+    denoiser : GaussianDenoiser
+        Of one prompt; variances above zero.
+    sampler : str
+        As in `sampler_law`.
+    levels : list of Level
+    eta : float, default=0.0
+        DDIM's.
+
+    Returns
+    -------
+    SamplerBias
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a denoiser of no Gaussian, or one with a mode of no variance.
+
+    Examples
+    --------
+    >>> prior = gaussian([0.0, 0.0], np.diag([4.0, 0.01]))
+    >>> bias = sampler_bias(prior, "ddim", noise_levels("cosine", 50))
+    >>> bias.variances, bias.steps.round(3), round(bias.share(bias.steps), 3)
+    (array([0.01, 4.  ]), array([-0.254, -0.06 ]), 0.06)
+    """
+    if not isinstance(denoiser, GaussianDenoiser):
+        raise TypeError(f"the bias is known for a GaussianDenoiser, not for {type(denoiser).__name__}.")
+    if not (denoiser.variances > 0).all():
+        raise ValueError("a mode has no variance, so that its errors have no scale; fit with a ridge above 0.")
+    flow = compile_map(_sampler(sampler, levels, eta), levels, denoiser, eta)
+    variances, first = denoiser.variances, denoiser.marginal(levels[0])
+    noise = 0.0 if flow.factor is None else flow.factor**2
+    steps = ((flow.matrix * first.matrix) ** 2 + noise) / variances - 1
+    start = (denoiser.flow_map(levels[0], CLEAN).matrix * start_std(levels[0])) ** 2 / variances - 1
+    mean = (flow.shift - denoiser.marginal(CLEAN).shift) / np.sqrt(variances)
+    return SamplerBias(variances, steps, start, mean)
+
+
+def check_level(level: Any) -> Level:
+    """A pair (alpha, sigma), both >= 0 and not both 0."""
+    alpha, sigma = map(float, level)
+    if not (0.0 <= alpha < np.inf and 0.0 <= sigma < np.inf and alpha + sigma > 0.0):
+        raise ValueError(f"level={level!r} must be (alpha, sigma), finite, >= 0 and not both 0.")
+    return Level(alpha, sigma)
+
+
+def _sampler(name: str, levels: list[Level], eta: float) -> Sampler:
+    if name not in SAMPLERS:
+        raise ValueError(f"sampler={name!r} must be one of {', '.join(map(repr, SAMPLERS))}.")
+    if len(levels) < 2:
+        raise ValueError(f"levels has {len(levels)} entries; a run goes from one level to another at least.")
+    check_eta(eta, name)
+    return SAMPLERS[name]

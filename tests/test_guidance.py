@@ -1,0 +1,192 @@
+"""Guidance: the formula, its limits, and that a guided run is one map."""
+
+import warnings
+from collections.abc import Callable
+from itertools import repeat
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from linear_diffusion import LinearDiffusion
+from linear_diffusion.denoiser import GaussianDenoiser, RegressionDenoiser, eps_hat, mixed, pooled
+from linear_diffusion.exceptions import GuidanceWarning
+from linear_diffusion.guidance import Grouped, Guided, GuidedDenoiser, check_scale, on_latents, warn_of_runaway
+from linear_diffusion.noise import SCHEDULES, Level
+from linear_diffusion.sampler import SAMPLERS, compile_law, trajectory
+
+LEVELS = [Level(0.8, 0.6), Level(1.0, 3.0), Level(0.2, 0.9)]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.5])
+def test_guided_noise_is_the_papers_combination(
+    prior: GaussianDenoiser, wiener: Callable, level: Level, scale: float
+) -> None:
+    z = np.random.default_rng(0).standard_normal((7, 4))
+
+    def noise(j: int) -> np.ndarray:
+        gain, shift = wiener(prior.means[j], prior.covariances[j], level)
+        return (z - level.alpha * (z @ gain.T + shift)) / level.sigma
+
+    expected = noise(2) + scale * (noise(0) - noise(2))
+    guided = GuidedDenoiser(prior[0], prior[2], scale)
+    assert_allclose(eps_hat(guided, z, level), expected, atol=1e-11)
+    assert_allclose(eps_hat(Guided(prior[0], prior[2], scale), z, level), expected, atol=1e-11)
+
+
+def test_without_signal_the_guided_image_is_the_guided_mean(prior: GaussianDenoiser) -> None:
+    z0 = GuidedDenoiser(prior[0], prior[1], 3.0).z0_map(Level(0.0, 1.0))(np.ones((2, 4)))
+    assert_allclose(z0, np.tile(3 * prior.means[0] - 2 * prior.means[1], (2, 1)), atol=1e-12)
+
+
+def test_scale_one_is_the_prompt_and_scale_zero_what_it_is_guided_from(prior: GaussianDenoiser) -> None:
+    z = np.random.default_rng(1).standard_normal((3, 4))
+    for scale, alone in ((1.0, prior[0]), (0.0, prior[1])):
+        z0 = GuidedDenoiser(prior[0], prior[1], scale).z0_map(LEVELS[0])(z)
+        assert_allclose(z0, on_latents(alone, LEVELS[0])(z), atol=1e-12)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_compiled_guided_run_is_the_loop(prior: GaussianDenoiser, schedule: str, name: str) -> None:
+    """Without noise the same images; with noise the same mean, as all noise of the loop is zero."""
+    n_steps = 1 if name == "one-step" or schedule == "one-step" else 6
+    levels, sampler = SCHEDULES[schedule].levels(n_steps), SAMPLERS[name]
+    eps = np.random.default_rng(2).standard_normal((5, 4))
+    law = compile_law(sampler, levels, GuidedDenoiser(prior[0], prior[1], 1.7))
+    if name == "ddpm":
+        eps[:] = 0.0
+    guided = Guided(prior[0], Grouped([(slice(None), prior[1])]), 1.7)
+    *_, z = trajectory(sampler, levels, guided, eps, repeat(np.zeros((5, 4))))
+    assert_allclose(z, law(eps), atol=1e-9 * max(1.0, np.abs(z).max()))
+
+
+def test_a_compiled_guided_ddpm_has_the_covariance_of_the_loop(prior: GaussianDenoiser) -> None:
+    """The loop is linear in all its noise, so pushing unit vectors through it gives its covariance exactly."""
+    levels, k, n_steps = SCHEDULES["cosine"].levels(3), 4, 3
+    units = np.eye(k * (n_steps + 1)).reshape(-1, n_steps + 1, k)
+    guided = Guided(prior[0], prior[1], 2.0)
+    *_, z = trajectory(SAMPLERS["ddpm"], levels, guided, units[:, 0], iter(units[:, 1:].swapaxes(0, 1)))
+    *_, mean = trajectory(SAMPLERS["ddpm"], levels, guided, np.zeros((1, k)), repeat(np.zeros((1, k))))
+    law = compile_law(SAMPLERS["ddpm"], levels, GuidedDenoiser(prior[0], prior[1], 2.0))
+    assert_allclose(law.matrix @ law.matrix.T, (z - mean).T @ (z - mean), atol=1e-10)
+    assert_allclose(law.shift, mean[0], atol=1e-10)
+
+
+def test_many_prompts_are_guided_at_once(prior: GaussianDenoiser) -> None:
+    levels = SCHEDULES["flow"].levels(4)
+    both = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior[[0, 1]], prior[2], 2.0))
+    for j in (0, 1):
+        one = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior, prior, 2.0)[j])
+        alone = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior[j], prior[2], 2.0))
+        assert_allclose(both.matrix[j], alone.matrix, atol=1e-11)
+        assert_allclose(one.shift, compile_law(SAMPLERS["heun"], levels, prior[j]).shift, atol=1e-11)
+
+
+def test_each_row_of_a_group_has_its_own_denoiser(prior: GaussianDenoiser) -> None:
+    z = np.random.default_rng(3).standard_normal((5, 4))
+    grouped = Grouped([(np.array([0, 3]), prior[0]), (np.array([1, 2, 4]), prior[1])])
+    z0 = grouped.z0_map(LEVELS[1])(z)
+    for i, j in enumerate([0, 1, 1, 0, 1]):
+        assert_allclose(z0[i : i + 1], on_latents(prior[j], LEVELS[1])(z[i : i + 1]), atol=1e-12)
+
+
+# Mixing and pooling
+
+
+def random_covariances(p: int, k: int, rng: np.random.Generator) -> np.ndarray:
+    root = rng.standard_normal((p, k, k))
+    return root @ root.swapaxes(1, 2)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 100))
+def test_a_mix_is_linear_in_means_and_covariances(k: int, p: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    means, covariances, weights = rng.standard_normal((p, k)), random_covariances(p, k, rng), rng.dirichlet(np.ones(p))
+    for kind in (GaussianDenoiser, RegressionDenoiser):
+        half = mixed(kind.from_covariances(means, covariances), weights)
+        assert_allclose(half.means, sum(w * m for w, m in zip(weights, means, strict=True)), atol=1e-12)
+        assert_allclose(half.covariances, sum(w * s for w, s in zip(weights, covariances, strict=True)), atol=1e-12)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 100))
+def test_pooling_prompts_is_the_covariance_of_all_rows(k: int, p: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = [rng.standard_normal((n, k)) + 3 * rng.standard_normal(k) for n in rng.integers(2, 9, p)]
+    means = np.stack([g.mean(axis=0) for g in groups])
+    covariances = np.stack([np.cov(g.T, bias=True).reshape(k, k) for g in groups])
+    rows, weights = np.concatenate(groups), np.array([len(g) for g in groups]) / sum(map(len, groups))
+    for kind in (GaussianDenoiser, RegressionDenoiser):
+        whole = pooled(kind.from_covariances(means, covariances), weights)
+        assert_allclose(whole.means, rows.mean(axis=0), atol=1e-12)
+        assert_allclose(whole.covariances, np.cov(rows.T, bias=True).reshape(k, k), atol=1e-11)
+
+
+def test_the_pooled_denoiser_of_sampled_training_is_the_regression_without_prompts() -> None:
+    rng = np.random.default_rng(4)
+    z, eps, y = rng.standard_normal((60, 2)), rng.standard_normal((60, 2)), np.repeat([0, 1], [20, 40])
+    z[y == 1] += 2.0
+    both, level = np.hstack([z, eps]), Level(0.7, 0.6)
+    covariances = np.stack([np.cov(both[y == j].T, bias=True) for j in (0, 1)])
+    means = np.stack([both[y == j].mean(axis=0) for j in (0, 1)])
+    z0 = pooled(RegressionDenoiser(means, covariances), np.array([1, 2]) / 3).z0_map(level)
+    features = np.column_stack([np.ones(60), 0.7 * z + 0.6 * eps])
+    expected = np.linalg.lstsq(features, z, rcond=None)[0]
+    assert_allclose(np.column_stack([z0.shift, z0.matrix]), expected.T, atol=1e-10)
+
+
+# What runs away
+
+
+def runaway(g: float, n_steps: int, cond: float, uncond: float) -> float:
+    """Variance of a one-dimensional guided run over the prompt's own, step by step in numbers."""
+    scale = 1.0
+    for t, s in SCHEDULES["cosine"].steps(n_steps):
+        gains = [t.sigma / (t.alpha**2 * v + t.sigma**2) for v in (cond, uncond)]
+        slope = g * gains[0] + (1 - g) * gains[1]  # eps_hat = slope z
+        z0 = (1 - t.sigma * slope) / t.alpha if t.alpha else 0.0
+        scale *= s.alpha * z0 + s.sigma * slope if t.alpha else s.sigma / t.sigma
+    return scale**2 / cond
+
+
+@pytest.fixture(scope="module")
+def wide_and_narrow() -> LinearDiffusion:
+    """Two prompts of one pixel: "a" varies six times as much as "b"."""
+    x = np.r_[np.linspace(-3, 3, 50), np.linspace(-0.5, 0.5, 50)][:, None]
+    return LinearDiffusion(latent_dim=1, random_state=0, tone=False).fit(x, np.repeat(["a", "b"], 50))
+
+
+@pytest.mark.parametrize("looped", [False, True])
+def test_variance_that_runs_away_is_told_exactly(wide_and_narrow: LinearDiffusion, looped: bool) -> None:
+    model = wide_and_narrow
+    expected = runaway(2.0, 20, *model.covariances_[:, 0, 0])
+    assert expected > 10
+    call = {"guidance_scale": 2, "negative_prompts": "b", "n_steps": 20, "return_trajectory": looped}
+    with pytest.warns(GuidanceWarning, match=f"prompt 'a' run away: their variance is {expected:.3g} times") as caught:
+        model.sample(3, "a", **call)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.sample(3, "a", **call | {"guidance_scale": 1.02})
+        model.sample(3, "b", **call | {"negative_prompts": "a"})
+
+
+def test_a_ratio_that_is_no_number_is_told() -> None:
+    for ratio in (np.inf, np.nan, 11.0):
+        with pytest.warns(GuidanceWarning):
+            warn_of_runaway(ratio, "'a'", 2.0)
+
+
+@pytest.mark.parametrize("scale", [-0.1, np.nan, np.inf, "2", True, None])
+def test_a_scale_that_is_refused(scale: object) -> None:
+    with pytest.raises(ValueError, match="must be a finite number >= 0; 1 is no guidance"):
+        check_scale(scale)
+
+
+def test_negative_prompts_without_guidance_are_refused() -> None:
+    with pytest.raises(ValueError, match="negative_prompts='3' change nothing at guidance_scale=1"):
+        check_scale(1, "3")

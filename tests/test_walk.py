@@ -1,0 +1,259 @@
+"""Composed prompts through the estimator: mixes, guidance and negative prompts with every sampler and schedule."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from linear_diffusion import LinearDiffusion, UnknownPromptError
+from linear_diffusion.compose import plan
+from linear_diffusion.noise import SCHEDULES
+from linear_diffusion.sampler import SAMPLERS
+
+STEPS = [name for name in SAMPLERS if name != "one-step"]
+DETERMINISTIC = [name for name in STEPS if name != "ddpm"]
+HALF = {"3": 0.5, "8": 0.5}
+CLOSE = {"rtol": 0, "atol": 2e-5}
+"""Rows are float64 of about 1, and the noise that they start from is float32."""
+
+
+@pytest.fixture(scope="module")
+def rows(digits: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Digits as rows, which have no bounds and no tone curve: what comes out is linear."""
+    images, target = digits
+    return images.reshape(len(images), -1), target
+
+
+@pytest.fixture(scope="module")
+def plain(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    return LinearDiffusion(latent_dim=6, random_state=0).fit(*rows)
+
+
+@pytest.fixture(scope="module")
+def styled(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    return LinearDiffusion(latent_dim=6, styles=3, random_state=0).fit(*rows)
+
+
+@pytest.fixture(scope="module")
+def drawn(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    return LinearDiffusion(latent_dim=6, training="sampled", random_state=0).fit(*rows)
+
+
+@pytest.fixture(scope="module")
+def toned(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    return LinearDiffusion(latent_dim=10, styles=20, random_state=0).fit(*grey)
+
+
+def of(request: Any, name: str) -> LinearDiffusion:
+    fitted: LinearDiffusion = request.getfixturevalue(name)
+    return fitted
+
+
+# Guidance
+
+
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name != "one-step"])
+@pytest.mark.parametrize("sampler", DETERMINISTIC)
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn"])
+def test_compiled_and_looped_guidance_are_the_same(fixture: str, sampler: str, schedule: str, request: Any) -> None:
+    """With styles 3 images walk the loop in step and 40 of one style are compiled: the first must not notice."""
+    model = of(request, fixture)
+    call = {"sampler": sampler, "n_steps": 5, "guidance_scale": 1.8, "styles": 0, "negative_prompts": [8, 3, HALF]}
+    model.set_params(schedule=schedule)
+    images, _ = model.sample(prompts=[3, 8, 8], **call)
+    last, _, path = model.sample(prompts=[3, 8, 8], return_trajectory=True, **call)
+    assert_array_equal(path[-1], last)
+    assert_allclose(images, last, **CLOSE)
+    many, _ = model.sample(40, 8, **call | {"negative_prompts": 3})
+    assert_allclose(many[1], images[1], **CLOSE)
+
+
+@pytest.mark.parametrize("sampler", [None, *SAMPLERS])
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn"])
+def test_a_scale_of_nearly_one_is_no_guidance(fixture: str, sampler: str | None, request: Any) -> None:
+    model = of(request, fixture).set_params(schedule="cosine")
+    steps = {} if sampler in ("one-step", None) else {"n_steps": 5}
+    alone, _ = model.sample(prompts=[3, 8], sampler=sampler or "ddim", **steps)
+    assert_array_equal(model.sample(prompts=[3, 8], sampler=sampler or "ddim", guidance_scale=1, **steps)[0], alone)
+    if fixture != "styled" or sampler != "ddpm":  # whose guided noise is another than the compiled one
+        nearly, _ = model.sample(prompts=[3, 8], sampler=sampler, guidance_scale=1 + 1e-9, **steps)
+        assert_allclose(nearly, alone, **CLOSE)
+
+
+@pytest.mark.parametrize("sampler", STEPS)
+@pytest.mark.parametrize("fixture", ["plain", "drawn"])
+def test_guided_away_from_itself_a_prompt_stays(fixture: str, sampler: str, request: Any) -> None:
+    model = of(request, fixture)
+    alone, _ = model.sample(prompts=[3, HALF], sampler=sampler, n_steps=6)
+    guided, _ = model.sample(
+        prompts=[3, HALF], sampler=sampler, n_steps=6, guidance_scale=4, negative_prompts=[3, HALF]
+    )
+    assert_allclose(guided, alone, **CLOSE)
+
+
+@pytest.mark.parametrize("fixture", ["plain", "drawn"])
+def test_a_scale_of_zero_draws_from_all_prompts_pooled(fixture: str, rows: tuple, request: Any) -> None:
+    """The pooled denoiser is that of a model without prompts."""
+    model = of(request, fixture).set_params(schedule="cosine")
+    guided, _ = model.sample(5, 3, sampler="heun", guidance_scale=0.0)
+    pooled = LinearDiffusion(**model.get_params()).fit(rows[0])
+    if fixture == "plain":
+        assert_allclose(guided, pooled.sample(5, sampler="heun")[0], **CLOSE)
+    other, _ = model.sample(5, 8, sampler="heun", guidance_scale=0.0)
+    assert_allclose(guided, other, **CLOSE)
+
+
+def test_guided_ddpm_of_styles_has_the_law_of_its_map(styled: LinearDiffusion) -> None:
+    """The loop, which draws noise at each step, and ddim's eta = 1, in a thousand images."""
+    call = {"n_steps": 8, "guidance_scale": 1.5, "styles": 1}
+    ddpm, _ = styled.sample(2000, "3", sampler="ddpm", **call)
+    ddim, _ = styled.sample(2000, "3", sampler="ddim", eta=1.0, **call | {"random_state": 7})
+    assert_allclose(ddpm.mean(axis=0), ddim.mean(axis=0), atol=0.03)
+    assert_allclose(np.cov(ddpm.T), np.cov(ddim.T), atol=0.02)
+    path = styled.sample(20, "3", sampler="ddpm", return_trajectory=True, **call)[2]
+    assert_allclose(path[-1], ddpm[:20], **CLOSE)
+
+
+def test_the_mixture_of_styles_is_guided(toned: LinearDiffusion) -> None:
+    call = {"sampler": "ddim", "n_steps": 8, "styles": "mixture"}
+    alone, _ = toned.sample(prompts=[3, 8], **call)
+    nearly, _ = toned.sample(prompts=[3, 8], guidance_scale=1 + 1e-9, **call)
+    assert np.abs(alone.astype(int) - nearly).max() <= 2  # a table's entry
+    guided, _, path = toned.sample(prompts=[3, 8], guidance_scale=1.5, return_trajectory=True, **call)
+    assert_array_equal(path[-1], guided)
+    assert np.abs(alone.astype(int) - guided).mean() > 1
+
+
+def test_an_image_does_not_depend_on_the_others(toned: LinearDiffusion) -> None:
+    for call in ({}, {"sampler": "ddpm", "n_steps": 4}, {"guidance_scale": 1.5, "n_steps": 4}):
+        alone, _ = toned.sample(prompts=[HALF, 3], **call)
+        among, _ = toned.sample(prompts=[HALF, 3, {"1": 0.9, "7": 0.1}, 5, HALF], **call)
+        assert np.abs(alone.astype(int) - among[:2]).max() <= 2
+
+
+def test_many_bases_walk_in_portions(toned: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = {"n_samples": 30, "sampler": "ddim", "eta": 0.5, "n_steps": 3, "guidance_scale": 1.5}
+    whole, _ = toned.sample(**call)
+    monkeypatch.setattr("linear_diffusion.walk._BASES", 8 * 10**2 * 4)
+    portions, _ = toned.sample(**call)
+    assert np.abs(whole.astype(int) - portions).max() <= 2
+
+
+# Mixes
+
+
+@pytest.mark.parametrize("sampler", ["exact", *SAMPLERS])
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn", "toned", "model"])
+def test_weights_one_and_zero_are_the_first_prompt(fixture: str, sampler: str, request: Any) -> None:
+    model = of(request, fixture)
+    if fixture == "drawn" and sampler == "exact":
+        pytest.skip("sampled training knows no exact map")
+    steps = {} if sampler in ("one-step", "exact") else {"n_steps": 5}
+    alone, _ = model.sample(3, "3", sampler=sampler, **steps)
+    mix, prompts = model.sample(3, {"3": 1, "8": 0}, sampler=sampler, **steps)
+    assert_allclose(mix.astype(float), alone.astype(float), **CLOSE)
+    assert prompts.tolist() == [{"3": 1, "8": 0}] * 3
+
+
+def test_a_mix_has_the_weighted_mean_and_covariance(plain: LinearDiffusion) -> None:
+    images, prompts = plain.sample(20_000, {"3": 0.25, "8": 0.75})
+    z, (three, eight) = plain.transform(images), (3, 8)
+    assert_allclose(z.mean(axis=0), 0.25 * plain.means_[three] + 0.75 * plain.means_[eight], atol=0.03)
+    expected = 0.25 * plain.covariances_[three] + 0.75 * plain.covariances_[eight]
+    assert_allclose(np.cov(z.T), expected, atol=0.06)
+    assert prompts.dtype == object
+
+
+def test_a_mix_of_styles_has_their_weighted_mean_and_covariance(styled: LinearDiffusion) -> None:
+    images, _ = styled.sample(20_000, {"8": 0.75, "3": 0.25}, styles=2)
+    means = styled.style_means_
+    near = ((means[3] - means[8][2]) ** 2).sum(axis=1).argmin()
+    assert_allclose(styled.transform(images).mean(axis=0), 0.75 * means[8][2] + 0.25 * means[3][near], atol=0.03)
+    parts = styled._mixture.sharpened()
+    pair = [(0.75, styled._mixture.of(8)[2]), (0.25, styled._mixture.of(3)[near])]
+    expected = 0
+    for weight, style in pair:
+        own = parts.basis[parts.owner[style]]
+        factor = parts.factors[style].astype(float)
+        covariance = np.diag(parts.variances[parts.owner[style]]) + factor @ factor.T
+        expected = expected + weight * own @ covariance @ own.T
+    assert_allclose(np.cov(styled.transform(images).T), expected, atol=0.06)
+
+
+@pytest.mark.parametrize("fixture", ["plain", "styled"])
+def test_nearly_all_of_a_prompt_is_nearly_it(fixture: str, request: Any) -> None:
+    """The same noise makes the same picture, so that a sheet of weights is a way from one to the other."""
+    model = of(request, fixture)
+    alone, _ = model.sample(3, "3")
+    assert_allclose(model.sample(3, {"3": 1 - 1e-9, "8": 1e-9})[0], alone, rtol=0, atol=1e-4)
+
+
+def test_the_order_of_a_mix_does_not_matter(toned: LinearDiffusion) -> None:
+    one, _ = toned.sample(4, {"3": 0.5, "8": 0.5})
+    other, _ = toned.sample(4, {"8": 0.5, "3": 0.5})
+    assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn"])
+@pytest.mark.parametrize("sampler", ["exact", *DETERMINISTIC])
+def test_compiled_and_looped_mixes_are_the_same(fixture: str, sampler: str, request: Any) -> None:
+    model = of(request, fixture).set_params(schedule="cosine")
+    if fixture == "drawn" and sampler == "exact":
+        pytest.skip("sampled training knows no exact map")
+    steps = {} if sampler == "exact" else {"n_steps": 5}
+    images, _ = model.sample(prompts=[HALF, 8], sampler=sampler, **steps)
+    path = model.sample(prompts=[HALF, 8], sampler=sampler, return_trajectory=True, **steps)[2]
+    assert_allclose(path[-1], images, **CLOSE)
+
+
+def test_mixed_tone_curves_lie_between(toned: LinearDiffusion) -> None:
+    curves = toned._curves
+    mix = curves.mixed({0: 0.25, 5: 0.75})
+    v = np.linspace(-300, 500, 64).reshape(1, -1)
+    read = [c.look_up(c.position(v, j), j)[0] for c, j in ((curves, 0), (curves, 5), (mix, 0))]
+    assert_allclose(read[2], 0.25 * read[0] + 0.75 * read[1], atol=2.0)  # a step of the steepest table
+    assert (np.diff(mix.table[0, 0]) >= 0).all()
+    half = curves.mixed({0: 0.5}, plain=0.5)
+    inside = (v[0] > half.low[0, 0]) & (v[0] < half.low[0, 0] + 4095 * half.step[0, 0])
+    assert_allclose(half.look_up(half.position(v, 0), 0)[0][inside], (0.5 * read[0] + 0.5 * v[0])[inside], atol=2.0)
+
+
+def test_images_of_one_piece_are_grouped() -> None:
+    mixes = [((0, 1.0),), ((1, 0.5), (0, 0.5)), ((0, 1.0),)]
+    pieces, index = plan(mixes, np.array([0, 1, 0]), None, [])
+    assert [piece.parts for piece in pieces] == mixes[:2]
+    assert index.tolist() == [0, 1, 0]
+    pieces, index = plan(mixes, np.array([0, 1, 0]), None, [((1, 1.0),), ((1, 1.0),), ((2, 1.0),)])
+    assert index.tolist() == [0, 1, 2]
+
+
+# What is refused, before any work
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"guidance_scale": -1}, "guidance_scale=-1 must be a finite number >= 0"),
+        ({"guidance_scale": np.nan}, "guidance_scale=nan must be a finite number >= 0"),
+        ({"guidance_scale": 2, "sampler": "exact"}, 'sampler="exact" has no closed form with guidance'),
+        ({"negative_prompts": 8}, "negative_prompts=8 change nothing at guidance_scale=1"),
+        ({"guidance_scale": 2, "negative_prompts": []}, "negative_prompts lists 0 prompts for 2 images"),
+        ({"guidance_scale": 2, "negative_prompts": [3, 3, 3]}, "negative_prompts lists 3 prompts for 2 images"),
+        ({"guidance_scale": 2, "negative_prompts": "x"}, "unknown prompt 'x'"),
+        ({"guidance_scale": 2, "negative_prompts": {3: 0.5}}, r"sum to 0.5, not to 1; divide each by the sum: \{3: 1"),
+        ({"prompts": []}, "prompts is empty"),
+        ({"prompts": {3: 0.7, 8: 0.7}}, "sum to 1.4, not to 1"),
+        ({"prompts": [3, {}]}, "mixed prompt {} is empty"),
+        ({"prompts": [3, HALF, 8]}, "3 prompts do not go with 2 images"),
+        ({"prompts": HALF, "styles": "mixture", "sampler": "ddim"}, 'styles="mixture" is of one prompt'),
+    ],
+)
+def test_a_call_that_is_refused(styled: LinearDiffusion, call: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        styled.sample(**{"n_samples": 2, "prompts": 3} | call)
+
+
+def test_an_unknown_prompt_of_a_mix_is_told(styled: LinearDiffusion) -> None:
+    with pytest.raises(UnknownPromptError, match="unknown prompt 'x'"):
+        styled.sample(2, {"x": 0.5, "3": 0.5})

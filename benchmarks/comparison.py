@@ -11,6 +11,7 @@ their number. Samples wait in ``--cache``, where a stopped run goes on; the log 
 
 import fnmatch
 import json
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from common import HERE, RESULTS, arguments, fashion, mnist, peak_above, report
-from judge import N_EPOCHS, Bench
+from judge import Bench
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.evaluation import evaluate, make_panel
 from networks import VAE, UNet
@@ -33,6 +34,8 @@ from networks import VAE, UNet
 DATA = {"mnist": ("MNIST", mnist), "fashion-mnist": ("Fashion-MNIST", fashion)}
 N_MANY = 10_000
 """Samples of the second Fréchet distance, of all models but the U-Net."""
+N_EPOCHS = 2
+"""That the judge of the Fréchet distance trains."""
 LOG = RESULTS / "comparison.log"
 
 
@@ -80,9 +83,7 @@ MODELS = {
     "gaussian": Entry(
         "one Gaussian a prompt, k = 144", lambda o: LinearDiffusion(styles=1, latent_dim=144, random_state=0)
     ),
-    "styles": Entry(
-        "150 styles a prompt, k = 500", lambda o: LinearDiffusion(styles=150, latent_dim=500, random_state=0)
-    ),
+    "styles": Entry("150 styles a prompt, k = 500", lambda o: LinearDiffusion(random_state=0)),
     "mixture": Entry("GaussianMixture, PCA 50, 10 components a class", lambda o: Mixture()),
     "vae": Entry("VAE", lambda o: VAE(o.vae_minutes), neural=True),
     "unet": Entry("U-Net, EDM's recipe", lambda o: UNet(o.minutes), neural=True, n_samples=0),
@@ -156,8 +157,12 @@ class Scores:
     def __init__(self, options, data):
         self.options = options
         self.train, self.test = DATA[data][1](options), DATA[data][1](options, "test")
-        log(f"{data}: training the judges")
-        self.bench, self.panel = Bench(*self.train, *self.test), make_panel(self.train, self.test)
+        kept = Path(options.cache) / f"{data}-judges.pickle"
+        if not kept.exists():
+            log(f"{data}: training the judges")
+            judges = Bench(*self.train, *self.test, N_EPOCHS), make_panel(self.train, self.test)
+            kept.write_bytes(pickle.dumps(judges))
+        self.bench, self.panel = pickle.loads(kept.read_bytes())
 
     def of(self, entry, path):
         """What a model cost and scores."""
@@ -171,6 +176,7 @@ class Scores:
         refit = None if entry.neural else lambda X, y: entry.make(self.options).fit(X, y)
         sets = () if entry.neural else (10, 30, 100)
         found = evaluate(drawn[last], self.train, self.test, n_samples=n, panel=self.panel, small_sets=sets, fit=refit)
+        found.save_html(path / "report.html")
         many = None if entry.n_samples < N_MANY else self.bench.relative_frechet(drawn[last].images)
         _, read = self.bench.judge.look(drawn[last].images[:n])
         accuracy = float((self.bench.classes[read] == drawn[last].prompts[:n]).mean())

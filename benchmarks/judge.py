@@ -51,11 +51,12 @@ class Bench:
     ----------
     X, y : training images (n, 28, 28) uint8, and prompts
     X_test, y_test : held-out ones
+    n_epochs : epochs that the judge trains
     """
 
-    def __init__(self, X, y, X_test, y_test):
+    def __init__(self, X, y, X_test, y_test, n_epochs=N_EPOCHS):
         self.classes, labels = np.unique(y, return_inverse=True)
-        self.judge = Judge().learn(X, labels)
+        self.judge = Judge().learn(X, labels, n_epochs)
         self.train = X.reshape(len(X), -1).astype(np.float32)
         self.real, read = self.judge.look(X_test)
         self.stand_ins = self.judge.look(X[: len(X_test)])[0]

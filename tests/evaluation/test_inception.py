@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linear_diffusion.evaluation import inception_features, make_panel
+from linear_diffusion import LinearDiffusion
+from linear_diffusion.evaluation import evaluate, inception_features, make_panel
 from linear_diffusion.evaluation.fidelity import frechet_distance
 from linear_diffusion.evaluation.inception import inception_figures
 from linear_diffusion.exceptions import DataError, MissingExtraError
@@ -66,7 +67,18 @@ def test_what_is_no_image_is_refused(small):
         inception_features(small)(np.zeros((4, 8)))
 
 
-def test_a_missing_file_is_named(torch, tmp_path):
+def test_evaluate_has_it_beside_the_others(small, grey):
+    images, prompts = grey[0], grey[1].astype(str)
+    train, test = (images[:300], prompts[:300]), (images[300:600], prompts[300:600])
+    panel = make_panel(train, test)
+    model = LinearDiffusion(styles=1, latent_dim=10).fit(*train)
+    found = evaluate(model, train, test, n_samples=50, panel=panel, small_sets=(), inception=small)
+    network, samples = inception_features(small), model.sample(50, random_state=0)[0]
+    assert_allclose(found["fid"].value, frechet_distance(network(samples), network(panel.target)))
+    assert "FID (Inception)" in found.to_html()
+
+
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"absent\.pt'.*no such file.*inception-2015-12-05\.pt"):
         inception_features(tmp_path / "absent.pt")
 
@@ -79,6 +91,7 @@ def test_a_file_of_something_else_is_named(torch, tmp_path):
 
 def test_without_torch_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "any.pt").touch()
     with pytest.raises(MissingExtraError, match=r"linear-diffusion\[fid\]"):
         inception_features(tmp_path / "any.pt")
 

@@ -398,8 +398,10 @@ def evaluate(
     if test_share is not None and not 0 < test_share < 1:
         raise ValueError(f"--test-share {test_share:g} must lie between 0 and 1.")
     parse_size(size)
-    if inception is not None and not inception.is_file():
-        raise ValueError(f"--inception {inception}: there is no such file; give inception-2015-12-05.pt.")
+    if inception is not None:
+        from ..evaluation import inception_features
+
+        inception_features(inception)  # what is wrong with it is said before any work
     log = Log()
     model = open_model(model_path, None, log)
     from . import evaluate as work

@@ -47,13 +47,13 @@ def inception_features(path: str | Path) -> Features:
     ----------
     Szegedy et al. (2016), "Rethinking the Inception architecture"; Heusel et al. (2017), eq. 6, for its use.
     """
+    hint = "give the file inception-2015-12-05.pt, which StyleGAN's code downloads"
+    if not Path(path).is_file():
+        raise DataError(f"inception={str(path)!r}: there is no such file; {hint}.")
     try:
         torch: Any = import_module("torch")
     except ImportError as error:
         raise MissingExtraError(f"inception={str(path)!r} needs torch: pip install 'linear-diffusion[fid]'") from error
-    hint = "give the file inception-2015-12-05.pt, which StyleGAN's code downloads"
-    if not Path(path).is_file():
-        raise DataError(f"inception={str(path)!r}: there is no such file; {hint}.")
     try:
         network = torch.jit.load(str(path), map_location="cpu").eval()
     except RuntimeError as error:

@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -19,11 +20,14 @@ RESULTS = HERE / "results"
 N_THREADS = 2
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The command line that all benchmarks share; BLAS gets a stated number of threads."""
+def arguments(
+    description: str, extend: Callable[[argparse.ArgumentParser], Any] = lambda parser: None
+) -> argparse.Namespace:
+    """The command line that all benchmarks share, and a script's own; BLAS gets a stated number of threads."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data-dir", default=str(HERE.parent.parent / "shared" / "data"), help="folder of IDX files")
     parser.add_argument("--repeat", type=int, default=5, help="runs of each timing; the median counts")
+    extend(parser)
     options = parser.parse_args()
     threadpool_limits(N_THREADS)
     return options
@@ -58,11 +62,35 @@ def seconds(*works: Callable[[], Any], repeat: int) -> list[float]:
     return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
 
 
-def report(name: str, header: list[str], rows: list[list[str]], figures: dict[str, Any], note: str = "") -> None:
+def resident(kind: str) -> float:
+    """MB that the process holds (VmRSS) or has held at most (VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(kind):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def peak_above(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What a work returns, and the MB that the process held at most while it ran, above what it held before."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
+    before = resident("VmRSS")
+    found = work()
+    return found, resident("VmHWM") - before
+
+
+def report(
+    name: str,
+    header: list[str],
+    rows: list[list[str]],
+    figures: dict[str, Any],
+    note: str = "",
+    threads: str = f"{N_THREADS} BLAS threads",
+) -> None:
     """Print a table and keep it, with its figures, under ``results``; then put it into the README."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
-    where = f"{N_THREADS} BLAS threads, numpy {np.__version__}, Python {platform.python_version()}"
+    where = f"{threads}, numpy {np.__version__}, Python {platform.python_version()}"
     table = "\n".join([*lines, "", f"{note} Measured with {where}.".strip()])
     print(table)
     RESULTS.mkdir(exist_ok=True)

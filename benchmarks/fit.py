@@ -7,18 +7,16 @@ is written here with scikit-learn: StandardScaler, PCA(144), LinearRegression of
 [noisy latent, one-hot, one-hot x noisy latent], noise drawn once.
 """
 
-import resource
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from common import arguments, mnist, report, seconds
+from common import arguments, mnist, peak_above, report, seconds
 from linear_diffusion import LinearDiffusion
 
 
@@ -60,18 +58,8 @@ def memory_above_data(what):
 def measure_memory(what, options):
     X, y = mnist(options)
     ours(X[:500], y[:500])  # buffers of BLAS, modules imported late
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
-    before = resident("VmRSS")
-    {"ours": ours, "styles": with_styles, "article": article}[what](X, y)
-    print(resident("VmHWM") - before)
-
-
-def resident(kind):
-    """MB that the process holds (VmRSS) or has held at most (VmHWM)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(kind):
-            return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    work = {"ours": ours, "styles": with_styles, "article": article}[what]
+    print(peak_above(lambda: work(X, y))[1])
 
 
 def main(options):

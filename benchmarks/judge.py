@@ -51,14 +51,16 @@ class Bench:
     ----------
     X, y : training images (n, 28, 28) uint8, and prompts
     X_test, y_test : held-out ones
+    n_epochs : epochs that the judge trains
     """
 
-    def __init__(self, X, y, X_test, y_test):
+    def __init__(self, X, y, X_test, y_test, n_epochs=N_EPOCHS):
         self.classes, labels = np.unique(y, return_inverse=True)
-        self.judge = Judge().learn(X, labels)
+        self.judge = Judge().learn(X, labels, n_epochs)
         self.train = X.reshape(len(X), -1).astype(np.float32)
         self.real, read = self.judge.look(X_test)
-        self.scale = frechet(self.judge.look(X[: len(X_test)])[0], self.real)
+        self.stand_ins = self.judge.look(X[: len(X_test)])[0]
+        self.scale = frechet(self.stand_ins, self.real)
         self.accuracy = float((self.classes[read] == y_test).mean())
         self.distances = self.nearest(X_test[:3000])
 
@@ -70,6 +72,10 @@ class Bench:
             for part in np.array_split(rows, max(len(rows) // 500, 1))
         ]
         return np.sqrt(np.maximum(np.concatenate(squares), 0))
+
+    def relative_frechet(self, images):
+        """Fréchet distance to the test images, over that of as many training images."""
+        return frechet(self.judge.look(images)[0], self.real) / frechet(self.stand_ins[: len(images)], self.real)
 
     def score(self, images, prompts):
         """All measures of samples; distances and nearest neighbours as ratios to those of real images."""

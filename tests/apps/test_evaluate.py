@@ -154,6 +154,7 @@ def test_images_are_read_as_the_model_was_fitted_on_them(tmp_path):
         ("MODEL TRAIN --test TEST --test-share 0.2", ["--test and --test-share"]),
         ("MODEL TRAIN --test-share 1.5", ["--test-share 1.5"]),
         ("MODEL TRAIN --size ten", ["--size ten"]),
+        ("MODEL TRAIN --inception nothing.pt", ["nothing.pt", "no such file", "inception-2015-12-05.pt"]),
         ("MODEL TRAIN -n 0", ["-n", "evaluate --help"]),
         ("MODEL", ["DATA", "evaluate --help"]),
         ("nothing TRAIN", ["nothing holds no model"]),

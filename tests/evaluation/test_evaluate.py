@@ -231,6 +231,7 @@ def test_rows_that_are_no_images_have_no_pictures():
         ({"n_samples": 3}, "n_samples=3"),
         ({"n_samples": 2.5}, "n_samples=2.5"),
         ({"fitted_on": "test"}, "fitted_on='test'"),
+        ({"inception": "absent.pt"}, r"inception='absent\.pt': there is no such file; give the file inception-2015"),
         ({"train": (np.zeros((20, 4, 4), np.uint8), ["0"] * 20)}, r"train has images of shape \(4, 4\)"),
         ({"test": (np.zeros((20, 4, 4), np.uint8), ["0"] * 20)}, r"test has images of shape \(4, 4\)"),
         ({"test": (np.zeros((20, 8, 8)), ["0"] * 20)}, "test of float64"),

@@ -384,6 +384,9 @@ def evaluate(
     rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed: the split, the samples, small sets.")] = 0,
+    inception: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Inception's TorchScript file, for FID.", show_default=False)
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Report to write.")] = Path("report.html"),
     as_json: Json = False,
 ) -> None:
@@ -396,13 +399,17 @@ def evaluate(
     if test_share is not None and not 0 < test_share < 1:
         raise ValueError(f"--test-share {test_share:g} must lie between 0 and 1.")
     parse_size(size)
+    if inception is not None:
+        from ..evaluation import inception_features
+
+        inception_features(inception)  # what is wrong with it is said before any work
     log = Log()
     model = open_model(model_path, None, log)
     from . import evaluate as work
 
     options = work.own_options(model, size, gray, rgb) | {"data_dir": data_dir}
     train, held_out, where = work.read_pairs(data, test, test_share, seed, log, options)
-    found = work.run(model, train, held_out, n, seed, log, refit=refit)
+    found = work.run(model, train, held_out, n, seed, log, refit=refit, inception=inception)
     with log.step("write", f"writing {out}"):
         found.save_html(out)
     record = {"model": str(model_path), "data": data, "held_out": where, "refitted": refit, "out": str(out)}

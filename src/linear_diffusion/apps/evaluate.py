@@ -57,6 +57,7 @@ def run(
     log: Log,
     *,
     refit: bool,
+    inception: Path | None = None,
 ) -> Evaluation:
     """Evaluate the model, or one with its settings fitted on the training images alone."""
     if refit:
@@ -64,7 +65,7 @@ def run(
 
         with log.step("fit", f"fitting {len(train[0]):,} images"):
             model = clone(model).fit(*train)
-    return evaluate(model, train, test, n_samples=n, random_state=seed, step=log.step)
+    return evaluate(model, train, test, n_samples=n, random_state=seed, inception=inception, step=log.step)
 
 
 def describe(evaluation: Evaluation, held_out: str, out: Path, *, refit: bool) -> str:

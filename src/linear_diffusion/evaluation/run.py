@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._types import Index
 from . import measures
+from .inception import inception_features, inception_figures
 from .memorisation import Memorisation
 from .report import Evaluation, Figure
 from .show import draw
-from .splits import Panel, count_copies, make_panel
+from .splits import Features, Panel, count_copies, make_panel
 from .usefulness import Fit, Generator
 from .validate import check_pairs, data_warnings, memorised_warning
 
@@ -31,6 +33,7 @@ def evaluate(
     fitted_on: str = "train",
     small_sets: Sequence[int] = (10, 30, 100),
     panel: Panel | None = None,
+    inception: str | Path | None = None,
     step: Step | None = None,
 ) -> Evaluation:
     """Score a fitted model's samples by every measure, each beside what real images score.
@@ -56,6 +59,9 @@ def evaluate(
     panel : Panel, optional
         From `make_panel`, to score several models by the same judges without training them again, or by the features of
         another network.
+    inception : path, optional
+        File of the field's Inception network, from `inception_features`, for a figure of FID beside the others. Nothing
+        is downloaded; needs the extra "fid".
     step : callable, optional
         ``step(name, doing)`` gives the context that each part runs in: a progress bar, for instance.
 
@@ -67,6 +73,8 @@ def evaluate(
     ------
     ValueError
         If images, prompts or the model do not go together, or there are too few images.
+    MissingExtraError, DataError
+        If torch, or the file of Inception, is missing.
 
     Examples
     --------
@@ -81,13 +89,14 @@ def evaluate(
     if fitted_on not in ("train", "all"):
         raise ValueError(f'fitted_on={fitted_on!r} must be "train" or "all".')
     train, test = check_pairs(model, train, test, n_samples)
+    network = None if inception is None else inception_features(inception)
     clock = _Clock(step)
     with clock("judges", "training the judges"):
         panel = panel or make_panel(train, test)
     with clock("sample", f"drawing {n_samples:,} samples"):
         images, asked = model.sample(n_samples, random_state=random_state)
         samples = np.asarray(images), np.asarray(asked).astype(str)
-    figures, found = _figures(panel, samples, train, test, random_state, clock)
+    figures, found = _figures(panel, samples, train, test, random_state, clock, network)
     notes = [panel.note]
     if panel.reader is not None:
         figures |= _small_figures(fit or _refit(model), train, test, small_sets, random_state, clock, notes)
@@ -135,11 +144,20 @@ class _Timed(AbstractContextManager[None]):
 
 
 def _figures(
-    panel: Panel, samples: measures.Pairs, train: measures.Pairs, test: measures.Pairs, seed: int, clock: _Clock
+    panel: Panel,
+    samples: measures.Pairs,
+    train: measures.Pairs,
+    test: measures.Pairs,
+    seed: int,
+    clock: _Clock,
+    network: Features | None,
 ) -> tuple[dict[str, Figure], Memorisation]:
     """What is asked of the model's own samples."""
     with clock("fidelity", "measuring fidelity"):
         figures = measures.fidelity_figures(panel, samples, test)
+    if network is not None:
+        with clock("inception", "measuring Inception's FID"):
+            figures |= inception_figures(network, panel, samples[0])
     with clock("diversity", "measuring diversity"):
         figures |= measures.diversity_figures(panel, samples[0])
     with clock("memorisation", f"comparing samples with {len(train[0]):,} training images"):

@@ -224,7 +224,7 @@ def write(options, figures):
             rows.append([
                 title,
                 name,
-                f"{spent / 60:.0f} min" if MODELS[key].neural else f"{spent:.1f} s",
+                f"{spent / 60:.1f} min" if MODELS[key].neural else f"{spent:.1f} s",
                 f"{found['memory_mb']:.0f} MB",
                 f"{found['model_mb']:.1f} MB",
                 f"{found['images_a_cpu_second']:,.0f}",
@@ -266,8 +266,8 @@ def plot(options, figures):
                 continue
             curve = figures[f"{data}/{key}"]["curve"]
             x, y = [p["cpu_seconds"] for p in curve], [p["frechet"] for p in curve]
-            style = "-" if entry.neural else ""
-            axis.loglog(x, y, style, marker="o", markersize=6, color=f"C{colour}", label=entry.name)
+            line = "-" if entry.neural else "none"
+            axis.loglog(x, y, linestyle=line, marker="o", markersize=6, color=f"C{colour}", label=entry.name)
         axis.axhline(1, color="grey", linestyle="--", linewidth=1)
         axis.annotate("real images", (0.99, 1), (0, 3), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", color="grey", fontsize=9)  # fmt: skip

@@ -91,7 +91,8 @@ class TasksMixin(RestoreMixin):
         """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
 
         Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
-        temperature, both chosen at fit; see `tasks.confidence`. `score_samples` has neither.
+        temperature. Both are chosen by training images, when they are first asked for; see `tasks.confidence`.
+        `score_samples` has neither.
 
         Parameters
         ----------

@@ -97,7 +97,8 @@ class RestoreMixin(Fitted):
         temperature : float, optional
             What log-densities are multiplied by when prompts and styles are weighed, in (0, 1]. 1 (the default) is
             Bayes' rule, exactly. Real images are no draws from the model, and then less is often closer: None takes
-            what told hidden pixels of training images best, or those with noise where there is no operator, at fit.
+            what tells hidden pixels of training images best, or those with noise where there is no operator; it is
+            worked out when it is first asked for.
         random_state : optional
             Of the samples; overrides the constructor's.
 
@@ -214,7 +215,7 @@ class RestoreMixin(Fitted):
             )
 
     def _temperature(self, temperature: float | None, *, whole: bool) -> float:
-        """None is what fit chose for whole images or for parts of them."""
+        """None is what training images ask for, for whole images or for parts of them."""
         if temperature is not None:
             return float(temperature)
         if self._confidence is None:
@@ -223,4 +224,6 @@ class RestoreMixin(Fitted):
 
     def _check_temperature(self, temperature: float | None) -> None:
         if temperature is not None and not (isinstance(temperature, Real) and 0 < temperature <= 1):
-            raise ValueError(f"temperature={temperature!r} must be above 0 and at most 1, or None for what fit chose.")
+            raise ValueError(
+                f"temperature={temperature!r} must be above 0 and at most 1, or None for what training images ask for."
+            )

@@ -13,7 +13,7 @@ from judge import HEADER, N_EPOCHS, Bench, cells
 from linear_diffusion import LinearDiffusion, calibration, styles
 
 TRIED = {
-    "150 styles, k = 500": {},
+    "180 styles, k = 500": {},
     "50 styles": {"styles": 50},
     "100 styles": {"styles": 100},
     "250 styles": {"styles": 250},

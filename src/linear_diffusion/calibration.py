@@ -8,18 +8,19 @@ the images that come out have the moments of the training images: moment matchin
 """
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
-from ._threads import one_thread
+from ._threads import in_parallel
 from ._types import AnyArray, Array, Index
 from .generate import Generator, Run
 from .noise import CLEAN
-from .render import draw_prompts, draw_styles
+from .render import draw_styles
 from .styles import Calibration, Styles
 from .tone import fit_tone_curves
 
-_N_ROUNDS, _SPEED = 5, 1.2
+_N_ROUNDS, _SPEED = 8, 1.2
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws, and the pixels that they have at most."""
 _CHANGE, _RANGE = 1.7, 4.0
@@ -61,20 +62,35 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
     styles, decoder = generator.styles, generator.decoder
     if styles is None or decoder.image.pixel_range is None:
         raise ValueError("calibration needs styles, and images with a pixel range.")
+    drawn = np.maximum(np.rint(n_draws(len(z), decoder.image.n_pixels) * weights), 1).astype(int)
+
+    def one(prompt: int) -> Calibration:
+        own = styles.of(prompt)
+        members = np.flatnonzero(styles.owner[labels] == prompt)
+        curves = histogram[styles.group[own[0]] : styles.group[own[-1]] + 1]
+        return _calibrate(generator.only(prompt), z[members], labels[members] - own[0], curves, int(drawn[prompt]))
+
+    found = in_parallel(one, range(len(weights)))
+    means = np.concatenate([part.means for part in found]).astype(np.float32).astype(np.float64)  # what a file keeps
+    return Calibration(np.concatenate([part.gain for part in found]), means)
+
+
+def _calibrate(generator: Generator, z: Array, labels: Index, histogram: AnyArray, n: int) -> Calibration:
+    """The calibration of one prompt, by n images a round."""
+    styles, decoder = cast(Styles, generator.styles), generator.decoder
+    pixel_range = cast(tuple[float, float], decoder.image.pixel_range)
     target = moments_within(styles, z, labels)
     found = Calibration(np.ones_like(styles.variances), styles.means)
-    n = n_draws(len(z), decoder.image.n_pixels)
-    with one_thread():  # thousands of small products
-        for entropy in range(_N_ROUNDS):
-            now = replace(generator, styles=styles.widened(found))
-            curves = fit_tone_curves(now.pixel_mixtures(), histogram, decoder.image.pixel_range)
-            now = replace(now, decoder=replace(decoder, curves=curves))
-            drawn = draw_styles(entropy, styles, draw_prompts(entropy, weights, n))
-            images = now.images(Run("exact", [CLEAN], 0.0, entropy), drawn)
-            seen = moments_within(styles, decoder.encoder.encode(images.reshape(n, -1)), drawn)
-            gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
-            found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
-    return Calibration(found.gain, found.means.astype(np.float32).astype(np.float64))  # what a file keeps
+    for entropy in range(_N_ROUNDS):
+        now = replace(generator, styles=styles.widened(found))
+        curves = fit_tone_curves(now.pixel_mixtures(), histogram, pixel_range)
+        now = replace(now, decoder=replace(decoder, curves=curves))
+        drawn = draw_styles(entropy, styles, np.zeros(n, np.intp))
+        images = now.images(Run("exact", [CLEAN], 0.0, entropy), drawn)
+        seen = moments_within(styles, decoder.encoder.encode(images.reshape(n, -1)), drawn)
+        gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
+        found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
+    return found
 
 
 def n_draws(n: int, d: int) -> int:

@@ -7,7 +7,7 @@ mixture of all styles, which is not linear.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,11 @@ class Generator:
     regression: RegressionDenoiser | None
     styles: Styles | None
     decoder: Decoder
+
+    def only(self, prompt: int) -> "Generator":
+        """What draws one prompt, as the only one; tone curves are left out."""
+        styles = self.styles and self.styles.only(prompt)
+        return replace(self, prior=self.prior[[prompt]], styles=styles, decoder=replace(self.decoder, curves=None))
 
     def images(self, run: Run, index: Index) -> AnyArray:
         """Images of given prompts, or of given styles where there are any; shape (n, ...)."""

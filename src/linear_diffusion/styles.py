@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp, softmax
 
-from ._threads import one_thread
+from ._threads import in_parallel, one_thread
 from ._types import Array, Index
 from .denoiser import GaussianDenoiser
 from .noise import CLEAN, Level
@@ -38,6 +38,8 @@ _NEIGHBOURS = 8
 """Styles that lend their scatter to one, since it has few images itself."""
 _WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
+_MOST_WIDER = 10.0
+"""What the own directions' variance is multiplied by at most so that a style is as wide as its images."""
 _LEAST = float(np.finfo(np.float32).tiny)
 """Least shared variance, where all images are one: what float32 can still divide by the root of."""
 REMAINDER = 0.02
@@ -77,6 +79,19 @@ class Styles:
     def of(self, prompt: int) -> Index:
         """Positions of a prompt's styles."""
         return np.flatnonzero(self.owner == prompt)
+
+    def only(self, prompt: int) -> "Styles":
+        """The styles of one prompt, as of the only one."""
+        own = self.of(prompt)
+        return Styles(
+            owner=np.zeros(len(own), np.intp),
+            group=self.group[own] - self.group[own[0]],
+            shares=self.shares[own],
+            means=self.means[own],
+            factors=self.factors[own],
+            basis=self.basis[prompt : prompt + 1],
+            variances=self.variances[prompt : prompt + 1],
+        )
 
     def sharpened(self) -> "Styles":
         """The mixture that samples are drawn from: variance off the styles' own directions moves into them.
@@ -268,18 +283,22 @@ def fit_styles(
     labels : array of int, shape (n,)
         Style of each image.
     """
+    members = [np.flatnonzero(index == j) for j in range(n_prompts)]
+
+    def learn(own: Index) -> tuple[Styles, Index]:
+        most, rank = choose_styles(z[own], floor, ridge, seed) if n_styles is None else (n_styles, RANK)
+        part, found = fit_prompt(z[own], most, floor, ridge, seed, rank)
+        return _rounded(part), found
+
     parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
-    for j in range(n_prompts):
-        members = np.flatnonzero(index == j)
-        most, rank = choose_styles(z[members], floor, ridge, seed) if n_styles is None else (n_styles, RANK)
-        part, own = fit_prompt(z[members], most, floor, ridge, seed, rank)
-        labels[members] = own + n_found
+    for j, (part, found) in enumerate(in_parallel(learn, members)):
+        labels[members[j]] = found + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
     widest = max(part.factors.shape[2] for part in parts)
     parts = [replace(p, factors=np.pad(p.factors, ((0, 0), (0, 0), (0, widest - p.factors.shape[2])))) for p in parts]
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Styles)}
-    return _rounded(Styles(**joined)), labels
+    return Styles(**joined), labels
 
 
 def _rounded(styles: Styles) -> Styles:
@@ -346,6 +365,7 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
     weight = (shares @ lent).astype(z.dtype)[labels]  # how much each image counts in the mean of all covariances
     rest = residual.T @ (weight[:, None] * residual) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
     variances, basis = np.linalg.eigh(rest.astype(np.float64))
+    own *= _sizes(residual, labels, own, max(float(variances.sum()), 0.0)).astype(z.dtype)[:, None, None]
     return Styles(
         owner=np.zeros(len(counts), np.intp),
         group=group,
@@ -415,6 +435,34 @@ def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     b = v / max(apart, 1e-3 * v, _LEAST)  # a thousand images are as good as any number
     weight: Array = (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
     return weight
+
+
+def _sizes(residual: Array, labels: Index, own: Array, rest: float) -> Array:
+    """What own factors (s, k, r) are multiplied by, so that each style is as wide as its images; shape (s,).
+
+    Neighbours lend a style the shape of its covariance; its size, one number, its images tell better. The logarithm of
+    what they tell over what is lent is shrunk to the mean over styles, as far as its uncertainty explains how it
+    varies (empirical Bayes; Morris 1983, "Parametric empirical Bayes inference", eq. 1.15).
+    """
+    counts = np.bincount(labels).astype(np.float64)
+    length2 = np.einsum("nk,nk->n", residual, residual, dtype=np.float64)
+    mean = np.bincount(labels, length2) / counts
+    inside = np.einsum("skr,skr->s", own, own, dtype=np.float64)
+    known = (counts > 1) & (mean > 0) & (inside > 0)
+    if known.sum() < 2:
+        return np.ones(len(counts))
+    share = counts[known] / counts[known].sum()
+    log_ratio = np.log(mean[known] * counts[known] / (counts[known] - 1) / (inside[known] + rest))
+    log_ratio -= share @ log_ratio
+    of_known = known[labels]
+    scatter = ((length2[of_known] / mean[labels[of_known]] - 1) ** 2).sum() / (counts[known] - 1).sum()
+    uncertain = scatter / counts[known]
+    signal = max(float(share @ (log_ratio**2 - uncertain)), 0.0)
+    ratio = np.ones(len(counts))
+    ratio[known] = np.exp(log_ratio * signal / (signal + uncertain + _LEAST))
+    wider = np.divide(ratio * (inside + rest) - rest, inside, out=np.ones_like(inside), where=known)
+    sizes: Array = np.sqrt(np.clip(wider, 1 / _MOST_WIDER, _MOST_WIDER))
+    return sizes
 
 
 def _leading(within: Array) -> Array:

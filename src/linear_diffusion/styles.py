@@ -379,16 +379,17 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
 
 def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
     """Style of each image, and group of each style."""
-    from sklearn.cluster import KMeans  # late: it takes as long to import as all else
+    from sklearn.cluster import KMeans, kmeans_plusplus  # late: it takes as long to import as all else
     from sklearn.exceptions import ConvergenceWarning
 
     if n_styles == 1:
         return np.zeros(len(z), np.intp), np.zeros(1, np.intp)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
-        chosen = KMeans(n_styles, n_init=1, max_iter=25, random_state=seed).fit(
-            np.ascontiguousarray(z[:, :CLUSTER_DIM])
-        )
+        seen = np.ascontiguousarray(z[:, :CLUSTER_DIM])
+        # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.
+        init, _ = kmeans_plusplus(seen, n_styles, random_state=seed, n_local_trials=1)
+        chosen = KMeans(n_styles, init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
     present, labels = np.unique(chosen.labels_, return_inverse=True)
     centers = chosen.cluster_centers_[present]
     n_groups = max(min(len(present) // 3, len(z) // 150), 1)

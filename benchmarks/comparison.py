@@ -40,13 +40,15 @@ LOG = RESULTS / "comparison.log"
 
 
 class Mixture:
-    """GaussianMixture of 10 components a class, on 50 principal components."""
+    """GaussianMixture of 10 components a class (of few images, one for ten), on 50 principal components."""
 
     def fit(self, X, y):
         rows = X.reshape(len(X), -1).astype(np.float32)
         self.pca = PCA(min(50, len(X)), random_state=0).fit(rows)
-        z = self.pca.transform(rows)
-        self.mixtures = {c: GaussianMixture(10, random_state=0).fit(z[y == c]) for c in np.unique(y)}
+        z = self.pca.transform(rows).astype(np.float64)
+        self.mixtures = {
+            c: GaussianMixture(min(10, max(sum(y == c) // 10, 1)), random_state=0).fit(z[y == c]) for c in np.unique(y)
+        }
         self.weights = {c: float((y == c).mean()) for c in self.mixtures}
         self.shape = X.shape[1:]
         return self

@@ -113,8 +113,7 @@ def assert_same_model(loaded: LinearDiffusion, saved: LinearDiffusion, X: np.nda
         assert_array_equal(loaded.denoise(X, 0.3), saved.denoise(X, 0.3))
         assert_array_equal(loaded.predict_proba(X), saved.predict_proba(X))
         assert loaded.outlier_threshold(0.1) == saved.outlier_threshold(0.1)
-        assert loaded._confidence.hole_temperature == saved._confidence.hole_temperature
-        assert loaded._confidence.noise_temperature == saved._confidence.noise_temperature
+        assert loaded._confidence.prompt_temperature == saved._confidence.prompt_temperature
     for name in ("means_", "weights_", "covariances_", "components_", "explained_variance_ratio_"):
         assert_array_equal(getattr(loaded, name), getattr(saved, name))
     for name in ("latent_dim_", "scaling_factor_", "image_shape_", "n_images_", "n_features_in_"):
@@ -480,8 +479,8 @@ def test_a_wrong_number_in_the_configuration_is_refused(folder: Path, change: Ca
         lambda c: c["confidence"].update(level2=float("nan")),
         lambda c: c["confidence"].update(level2="0"),
         lambda c: c["confidence"].update(prompt_temperature=0),
-        lambda c: c["confidence"].update(hole_temperature=2.0),
-        lambda c: c["confidence"].pop("noise_temperature"),
+        lambda c: c["confidence"].update(level2=-1.0),
+        lambda c: c["confidence"].pop("level2"),
         lambda c: c["confidence"].update(more=1.0),
         lambda c: c.update(confidence=[]),
         lambda c: c.pop("confidence"),

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController, threadpool_limits  # comes with scikit-learn
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def one_thread() -> AbstractContextManager[object]:

@@ -132,10 +132,10 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     ):
         raise ValueError("n_styles, n_groups and rank must be whole numbers >= 0")
     read = config.get("confidence")  # models that were saved before it have none
-    if read is not None:
-        temperatures = [read[name] for name in ("prompt_temperature", "hole_temperature", "noise_temperature")]
-        if not (len(read) == 4 and 0 <= read["level2"] < np.inf and all(0 < t <= 1 for t in temperatures)):
-            raise ValueError(f"confidence={read} must hold a variance >= 0 and temperatures in (0, 1]")
+    if read is not None and not (
+        set(read) == set(_CONFIDENCE) and 0 <= read["level2"] < np.inf and 0 < read["prompt_temperature"] <= 1
+    ):
+        raise ValueError(f"confidence={read} must hold a variance >= 0 and a temperature in (0, 1]")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one a pixel, or none")
@@ -170,6 +170,7 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
 
 
 _DTYPES = {"tone.table": "float32", "styles.owner": "int64", "styles.group": "int64", "styles.factors": "float16"}
+_CONFIDENCE = ("level2", "prompt_temperature")
 _SINGLE = ("prior.basis", "styles.basis", "styles.means", "calibration.means")
 """What a model with styles holds in single precision, to stay small; it was rounded so when it was fitted."""
 _ENCODER = ("mean", "std", "components", "variances")
@@ -275,8 +276,7 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
 
 def _confidence(model: "LinearDiffusion") -> dict[str, float] | None:
     found = model._confidence
-    names = ("level2", "prompt_temperature", "hole_temperature", "noise_temperature")
-    return {name: float(getattr(found, name)) for name in names} if found else None
+    return {name: float(getattr(found, name)) for name in _CONFIDENCE} if found else None
 
 
 def _whole(value: Any) -> int:

@@ -70,7 +70,7 @@ def test_restore_fills_a_hole_in_a_folder_and_draws_a_sheet(folder, tmp_path, gr
     assert json.loads(done.stdout)["n_images"] == 4
     mask = np.asarray(Image.open(folder / "mask.png")) > 0
     model = LinearDiffusion.from_pretrained(folder / "model")
-    expected = model.restore(grey[0][:4].astype(float), operators.inpaint(mask), temperature=None)
+    expected = model.restore(grey[0][:4].astype(float), operators.inpaint(mask))
     for i in range(4):
         image = np.asarray(Image.open(tmp_path / "out" / str(grey[1][i]) / f"{i}.png"))
         assert_array_equal(image[~mask], grey[0][i][~mask])

@@ -51,7 +51,7 @@ def test_the_posterior_is_what_restore_gives(inverse: ModuleType, operator: Any)
     seen = operator(X[:5])
     y = operators.observe(operator, seen, (4, 4))[0].y
     law, V, mean = problem.posterior(), model.components_, model._encoder.mean
-    expected, std = model.restore(seen, operator, 0.7, prompts="a", return_std=True, temperature=1.0)
+    expected, std = model.restore(seen, operator, 0.7, prompts="a", return_std=True)
     found = law((y - H @ mean) @ to_y.T) @ V / model.scaling_factor_ + mean
     assert_allclose(found, expected.reshape(5, 16), rtol=1e-7, atol=1e-7)
     own = np.linalg.norm(V.T @ law.factor / model.scaling_factor_, axis=1)

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, operators
 from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
-from linear_diffusion.tasks.restore import Posterior, estimate_noise, require_memory
+from linear_diffusion.tasks.restore import TEMPERATURE, UNMODELLED, Posterior, estimate_noise, require_memory
 
 Digits = tuple[np.ndarray, np.ndarray]
 RNG = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, n
     y = seen_through(H, rows[::50], noise_std)
     mixture = pieces_of(model)
     rho, means, covariances, log_y = conditioned(mixture, H, noise_std, y)
-    mean, std = model.restore(y, H, noise_std, return_std=True)
+    mean, std = model.restore(y, H, noise_std, return_std=True, exact=True)
     expected = np.einsum("nm,mnd->nd", rho, means)
     second = np.einsum("nm,mnd->nd", rho, means**2 + np.diagonal(covariances, axis1=1, axis2=2)[:, None])
     assert_allclose(mean, expected, rtol=1e-6, atol=1e-6)
@@ -118,7 +118,7 @@ def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, n
     assert_allclose(posterior.log_evidence() + shift, log_y, rtol=1e-6, atol=1e-6)
     own = mixture[3] == 1
     rho = rho[:, own] / rho[:, own].sum(axis=1, keepdims=True)
-    told = model.restore(y, H, noise_std, prompts=1)
+    told = model.restore(y, H, noise_std, prompts=1, exact=True)
     assert_allclose(told, np.einsum("nm,mnd->nd", rho, means[own]), rtol=1e-5, atol=1e-5)
 
 
@@ -132,7 +132,7 @@ def test_samples_have_the_posteriors_mean_and_covariance(curved, pieces_of, cond
     H = np.eye(5) if name is None else OPERATORS[name]
     y = seen_through(H, rows[[10, 300]], noise_std)
     rho, means, covariances, _ = conditioned(pieces_of(model), H, noise_std, y)
-    drawn = model.restore(y, None if name is None else H, noise_std, n_samples=20_000, random_state=0)
+    drawn = model.restore(y, None if name is None else H, noise_std, n_samples=20_000, exact=True, random_state=0)
     assert drawn.shape == (2, 20_000, 5)
     for i in range(2):
         mean = rho[i] @ means[:, i]
@@ -158,7 +158,7 @@ def test_posterior_is_what_rejection_sampling_leaves(curved, pieces_of):
     drawn = np.concatenate([rng.multivariate_normal(m, S, n) for m, S, n in parts])
     seen = drawn @ H[0] + 0.2 * rng.standard_normal(len(drawn))
     kept = drawn[np.abs(seen - 2.0) < 0.02]
-    mean, std = model.restore(y, H, 0.2, return_std=True)
+    mean, std = model.restore(y, H, 0.2, return_std=True, exact=True)
     assert len(kept) > 3000
     assert_allclose(kept.mean(axis=0), mean[0], atol=4 * std.max() / np.sqrt(len(kept)))
     assert_allclose(kept.std(axis=0), std[0], rtol=0.06)
@@ -177,12 +177,12 @@ def test_tweedies_route_is_the_operators_route_for_the_identity(curved, styles, 
         return marginal_log_density(log_densities(model._densities(), x, 0.5), model.weights_)
 
     gradient = np.stack([(log_density(noisy + s) - log_density(noisy - s)) / (2 * h) for s in h * np.eye(5)], axis=1)
-    found = model.denoise(noisy, 0.5)
+    found = model.denoise(noisy, 0.5, exact=True)
     assert_allclose(found, noisy + 0.25 * gradient, atol=1e-6)
-    assert_allclose(found, model.restore(noisy, np.eye(5), 0.5), rtol=1e-7, atol=1e-7)
-    mean, std = model.restore(noisy, None, 0.5, return_std=True)
+    assert_allclose(found, model.restore(noisy, np.eye(5), 0.5, exact=True), rtol=1e-7, atol=1e-7)
+    mean, std = model.restore(noisy, None, 0.5, return_std=True, exact=True)
     assert_allclose(mean, found, rtol=1e-9)
-    assert_allclose(std, model.restore(noisy, np.eye(5), 0.5, return_std=True)[1], rtol=1e-6)
+    assert_allclose(std, model.restore(noisy, np.eye(5), 0.5, return_std=True, exact=True)[1], rtol=1e-6)
 
 
 def test_observed_pixels_stay_and_missing_ones_are_not_looked_at(digits):
@@ -291,16 +291,53 @@ def test_single_precision_comes_back_as_it_was(digits):
     assert_allclose(restored, exact, atol=1e-3)
 
 
-def test_lower_temperatures_weigh_pieces_more_evenly(curved):
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("noise_std", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["wide", "mask", "blocks"])
+def test_by_default_pieces_are_tempered_and_images_have_noise_of_their_own(
+    curved, pieces_of, conditioned, name, noise_std, standardize
+):
+    """The same by brute force: covariances are wider by the noise, and what was seen counts less for the weights."""
+    rows, labels = curved
+    model, H = LinearDiffusion(styles=4, latent_dim=2, standardize=standardize).fit(rows, labels), OPERATORS[name]
+    y = seen_through(H, rows[::50], noise_std)
+    encoder = model._encoder
+    noise = UNMODELLED * encoder.variances.mean() - noise_std**2 / (encoder.std**2).mean()
+    assert noise > 0
+    shares, means, covariances, owner = pieces_of(model)
+    rho, conditional, _, _ = conditioned(
+        (shares, means, covariances + noise * np.diag(encoder.std**2), owner), H, noise_std, y
+    )
+    rho = shares * (rho / shares) ** TEMPERATURE
+    rho /= rho.sum(axis=1, keepdims=True)
+    found = model.restore(y, H, noise_std)
+    assert_allclose(found, np.einsum("nm,mnd->nd", rho, conditional), rtol=1e-4, atol=1e-4)
+    drawn = model.restore(y[:3], H, noise_std, n_samples=4000, random_state=0)
+    if noise_std == 0.0:
+        assert_allclose(drawn @ H.T, np.broadcast_to(y[:3, None], (3, 4000, len(H))), atol=1e-7)
+        if not standardize:  # what was seen of the noise is put back; elsewhere it is spread over other pixels
+            away = np.abs(drawn.mean(axis=1) - found[:3]) / (drawn.std(axis=1) / np.sqrt(4000) + 1e-6)
+            assert np.median(away) < 2
+    exact = model.restore(y[:3], H, noise_std, n_samples=4000, random_state=0, exact=True)
+    assert not np.allclose(drawn, exact)
+
+
+def test_without_styles_the_default_is_exact(curved):
+    rows, labels = curved
+    model, H = LinearDiffusion(styles=1, latent_dim=3).fit(rows, labels), OPERATORS["mask"]
+    y = rows[:50] @ H.T
+    for options in ({"return_std": True}, {"n_samples": 3, "random_state": 0}):
+        assert_array_equal(model.restore(y, H, **options), model.restore(y, H, exact=True, **options))
+    assert_array_equal(model.denoise(rows, 0.3), model.denoise(rows, 0.3, exact=True))
+
+
+def test_whole_images_with_noise_are_tempered_only(curved):
     rows, labels = curved
     model = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels)
-    y = rows[:50] @ OPERATORS["wide"].T
-    H = OPERATORS["wide"]
-    stds = [model.restore(y, H, temperature=t, return_std=True)[1].mean() for t in (1.0, 0.3, 0.05)]
-    assert stds[0] < stds[1] < stds[2]
-    chosen = model._confidence.hole_temperature
-    none, given = (model.restore(y, OPERATORS["wide"], temperature=t) for t in (None, chosen))
-    assert_array_equal(none, given)
+    y = seen_through(np.eye(5), rows[:50], 0.5)
+    posterior = Posterior(model._densities(), model.weights_, None, y, 0.5, temperature=TEMPERATURE)
+    assert_array_equal(model.denoise(y, 0.5), posterior.mean())
+    assert np.abs(model.denoise(y, 0.5) - model.denoise(y, 0.5, exact=True)).max() > 0.01
 
 
 def never(*_):
@@ -331,8 +368,6 @@ def never(*_):
         (lambda m, X: m.restore(X, None, 0.1, ["none"]), "none"),
         (lambda m, X: m.restore(X, None, 0.1, n_samples=0), "n_samples=0 must be a whole number"),
         (lambda m, X: m.restore(X, None, 0.1, n_samples=2, return_std=True), "choose one"),
-        (lambda m, X: m.restore(X, None, 0.1, temperature=0), "temperature=0 must be above 0"),
-        (lambda m, X: m.restore(X, None, 0.1, temperature=2.0), "temperature=2.0 must be"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_any_work(model, grey, monkeypatch, call, message):

@@ -134,7 +134,7 @@ def restore(
         level = (high - low) / 255
     noise_std = None if noise is None else noise * level
     seen = in_units(model, images).astype(np.float64)
-    found, std = model.restore(seen, operator, noise_std, prompt, return_std=True, temperature=None)
+    found, std = model.restore(seen, operator, noise_std, prompt, return_std=True)
     return np.rint(np.clip((found - low) / level, 0, 255)).astype(np.uint8), std / level
 
 

@@ -1,27 +1,22 @@
 """Confidence: what a density is not told by its own formulas, from the images that it was fitted on.
 
-    p(c | x) ~ w_c p(x + eps | c)^t        p(j | y) ~ w_j p(y | j)^t        outlier: log p(x) below a quantile
+    p(c | x) ~ w_c p(x + eps | c)^t        outlier: log p(x) below a quantile
 
 Real images are not drawn from the density, so that Bayes' rule is too sure of itself: it counts hundreds of pixels as
-if each told something new. A temperature t below 1 (Guo et al. 2017; Miller and Dunson 2019) and, for reading prompts,
-a level of noise make up for it. They are chosen by what they are for: the prompts of training images, and pixels that
-are hidden in them. Of each prompt the piece that fits an image best is left out meanwhile: an image that had its part
-in a piece says little about new ones there.
+if each told something new. A temperature t below 1 (Guo et al. 2017) and a level of noise make up for it. They are
+chosen by what they are for, the prompts of training images. Of each prompt the piece that fits an image best is left
+out meanwhile: an image that had its part in a piece says little about new ones there.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 from scipy.special import log_softmax
 
 from .._types import AnyArray, Array, Index
-from ..moments import precision
 from .density import PromptDensity
 from .likelihood import class_log_densities, log_densities, marginal_log_density
-from .posterior import Noised
-from .restore import Posterior
 
 LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Levels of noise for reading prompts: variances, as shares of that of a component."""
@@ -29,10 +24,8 @@ TEMPERATURES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
 """What log-densities are multiplied by."""
 N_QUANTILES = 1001
 """Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
-_N_SCORED, _N_READ, _N_HIDDEN = 1000, 200, 50
-"""Training images that are scored, whose prompts are read, and in which pixels are hidden."""
-_N_SEEN = 96
-"""Pixels that are seen at most where others are hidden."""
+_N_SCORED, _N_READ = 1000, 200
+"""Training images that are scored, and whose prompts are read."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +38,12 @@ class Confidence:
         Variance of the noise at which prompts are read, in the units of standardised pixels.
     prompt_temperature : float
         What log-densities of prompts are multiplied by.
-    hole_temperature, noise_temperature : float
-        What log-densities of pieces are multiplied by in restoration, where that is asked for: of parts of images, and
-        of whole ones with noise.
     scores : array of shape (N_QUANTILES,)
         Quantiles of the log-density of training images, increasing.
     """
 
     level2: float
     prompt_temperature: float
-    hole_temperature: float
-    noise_temperature: float
     scores: Array
 
     def threshold(self, contamination: float) -> float:
@@ -89,7 +77,7 @@ class Witnesses:
 
 
 def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Confidence:
-    """Choose levels and temperatures, and keep quantiles, by training images.
+    """Choose a level and a temperature, and keep quantiles, by training images.
 
     Parameters
     ----------
@@ -102,12 +90,7 @@ def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, inde
     """
     scores = marginal_log_density(log_densities(prompts, rows), weights)
     level2, temperature = choose_reading(prompts, weights, rows[:_N_READ], index[:_N_READ])
-    return Confidence(
-        level2,
-        temperature,
-        *choose_temperatures(prompts, weights, rows[:_N_HIDDEN]),
-        np.quantile(scores, np.linspace(0, 1, N_QUANTILES)),
-    )
+    return Confidence(level2, temperature, np.quantile(scores, np.linspace(0, 1, N_QUANTILES)))
 
 
 def choose_reading(
@@ -123,33 +106,3 @@ def choose_reading(
             if loss < best:
                 best, chosen = loss, (float(level), t)
     return chosen
-
-
-def choose_temperatures(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray) -> tuple[float, float]:
-    """The temperatures under which hidden pixels, and images with noise, are told best; 1 without styles.
-
-    Hidden is the middle half of the pixels; noise has the mean variance of a component.
-    """
-    d = rows.shape[1]
-    if d < 4 or all(len(prompt.shares) == 1 for prompt in prompts):
-        return 1.0, 1.0
-    hidden = np.arange(d // 4, d - d // 4)
-    others = np.setdiff1d(np.arange(d), hidden)
-    seen = others[:: -(-len(others) // _N_SEEN)]
-    matrix = sparse.csr_array(sparse.identity(d, format="csr")[seen])
-    hole = Posterior(prompts, weights, matrix, rows[:, seen], 0.0, leave_out=True)
-    encoder = prompts[0].encoder
-    level = float(np.sqrt(encoder.variances.mean()))
-    # Alike in all directions whether pixels are standardised or not, which `Noised` works out the quickest.
-    noise = np.random.default_rng(0).standard_normal(rows.shape, dtype=np.float32) * (level * encoder.std)
-    given = [Noised(prompt, level**2, precision(rows).type) for prompt in prompts]
-    noisy = Posterior(
-        prompts, weights, None, (rows + noise).astype(precision(rows)), level, leave_out=True, given=given
-    )
-    return _best(hole, rows, hidden), _best(noisy, rows, np.arange(d))
-
-
-def _best(posterior: Posterior, rows: AnyArray, pixels: Index) -> float:
-    truth = rows[:, pixels].astype(np.float64)
-    errors = [((posterior.at(t).mean()[:, pixels] - truth) ** 2).mean() for t in TEMPERATURES]
-    return TEMPERATURES[int(np.argmin(errors))]

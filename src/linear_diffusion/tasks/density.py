@@ -10,7 +10,7 @@ A prompt without styles is one piece of rank 0. Where what the pieces share is w
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +21,8 @@ from ..denoiser import GaussianDenoiser
 from ..image import PCAEncoder, noise_floor
 from ..styles import Styles
 
-CHUNK = 1024
-"""Images that are worked on together."""
+_CHUNK, _MOST_PIXELS = 1024, 2**20
+"""Images that are worked on together, and the pixels that they have at most."""
 _FAR = 1e5
 """Whitened variance of a piece beyond which float32 loses what is left of a distance."""
 
@@ -61,6 +61,10 @@ class PromptDensity:
         """U', the components in the prompt's basis: orthonormal rows, shape (k, d)."""
         frame: Array = self.basis.T @ self.encoder.components
         return frame
+
+    def with_noise(self, level2: float) -> "PromptDensity":
+        """The same with white noise of a variance on standardised pixels, as part of the images."""
+        return replace(self, variances=self.variances + level2, tau2=self.tau2 + level2) if level2 else self
 
     def pieces(self, level2: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhitePieces":
         """The pieces where coordinates in the basis, with noise of variance ``level2``, are divided by their deviation.
@@ -187,9 +191,10 @@ def densities(
     return found
 
 
-def chunks(n: int) -> Iterator[slice]:
-    """Cut n images into parts."""
-    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
+def chunks(n: int, d: int) -> Iterator[slice]:
+    """Cut n images of d pixels into parts."""
+    step = min(_CHUNK, max(_MOST_PIXELS // d, 1))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
 def coordinates(encoder: PCAEncoder, rows: AnyArray) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
+from .._threads import in_parallel
 from .._types import AnyArray, Array
 from ..moments import precision
 from .density import PromptDensity, chunks, coordinates
@@ -36,7 +37,7 @@ def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: f
         return _in_components(given, rows)
     out = np.empty((len(rows), len(prompts)))  # noise is not alike in all directions of standardised pixels
     for j, prompt in enumerate(given):
-        for part in chunks(len(rows)):
+        for part in chunks(*rows.shape):
             out[part, j] = logsumexp(prompt.evidence(rows[part])[0], axis=1)
     return out
 
@@ -75,14 +76,18 @@ def _in_components(prompts: Sequence[Any], rows: AnyArray, *, expected: bool = F
     With ``leave_out``, of a prompt that has several pieces the one that fits the image best plays no part.
     """
     out = np.empty((len(rows), len(prompts)))
-    for part in chunks(len(rows)):
+    for part in chunks(*rows.shape):
         z, rest = coordinates(prompts[0].prompt.encoder, rows[part])
         energy = np.einsum("nd,nd->n", rest, rest)
-        for j, prompt in enumerate(prompts):
+
+        def one(prompt: Noised, z: Array = z, energy: Array = energy) -> Array:
             log_density, _ = prompt.evidence_of(z, energy, expected=expected)
             if leave_out and log_density.shape[1] > 1:
                 np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
-            out[part, j] = logsumexp(log_density, axis=1)
+            total: Array = logsumexp(log_density, axis=1)
+            return total
+
+        out[part] = np.stack(in_parallel(one, prompts), axis=1)
     return out
 
 

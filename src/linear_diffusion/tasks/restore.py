@@ -5,6 +5,10 @@
 over the pieces j of all prompts: their means weighed by how likely each makes what was seen, standard deviations with
 what lies between the pieces, and draws. What one prompt's pixels are, given y and a piece, is `posterior`. For whole
 images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``.
+
+Real images are not drawn from the density, and hundreds of pixels make Bayes' rule surer of one piece than it should
+be. `Posterior.robust` makes up for it: p(y | j) to the power of a temperature below 1 (Miller and Dunson 2019), and
+white noise as part of the images, which stands for what no piece knows of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +21,7 @@ from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from .._threads import one_thread
+from .._threads import in_parallel
 from .._types import AnyArray, Array, Index
 from ..exceptions import NotEnoughMemoryError
 from ..memory import available_memory, readable
@@ -27,6 +31,10 @@ from .compressed import Compressed, Compression
 from .density import PromptDensity, chunks
 from .posterior import Conditional, condition
 
+TEMPERATURE = 0.3
+"""What log-densities of pieces are multiplied by, so that no piece is trusted too much."""
+UNMODELLED = 0.05
+"""Variance that real images have beside the pieces, as a share of that of a component (`benchmarks/restore.py`)."""
 _NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
 """Pieces that are less likely than this play no part; at temperatures below 1, which are no exact matter, many are."""
 _ESTIMATED_ON = 50
@@ -51,10 +59,9 @@ class Posterior:
         In the units of y.
     temperature : float
         What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
-    leave_out : bool
-        Whether of each prompt that has several the piece that fits best plays no part; see `confidence`.
-    given : sequence of p Conditional, optional
-        What is known of each prompt's pixels, where it is known already.
+    unmodelled : float
+        Variance of white noise that is part of the images, in the units of standardised pixels; draws are without it,
+        but for what was seen of it.
     """
 
     prompts: Sequence[PromptDensity]
@@ -63,36 +70,37 @@ class Posterior:
     y: AnyArray
     noise_std: float
     temperature: float = 1.0
-    leave_out: bool = False
-    given: Sequence[Conditional] | None = None
+    unmodelled: float = 0.0
 
-    def at(self, temperature: float) -> "Posterior":
-        """The same at another temperature; what was factorised serves both."""
-        other = replace(self, temperature=temperature, given=self._given)
-        other.__dict__["_reduced"] = self._reduced  # what `cached_property` keeps
-        return other
+    def robust(self) -> "Posterior":
+        """The same for images that are no draws from the density; where there are no styles, the same exactly."""
+        if all(len(prompt.shares) == 1 for prompt in self.prompts):
+            return self
+        unmodelled = 0.0
+        if self.matrix is not None:  # noise that is there already does as well
+            encoder = self.prompts[0].encoder
+            level2 = self.noise_std**2 / float((self._std**2).mean())
+            unmodelled = max(UNMODELLED * float(encoder.variances.mean()) - level2, 0.0)
+        return replace(self, temperature=TEMPERATURE, unmodelled=unmodelled)
 
     def log_evidence(self) -> Array:
         """``log p(y)`` of each image, shape (n,)."""
-        with one_thread():
-            return np.concatenate([logsumexp(np.hstack(self._joint(part)[0]), axis=1) for part in chunks(len(self.y))])
+        return np.concatenate([logsumexp(np.hstack(self._joint(part)[0]), axis=1) for part in self._parts()])
 
     def mean(self) -> Array:
         """Posterior means, shape (n, d)."""
         out = np.empty((len(self.y), len(self._std)))
-        with one_thread():  # most products are small, one a style
-            for part in chunks(len(self.y)):
-                out[part] = self._standardised_mean(part, *self._likely(part))
+        for part in self._parts():
+            out[part] = self._standardised_mean(part, *self._likely(part))
         return out * self._std + self.prompts[0].encoder.mean
 
     def mean_and_std(self) -> tuple[Array, Array]:
         """Posterior means and standard deviations, each of shape (n, d)."""
         means, variances = np.empty((2, len(self.y), len(self._std)))
-        with one_thread():
-            for part in chunks(len(self.y)):
-                likely, g = self._likely(part)
-                means[part] = mean = self._standardised_mean(part, likely, g)
-                variances[part] = self._variance(part, likely, g, mean)
+        for part in self._parts():
+            likely, g = self._likely(part)
+            means[part] = mean = self._standardised_mean(part, likely, g)
+            variances[part] = self._variance(part, likely, g, mean)
         return means * self._std + self.prompts[0].encoder.mean, np.sqrt(variances) * self._std
 
     def samples(self, n_samples: int, entropy: int, members: Index) -> Array:
@@ -105,13 +113,29 @@ class Posterior:
         members : array of int, shape (n,)
             Number of each image, on which (and on the entropy) its draws depend.
         """
+        if self.unmodelled:
+            return self._modelled(n_samples, entropy, members)
         out = np.empty((len(self.y), n_samples, len(self._std)))
-        with one_thread():
-            for part in chunks(len(self.y)):
-                self._draw_part(part, out, entropy, members)
+        for part in self._parts():
+            self._draw_part(part, out, entropy, members)
         out *= self._std
         out += self.prompts[0].encoder.mean
         return out
+
+    def _modelled(self, n_samples: int, entropy: int, members: Index) -> Array:
+        """Draws of what is modelled; what was seen is noisier for them, and without noise it is put back."""
+        matrix, y = (self.matrix, self.y) if self.noise_std else orthonormal_rows(self.matrix, self.y)
+        beside = self.unmodelled * float(((matrix * matrix) @ self._std**2).sum()) / max(matrix.shape[0], 1)
+        noise_std = float(np.sqrt(self.noise_std**2 + beside))
+        posterior = replace(self, matrix=matrix, y=y, noise_std=noise_std, unmodelled=0.0)
+        out = posterior.samples(n_samples, entropy, members)
+        if self.noise_std == 0.0:
+            for drawn, own in zip(out, y, strict=True):
+                drawn += (matrix.T @ (own[:, None] - matrix @ drawn.T)).T
+        return out
+
+    def _parts(self) -> Iterator[slice]:
+        return chunks(len(self.y), len(self._std))
 
     def _draw_part(self, part: slice, out: Array, entropy: int, members: Index) -> None:
         """Draws for some of the images, standardised, into their place."""
@@ -152,13 +176,12 @@ class Posterior:
 
     @cached_property
     def _given(self) -> list[Conditional]:
-        if self.given is not None:
-            return list(self.given)
         matrix, _, compression = self._reduced
         bulk = precision(self.y).type
+        prompts = [prompt.with_noise(self.unmodelled) for prompt in self.prompts]
         if compression is None:
-            return [condition(prompt, matrix, self.noise_std, bulk) for prompt in self.prompts]
-        return [Compressed(prompt, matrix, self.noise_std, bulk, compression) for prompt in self.prompts]
+            return [condition(prompt, matrix, self.noise_std, bulk) for prompt in prompts]
+        return [Compressed(prompt, matrix, self.noise_std, bulk, compression) for prompt in prompts]
 
     @property
     def _seen(self) -> AnyArray:
@@ -170,12 +193,11 @@ class Posterior:
 
     def _joint(self, part: slice) -> tuple[list[Array], list[Array]]:
         """Log-density (n, s) of images and pieces together, for each prompt, and g (n, s, r)."""
-        joint, gs = [], []
-        for given, weight in zip(self._given, self.weights, strict=True):
-            log_density, g = given.evidence(self._seen[part])
-            joint.append(log_density + np.log(weight))
-            gs.append(g)
-        return joint, gs
+        found = in_parallel(lambda given: given.evidence(self._seen[part]), self._given)
+        weights = np.log(self.weights)
+        return [log_density + weight for (log_density, _), weight in zip(found, weights, strict=True)], [
+            g for _, g in found
+        ]
 
     def _likely(self, part: slice) -> tuple[list[Array], list[Array]]:
         """How likely each piece (n, s) of each prompt is, and g."""
@@ -183,39 +205,48 @@ class Posterior:
         if self.temperature != 1.0:
             priors = [np.log(weight * prompt.shares) for prompt, weight in zip(self.prompts, self.weights, strict=True)]
             joint = [self.temperature * (j - prior) + prior for j, prior in zip(joint, priors, strict=True)]
-        for log_density in joint if self.leave_out else ():
-            if log_density.shape[1] > 1:
-                np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
         total = logsumexp(np.hstack(joint), axis=1)[:, None]
         likely = [np.exp(log_density - total) for log_density in joint]
         least = _NEGLIGIBLE if self.temperature == 1.0 else _TEMPERED
-        return [np.where(rho > least, rho, 0.0) for rho in likely], gs
+        likely = [np.where(rho > least, rho, 0.0) for rho in likely]
+        total = np.sum([rho.sum(axis=1) for rho in likely], axis=0)[:, None]
+        return [rho / total for rho in likely], gs
 
     def _standardised_mean(self, part: slice, likely: list[Array], gs: list[Array]) -> Array:
-        mean = np.zeros((len(likely[0]), len(self._std)))
-        for given, rho, g in zip(self._given, likely, gs, strict=True):
+        def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
+            """The images that a prompt is likely for, and what it adds to their means."""
+            given, rho, g = own
             rows = np.flatnonzero(rho.sum(axis=1) > 0)
-            if not len(rows):
-                continue
-            w = np.zeros((len(mean), given.prompt.means.shape[1]))
-            for j, members, own in _pieces(given, rho, g):
-                w[members] += rho[members, j, None] * own
-            follow = given.follow(self._seen[part][rows])
-            mean[rows] += given.expand(w[rows]) + rho[rows].sum(axis=1)[:, None] * follow
+            w = np.zeros((len(rho), given.prompt.means.shape[1]))
+            for j, members, found in _pieces(given, rho, g):
+                w[members] += rho[members, j, None] * found
+            follow = given.follow(self._seen[part][rows]) if len(rows) else np.empty((0, len(self._std)))
+            return rows, given.expand(w[rows]) + rho[rows].sum(axis=1)[:, None] * follow
+
+        mean = np.zeros((len(likely[0]), len(self._std)))
+        for rows, added in in_parallel(share, zip(self._given, likely, gs, strict=True)):
+            mean[rows] += added
         return mean
 
     def _variance(self, part: slice, likely: list[Array], gs: list[Array], mean: Array) -> Array:
         """Within pieces, and between them, shape (n, d)."""
-        variance = np.zeros_like(mean)
-        for given, rho, g in zip(self._given, likely, gs, strict=True):
-            if rho.max() == 0:
-                continue
-            follow = given.follow(self._seen[part])
-            for j, members, w in _pieces(given, rho, g):
+
+        def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
+            given, rho, g = own
+            rows = np.flatnonzero(rho.sum(axis=1) > 0)
+            if not len(rows):
+                return rows, np.empty((0, mean.shape[1]))
+            variance, center = np.zeros((len(rows), mean.shape[1])), given.follow(self._seen[part][rows]) - mean[rows]
+            for j, members, w in _pieces(given, rho[rows], g[rows]):
                 free = given.expand((given.prompt.factors[j] @ given.pieces.root[j]).T)
-                own = given.variance + (free**2).sum(axis=0)
-                between = (given.expand(w) + follow[members] - mean[members]) ** 2
-                variance[members] += rho[members, j, None] * (own + between)
+                inside = given.variance + (free**2).sum(axis=0)
+                between = (given.expand(w) + center[members]) ** 2
+                variance[members] += rho[rows[members], j, None] * (inside + between)
+            return rows, variance
+
+        variance = np.zeros_like(mean)
+        for rows, added in in_parallel(share, zip(self._given, likely, gs, strict=True)):
+            variance[rows] += added
         return variance
 
 

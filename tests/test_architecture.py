@@ -42,6 +42,7 @@ BLOCKS: dict[str, set[str]] = {
     "prompts": {"text"},
     "render": {"affine", "noise", "image", "styles", "text", "tone"},
     "training": {"image", "moments", "noise", "styles", "text"},
+    "streaming": {"checks", "image", "moments", "training"},
     "products": set(),
     "conditional": {"denoiser", "products"},
     "bilinear": {"affine", "conditional", "moments", "noise"},

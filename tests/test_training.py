@@ -62,7 +62,7 @@ def test_randomised_components_give_what_the_exact_ones_give(
 ) -> None:
     """To rounding where the random directions span all pixels (54 + 10), nearly where they do not."""
     exact = dense_route(latent_dim, standardize)
-    monkeypatch.setattr(training, "_MOST_PIXELS", 63)
+    monkeypatch.setattr(training, "MOST_PIXELS", 63)
     assert_same(dense_route(latent_dim, standardize), exact, tolerance)
 
 
@@ -168,7 +168,7 @@ def test_a_system_that_does_not_tell_its_memory_refuses_nothing(
 
 
 def test_a_share_of_variance_needs_all_components_and_says_so(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_MOST_PIXELS", 63)
+    monkeypatch.setattr(training, "MOST_PIXELS", 63)
     with pytest.raises(ValueError, match=r"latent_dim=0\.9 asks for a share .* above 63 pixels give a whole number"):
         LinearDiffusion(styles=1, latent_dim=0.9).fit(*digits)
 

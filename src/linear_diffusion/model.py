@@ -36,19 +36,20 @@ from .noise import SCHEDULES, entropy_of
 from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
+from .streaming import StreamingMixin
 from .styles import CANDIDATES, Calibration, Styles, fit_styles
 from .tasks.fitted import is_exact
 from .tasks.methods import TasksMixin
 from .text import OneHotEncoder
 from .tone import ToneCurves, fit_tone_curves
-from .training import draw_noise, learn
+from .training import Learned, draw_noise, learn
 from .words import NAMED, KnownPrompts, Words, asked_for, learn_words
 
 _KINDS = [np.float64, np.float32, np.uint8]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
 
 
-class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class LinearDiffusion(StreamingMixin, TasksMixin, TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
     """A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
 
     Parameters
@@ -248,26 +249,34 @@ class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator)
             n_styles=most_styles if self.training == "exact" else 1,
             n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
         )
-        ridge = self.ridge * np.eye(len(learned.encoder.components))
         self._regression = None
         if self.training == "sampled":
             joint = draw_noise(rows, index, classes, learned.encoder, self.n_draws, entropy)
             covariances = joint.covariances
-            covariances[:, : len(ridge), : len(ridge)] += ridge
+            k = len(learned.encoder.components)
+            covariances[:, :k, :k] += self.ridge * np.eye(k)
             self._regression = RegressionDenoiser(joint.means, covariances)
-        styled, encoder = self.styles != 1 and self.training == "exact", learned.encoder
-        prior = GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances + ridge)
-        if styled:  # rounded as in a file, which stays small
-            prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
-        self._set_learned(classes, learned.latents.weights, len(X), image, encoder, prior, learned.residual)
-        self._words, self._mixture, self._calibration, self._curves = None, None, None, None
-        histogram = learned.histogram
-        if styled:
-            histogram = self._fit_styles(rows, index, histogram)
-        if self.tone and image.pixel_range:
-            self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
+        self._take(learned, image, len(X), (rows, index) if most_styles > 1 and self.training == "exact" else None)
         self._gauge(rows, index)
         return self
+
+    def _take(
+        self, learned: Learned, image: ImageFormat, n_images: int, styled: tuple[AnyArray, Index] | None = None
+    ) -> None:
+        """Take what was learned of all prompts; find styles in images, where they are given, and tone curves."""
+        latents = learned.latents
+        ridge = self.ridge * np.eye(len(learned.encoder.components))
+        prior = GaussianDenoiser.from_covariances(latents.means, latents.covariances + ridge)
+        if styled:  # rounded as in a file, which stays small
+            prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
+        self._set_learned(latents.prompts, latents.weights, n_images, image, learned.encoder, prior, learned.residual)
+        self._words, self._mixture, self._calibration, self._curves = None, None, None, None
+        self._gauged = None
+        histogram = learned.histogram
+        if styled:
+            histogram = self._fit_styles(*styled, histogram)
+        if self.tone and image.pixel_range:
+            self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
 
     def sample(
         self,
@@ -678,7 +687,7 @@ class LinearDiffusion(TasksMixin, TransformerMixin, DensityMixin, BaseEstimator)
         """Take what was learned (or loaded), and show it under scikit-learn's names."""
         self.classes_, self.weights_, self.n_images_ = classes, weights, n_images
         self._text, self._image, self._encoder = OneHotEncoder(classes), image, encoder
-        self._prior, self._residual = prior, residual
+        self._prior, self._residual, self._moments = prior, residual, None
         self.means_ = prior.means
         self.components_ = encoder.components
         self.explained_variance_ratio_ = encoder.ratio

@@ -21,7 +21,7 @@ from .noise import DRAWS, blocks, stream
 from .styles import LEADING, LEAST_IMAGES, RANK
 from .text import by_prompt
 
-_MOST_PIXELS = 4096
+MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made."""
 _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix a prompt."""
@@ -123,7 +123,7 @@ def learn(
         Before any work, with settings that would fit.
     """
     p, d = len(prompts), rows.shape[1]
-    dense = _fits_dense(p, d) and not code_length
+    dense = fits_dense(p, d) and not code_length
     itemsize = precision(rows).itemsize
     work = StyleWork(len(rows), int(np.bincount(index).max()), n_styles, n_drawn, itemsize) if n_styles > 1 else None
     require_memory(p, d, _most_components(latent_dim, *rows.shape), work, len(rows), code_length)
@@ -131,12 +131,11 @@ def learn(
     tones = image.tones if image.pixel_range else None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
         pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
-    _require_squarable(pixels)
     if dense:
-        mean, covariance = pixels.pooled()
-    elif d <= _MOST_PIXELS:
+        return learn_from(pixels, latent_dim, standardize=standardize, rescale=rescale)
+    _require_squarable(pixels)
+    if d <= MOST_PIXELS:
         mean, covariance = Moments.of(rows, np.zeros(len(rows), np.intp), np.array([""])).pooled()
-    if d <= _MOST_PIXELS:
         encoder = pca_from_covariance(
             mean, covariance, latent_dim, n_images=len(rows), standardize=standardize, rescale=rescale
         )
@@ -151,9 +150,19 @@ def learn(
             standardize=standardize,
             rescale=rescale,
         )
-    latents = (
-        _project(pixels, encoder) if dense else _encode_moments(rows, index, prompts, encoder, diagonal=code_length > 0)
+    latents = _encode_moments(rows, index, prompts, encoder, diagonal=code_length > 0)
+    return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
+
+
+def learn_from(pixels: Moments, latent_dim: int | float, *, standardize: bool, rescale: bool) -> Learned:
+    """The same from moments of pixels alone, with whole scatter matrices; parameters as in `learn`."""
+    _require_squarable(pixels)
+    mean, covariance = pixels.pooled()
+    n_images = int(pixels.counts.sum())
+    encoder = pca_from_covariance(
+        mean, covariance, latent_dim, n_images=n_images, standardize=standardize, rescale=rescale
     )
+    latents = _project(pixels, encoder)
     return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
 
 
@@ -216,14 +225,15 @@ def _bytes_needed(p: int, d: int, k: int, work: StyleWork | None = None, code_le
     if code_length:
         matrices = 2 * code_length + 128
         return 8 * (p * 4 * (d + k + 256) + 4 * d * min(d, k + 10) + matrices * k * k + 4 * p * code_length) + _OVERHEAD
-    per_prompt = 2 * d * d if _fits_dense(p, d) else 4 * d
-    pooled = 4 * d * min(d, k + 10) if d > _MOST_PIXELS else 4 * d * d
+    per_prompt = 2 * d * d if fits_dense(p, d) else 4 * d
+    pooled = 4 * d * min(d, k + 10) if d > MOST_PIXELS else 4 * d * d
     styles = work.n_bytes(p, d, k) if work else 0
     return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d) + styles + _OVERHEAD
 
 
-def _fits_dense(p: int, d: int) -> bool:
-    return d <= _MOST_PIXELS and 8 * p * d * d <= _MOST_BYTES
+def fits_dense(p: int, d: int) -> bool:
+    """Whether there is a d x d matrix for each of p prompts."""
+    return d <= MOST_PIXELS and 8 * p * d * d <= _MOST_BYTES
 
 
 def _most_components(latent_dim: int | float, n: int, d: int) -> int:
@@ -234,7 +244,7 @@ def _integer(latent_dim: int | float) -> int:
     if latent_dim < 1:
         raise ValueError(
             f"latent_dim={latent_dim} asks for a share of the variance, which needs all components; above "
-            f"{_MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
+            f"{MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
         )
     return int(latent_dim)
 

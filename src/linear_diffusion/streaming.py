@@ -1,0 +1,121 @@
+"""Streaming: moments are a sum over images, so they add up batch by batch (DESIGN 3.9).
+
+    n = n_1 + n_2,   mean = (n_1 m_1 + n_2 m_2) / n,   S = S_1 + S_2 + (n_1 n_2 / n) (m_1 - m_2)(m_1 - m_2)'
+
+All that a model without styles learns follows from them in closed form, so that it equals one fit on all images at once
+(Chan, Golub and LeVeque 1979, eq. 2.1). Styles are clusters of images, which are no sum.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Self
+
+from .checks import check_prompts, check_range
+from .image import ImageFormat
+from .moments import Moments
+from .training import MOST_PIXELS, Learned, fits_dense, learn_from, require_memory
+
+
+class StreamingMixin:
+    """`partial_fit` of `LinearDiffusion`, which takes what was learned."""
+
+    styles: int | str
+    text_encoder: Any
+    training: str
+    latent_dim: int | float
+    schedule: str
+    standardize: bool
+    pixel_range: Any
+    _image: ImageFormat
+    _moments: Moments | None = None
+
+    _validate_params: Callable[[], None]
+    _check_images: Callable[..., Any]
+    _take: Callable[[Learned, ImageFormat, int], None]
+
+    @property
+    def partial_fit(self) -> Callable[..., Self]:
+        """Learn from one more batch of images, as if all batches so far had been fitted at once.
+
+        It is there for models of one Gaussian a prompt: ``styles=1``, exact training, one-hot prompts.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
+            As in `fit`; all batches of one shape and dtype.
+        y : sequence of n prompts, optional
+            New prompts may come with any batch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        AttributeError
+            With other parameters: clusters of images are no sum over batches.
+        ValueError
+            If a batch does not go with those before it.
+
+        Warns
+        -----
+        UserWarning
+            If `fit` came before, which keeps no sums: partial_fit starts anew.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from linear_diffusion import LinearDiffusion
+        >>> from sklearn.datasets import load_digits
+        >>> images, y = load_digits().images / 16, load_digits().target
+        >>> model = LinearDiffusion(styles=1, latent_dim=30)
+        >>> for part in range(0, 1797, 600):
+        ...     model = model.partial_fit(images[part : part + 600], y[part : part + 600])
+        >>> whole = LinearDiffusion(styles=1, latent_dim=30).fit(images, y)
+        >>> bool(np.allclose(model.covariances_, whole.covariances_))
+        True
+        """
+        for name, value, needed in (
+            ("styles", self.styles, 1),
+            ("training", self.training, "exact"),
+            ("text_encoder", self.text_encoder, "one-hot"),
+        ):
+            if value != needed:
+                raise AttributeError(
+                    f"partial_fit goes with {name}={needed!r}, not {name}={value!r}: only there all that is learned is "
+                    f"a sum over images. Set {name}={needed!r}, or fit all images at once."
+                )
+        return self._partial_fit
+
+    def _partial_fit(self, X: Any, y: Any = None) -> Self:
+        self._validate_params()
+        pixel_range = check_range(self.pixel_range)
+        first = self._moments is None
+        if first and hasattr(self, "_prior"):
+            warnings.warn(
+                "partial_fit starts anew: fit keeps no sums, nor do saved models, and what was learned is replaced. "
+                "Call partial_fit from the first batch on.",
+                stacklevel=2,
+            )
+        X = self._check_images(X, reset=first)
+        classes, index = check_prompts(y, len(X))
+        image = ImageFormat.of(X, pixel_range)
+        if not first and image != self._image:
+            raise ValueError(f"this batch is {image}, those before it were {self._image}; give all alike.")
+        known = classes if self._moments is None else self._moments.prompts
+        p, d = len(set(known) | set(classes)), image.n_pixels
+        if not fits_dense(p, d):
+            raise ValueError(
+                f"partial_fit keeps {p} matrices of {d} x {d} numbers, which is too many; use smaller images (at most "
+                f"{MOST_PIXELS} pixels) or fewer prompts, or fit all images at once."
+            )
+        require_memory(p, d, min(d, int(self.latent_dim) or d))
+        tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
+        moments = Moments.of(X.reshape(len(X), -1), index, classes, tones=tones, n_channels=n_channels)
+        if self._moments is not None:
+            moments = self._moments + moments
+        rescale = self.schedule != "one-step"
+        learned = learn_from(moments, self.latent_dim, standardize=self.standardize, rescale=rescale)
+        self._take(learned, image, int(moments.counts.sum()))
+        self._moments = moments
+        return self

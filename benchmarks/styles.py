@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from common import arguments, fashion, mnist, report
 from judge import HEADER, N_EPOCHS, Bench, cells
-from linear_diffusion import LinearDiffusion, calibration, styles
+from linear_diffusion import LinearDiffusion, calibration, clusters, styles
 
 TRIED = {
     "180 styles, k = 500": {},
@@ -20,6 +20,7 @@ TRIED = {
     "k = 144": {"latent_dim": 144},
     "k = 300": {"latent_dim": 300},
     "without calibration": {"_N_ROUNDS": 0},
+    "12 rounds of calibration": {"_N_ROUNDS": 12},
     "samples keep all variance off a style's directions": {"REMAINDER": 1.0},
     "samples keep 20 % of it": {"REMAINDER": 0.2},
     "samples keep none of it": {"REMAINDER": 1e-6},
@@ -27,8 +28,9 @@ TRIED = {
     "30 directions a style": {"RANK": 30},
     "own directions begin in 30 of the prompt's": {"LEADING": 30},
     "own directions begin in 160 of the prompt's": {"LEADING": 160},
-    "neighbours lend nothing": {"_BORROWED": 1e-9},
-    "neighbours count 50 images": {"_BORROWED": 50.0},
+    "2 neighbours lend": {"_NEIGHBOURS": 2},
+    "30 neighbours lend": {"_NEIGHBOURS": 30},
+    "all styles as wide as what is lent": {"_MOST_WIDER": 1.0},
     "clusters of 20 leading dimensions": {"CLUSTER_DIM": 20},
 }
 """Arguments of the model, or constants of the modules, in the place of the default's."""
@@ -36,7 +38,7 @@ TRIED = {
 
 def home(name):
     """The module that a constant belongs to; None for an argument of the model."""
-    return next((module for module in (styles, calibration) if hasattr(module, name)), None)
+    return next((module for module in (styles, clusters, calibration) if hasattr(module, name)), None)
 
 
 def score(bench, X, y, changed):

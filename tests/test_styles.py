@@ -14,20 +14,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
 
-from linear_diffusion import LinearDiffusion, render
-from linear_diffusion import styles as styles_module
-from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
-from linear_diffusion.image import ImageFormat
-from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
-from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
-from linear_diffusion.styles import (
-    _WIDEST,
+from linear_diffusion import LinearDiffusion, clusters, render
+from linear_diffusion.clusters import (
     LEADING,
     RANK,
     RANKS,
-    REMAINDER,
-    MixtureDenoiser,
-    Styles,
     _describe,
     _lent,
     _own_directions,
@@ -35,6 +26,16 @@ from linear_diffusion.styles import (
     choose_styles,
     fit_prompt,
     fit_styles,
+)
+from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
+from linear_diffusion.image import ImageFormat
+from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
+from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
+from linear_diffusion.styles import (
+    _WIDEST,
+    REMAINDER,
+    MixtureDenoiser,
+    Styles,
     pack_factors,
     unpack_factors,
 )
@@ -484,7 +485,7 @@ def test_prompts_of_different_ranks_are_joined_at_the_widest(monkeypatch: pytest
     rng = np.random.default_rng(27)
     z, index = rng.standard_normal((400, 9)) * np.linspace(3, 1, 9), np.repeat([0, 1], 200)
     chosen = iter([(2, 3), (3, 6)])
-    monkeypatch.setattr(styles_module, "choose_styles", lambda *_: next(chosen))
+    monkeypatch.setattr(clusters, "choose_styles", lambda *_: next(chosen))
     styles, _ = fit_styles(z, index, 2, None, floor=1e-9)
     assert styles.factors.shape == (5, 9, 6)
     assert not styles.factors[:2, :, 3:].any()

@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, training
 from linear_diffusion.calibration import n_draws
+from linear_diffusion.clusters import LEADING
 from linear_diffusion.image import ImageFormat
 from linear_diffusion.noise import BLOCK
-from linear_diffusion.styles import LEADING
 from linear_diffusion.training import Learned, StyleWork, draw_noise, learn, training_noise
 
 Digits = tuple[np.ndarray, np.ndarray]

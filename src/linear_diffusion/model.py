@@ -22,6 +22,7 @@ from . import saving, walk
 from ._types import AnyArray, Array, Index
 from .calibration import calibrate, n_draws
 from .checks import check_eta, check_levels, check_prompts, check_range
+from .clusters import CANDIDATES, fit_styles
 from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .edit import check_strength, draw_responsible, flow_levels, last_levels, likeliest, noised, own_entropy
@@ -37,7 +38,7 @@ from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
 from .streaming import StreamingMixin
-from .styles import CANDIDATES, Calibration, Styles, fit_styles
+from .styles import Calibration, Styles
 from .tasks.fitted import is_exact
 from .tasks.methods import TasksMixin
 from .text import OneHotEncoder

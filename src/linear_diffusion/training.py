@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._types import AnyArray, Array, Index
+from .clusters import LEADING, LEAST_IMAGES, RANK
 from .exceptions import NotEnoughMemoryError
 from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_products
 from .memory import available_memory, readable
 from .moments import Moments, chunks_by_prompt, precision
 from .noise import DRAWS, blocks, stream
-from .styles import LEADING, LEAST_IMAGES, RANK
 from .text import by_prompt
 
 MOST_PIXELS = 4096

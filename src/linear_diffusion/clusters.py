@@ -1,0 +1,268 @@
+"""Clusters: how the styles of a prompt are found (DESIGN 3.5).
+
+    k-means in latents -> means, scatter of each with its neighbours' -> own directions, what all share
+
+    C_j = (n_j S_j + b T_j) / (n_j + b),   F_j = C_j U (U' C_j U)^(-1/2),   rest = mean of C_j - F_j F_j'
+
+A style has few images, so its covariance leans on its neighbours' mean T_j, as far as the data ask for it. What a
+mixture of styles is and does is in `styles`.
+"""
+
+import warnings
+from dataclasses import fields, replace
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+
+from ._threads import in_parallel, one_thread
+from ._types import Array, Index
+from .noise import CLEAN
+from .styles import LEAST, Styles, pack_factors, unpack_factors
+
+CANDIDATES = (1, 10, 30, 100, 200)
+"""Numbers of styles that the search of "auto" tries."""
+CLUSTER_DIM = 50
+"""Leading latent dimensions that k-means sees; what lies beyond is detail, not style."""
+LEAST_IMAGES = 10
+"""Images that a style has at least, on average."""
+RANK = 14
+"""Directions of a style's own, unless they are searched for."""
+RANKS = (5, 30)
+"""Other ranks that the search of "auto" tries."""
+LEADING = 80
+"""Leading directions of a prompt, in whose span its styles' own directions begin."""
+_NEIGHBOURS = 8
+"""Styles that lend their scatter to one, since it has few images itself."""
+_MOST_WIDER = 10.0
+"""What the own directions' variance is multiplied by at most so that a style is as wide as its images."""
+
+
+def fit_styles(
+    z: Array, index: Index, n_prompts: int, n_styles: int | None, floor: float, ridge: float = 0.0, seed: int = 0
+) -> tuple[Styles, Index]:
+    """Find the styles of each prompt.
+
+    Parameters
+    ----------
+    z : array of shape (n, k)
+        Latents of the training images.
+    index : array of int, shape (n,)
+        Prompt of each.
+    n_prompts : int
+    n_styles : int or None
+        A prompt's styles at most; never more than one for ten images. None chooses number and rank for each prompt, by
+        the likelihood of held-out images.
+    floor : float
+        The least shared variance.
+    ridge : float
+        Variance added to every dimension.
+    seed : int
+        Of k-means.
+
+    Returns
+    -------
+    styles : Styles
+    labels : array of int, shape (n,)
+        Style of each image.
+    """
+    members = [np.flatnonzero(index == j) for j in range(n_prompts)]
+
+    def learn(own: Index) -> tuple[Styles, Index]:
+        most, rank = choose_styles(z[own], floor, ridge, seed) if n_styles is None else (n_styles, RANK)
+        part, found = fit_prompt(z[own], most, floor, ridge, seed, rank)
+        return _rounded(part), found
+
+    parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
+    for j, (part, found) in enumerate(in_parallel(learn, members)):
+        labels[members[j]] = found + n_found
+        parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
+        n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
+    widest = max(part.factors.shape[2] for part in parts)
+    parts = [replace(p, factors=np.pad(p.factors, ((0, 0), (0, 0), (0, widest - p.factors.shape[2])))) for p in parts]
+    joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Styles)}
+    return Styles(**joined), labels
+
+
+def _rounded(styles: Styles) -> Styles:
+    """What a file keeps of styles, so that a model that is loaded is the one that was saved."""
+    basis, means = (a.astype(np.float32).astype(np.float64) for a in (styles.basis, styles.means))
+    return replace(styles, basis=basis, means=means, factors=unpack_factors(*pack_factors(styles.factors)))
+
+
+def fit_prompt(
+    z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0, rank: int = RANK
+) -> tuple[Styles, Index]:
+    """The styles of one prompt's latents (n, k), and the style of each image."""
+    labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
+    return _describe(z, labels, group, floor, ridge, rank), labels
+
+
+def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[int, int]:
+    """The number of styles and their rank under which a held-out sixth of a prompt's latents is most likely.
+
+    First the number, of `CANDIDATES`, then the rank, of `RANKS` and `RANK`.
+    """
+    held_out = np.random.default_rng(seed).permutation(len(z)) % 6 == 0
+    rest, unseen = z[~held_out], z[held_out].astype(np.float64)
+
+    def likely(n_styles: int, rank: int) -> float:
+        styles, _ = fit_prompt(rest, n_styles, floor, ridge, seed, rank)
+        log_density, _ = styles.evidence(0, unseen @ styles.basis[0], CLEAN)
+        return float(logsumexp(log_density + np.log(styles.shares), axis=1).mean())
+
+    numbers = [n for n in CANDIDATES if n * LEAST_IMAGES <= len(rest)]
+    if not numbers:
+        return 1, RANK
+    n_styles, by_rank = 1, {RANK: -np.inf}
+    for n in numbers:
+        if (found := likely(n, RANK)) > by_rank[RANK]:
+            n_styles, by_rank[RANK] = n, found
+    by_rank |= {rank: likely(n_styles, rank) for rank in RANKS}
+    return n_styles, max(by_rank, key=lambda rank: by_rank[rank])
+
+
+def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float, rank: int) -> Styles:
+    """Styles of given images: means, own directions, and what they share."""
+    counts = np.bincount(labels).astype(np.float64)
+    means = _means(z, labels, counts)
+    residual = z - means.astype(z.dtype)[labels]
+    leading = _leading(residual.T @ residual / len(z))
+    thin = _own_scatter(residual, labels, leading)
+    fourth = float((((residual @ leading) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
+    lent = _lent(counts, means, leading.T @ thin, fourth).astype(z.dtype)
+    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading, rank)
+    shares = counts / counts.sum()
+    weight = (shares @ lent).astype(z.dtype)[labels]  # how much each image counts in the mean of all covariances
+    rest = residual.T @ (weight[:, None] * residual) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
+    variances, basis = np.linalg.eigh(rest.astype(np.float64))
+    own *= _sizes(residual, labels, own, max(float(variances.sum()), 0.0)).astype(z.dtype)[:, None, None]
+    return Styles(
+        owner=np.zeros(len(counts), np.intp),
+        group=group,
+        shares=shares,
+        means=means @ basis,
+        factors=(basis.T @ own).astype(np.float32),
+        basis=basis[None],
+        variances=np.maximum(variances + ridge, max(floor, LEAST))[None],
+    )
+
+
+def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
+    """Style of each image, and group of each style."""
+    from sklearn.cluster import KMeans, kmeans_plusplus  # late: it takes as long to import as all else
+    from sklearn.exceptions import ConvergenceWarning
+
+    if n_styles == 1:
+        return np.zeros(len(z), np.intp), np.zeros(1, np.intp)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
+        seen = np.ascontiguousarray(z[:, :CLUSTER_DIM])
+        # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.
+        init, _ = kmeans_plusplus(seen, n_styles, random_state=seed, n_local_trials=1)
+        chosen = KMeans(n_styles, init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
+    present, labels = np.unique(chosen.labels_, return_inverse=True)
+    centers = chosen.cluster_centers_[present]
+    n_groups = max(min(len(present) // 3, len(z) // 150), 1)
+    group = KMeans(n_groups, n_init=1, random_state=seed).fit_predict(centers)
+    order = np.argsort(group, kind="stable")  # styles of a group are neighbours in number as well
+    return np.argsort(order)[labels], np.unique(group[order], return_inverse=True)[1]
+
+
+def _means(z: Array, labels: Index, counts: Array) -> Array:
+    """Mean of each style, shape (s, k)."""
+    one_hot = csr_array((np.ones(len(z), z.dtype), (labels, np.arange(len(z)))), shape=(len(counts), len(z)))
+    means: Array = (one_hot @ z).astype(np.float64) / counts[:, None]
+    return means
+
+
+def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
+    """How much the scatter of one style counts in the covariance of another, shape (s, s).
+
+    A style alone has few images, so its covariance leans on its neighbours': ``(n S + b T) / (n + b)``, where T is
+    their mean covariance. How many images b they count as follows from the data in closed form, as in Ledoit and
+    Wolf (2004, "A well-conditioned estimator for large-dimensional covariance matrices", eq. 14): the variance v of one
+    image's product ``x x'``, over how far S and T lie apart in mean square beyond the v / n that chance explains.
+
+    Parameters
+    ----------
+    counts : array of shape (s,)
+    means : array of shape (s, k)
+    scatter : array of shape (s, m, m)
+        Of each style, in the leading directions.
+    fourth : float
+        Sum of ``|x|^4`` over all images, in the leading directions, about their styles' means.
+    """
+    n_styles = len(counts)
+    if n_styles == 1:
+        return 1 / counts[None]
+    near = np.argsort(cdist(means, means), axis=1)[:, 1 : _NEIGHBOURS + 1]
+    theirs = np.zeros((n_styles, n_styles))
+    np.put_along_axis(theirs, near, 1.0, axis=1)
+    theirs /= (theirs @ counts)[:, None]
+    flat = scatter.reshape(n_styles, -1)
+    own, lent = flat / counts[:, None].astype(flat.dtype), theirs.astype(flat.dtype) @ flat
+    v = max(fourth - float(counts @ (own**2).sum(axis=1, dtype=np.float64)), 0.0) / counts.sum()
+    apart = float(((own - lent) ** 2).sum(axis=1, dtype=np.float64).mean()) - v * float((1 / counts).mean())
+    b = v / max(apart, 1e-3 * v, LEAST)  # a thousand images are as good as any number
+    weight: Array = (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
+    return weight
+
+
+def _sizes(residual: Array, labels: Index, own: Array, rest: float) -> Array:
+    """What own factors (s, k, r) are multiplied by, so that each style is as wide as its images; shape (s,).
+
+    Neighbours lend a style the shape of its covariance; its size, one number, its images tell better. The logarithm of
+    what they tell over what is lent is shrunk to the mean over styles, as far as its uncertainty explains how it
+    varies (empirical Bayes; Morris 1983, "Parametric empirical Bayes inference", eq. 1.15).
+    """
+    counts = np.bincount(labels).astype(np.float64)
+    length2 = np.einsum("nk,nk->n", residual, residual, dtype=np.float64)
+    mean = np.bincount(labels, length2) / counts
+    inside = np.einsum("skr,skr->s", own, own, dtype=np.float64)
+    known = (counts > 1) & (mean > 0) & (inside > 0)
+    if known.sum() < 2:
+        return np.ones(len(counts))
+    share = counts[known] / counts[known].sum()
+    log_ratio = np.log(mean[known] * counts[known] / (counts[known] - 1) / (inside[known] + rest))
+    log_ratio -= share @ log_ratio
+    of_known = known[labels]
+    scatter = ((length2[of_known] / mean[labels[of_known]] - 1) ** 2).sum() / (counts[known] - 1).sum()
+    uncertain = scatter / counts[known]
+    signal = max(float(share @ (log_ratio**2 - uncertain)), 0.0)
+    ratio = np.ones(len(counts))
+    ratio[known] = np.exp(log_ratio * signal / (signal + uncertain + LEAST))
+    wider = np.divide(ratio * (inside + rest) - rest, inside, out=np.ones_like(inside), where=known)
+    sizes: Array = np.sqrt(np.clip(wider, 1 / _MOST_WIDER, _MOST_WIDER))
+    return sizes
+
+
+def _leading(within: Array) -> Array:
+    """The leading directions of a prompt, shape (k, m), among which its styles have their own."""
+    vectors: Array = np.linalg.eigh(within)[1]
+    return vectors[:, ::-1][:, :LEADING]
+
+
+def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
+    """Scatter of each style times the leading directions, shape (s, k, m)."""
+    order, seen = np.argsort(labels, kind="stable"), np.bincount(labels)
+    ordered = residual[order]
+    projected = ordered @ leading
+    parts = zip(*(np.split(a, np.cumsum(seen[:-1])) for a in (ordered, projected)), strict=True)
+    with one_thread():
+        return np.stack([x.T @ y for x, y in parts])
+
+
+def _own_directions(covariance: Array, leading: Array, rank: int) -> Array:
+    """Factors of the styles, from their covariances times the leading directions (s, k, m); shape (s, k, r).
+
+    The widest directions of a style within the leading ones, each with what follows from it, by regression, in all
+    others (Nystrom's extension): ``C U (U' C U)^(-1/2)``, which equals C's leading part where m is k.
+    """
+    with one_thread():
+        values, rotation = np.linalg.eigh(leading.T @ covariance)
+    values, rotation = values[:, ::-1][:, :rank], rotation[:, :, ::-1][:, :, :rank]
+    safe = np.where(values > 1e-6 * values[:, :1].clip(LEAST), values, np.inf)
+    factors: Array = covariance @ (rotation / np.sqrt(safe)[:, None, :])
+    return factors

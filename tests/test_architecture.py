@@ -60,6 +60,21 @@ BLOCKS: dict[str, set[str]] = {
     "saving": {"checks", "denoiser", "files", "image", "styles", "tasks", "tone", "words", "wordsfile"},
     "operators": set(),
     "tasks": {"denoiser", "image", "moments", "noise", "operators", "styles", "tasks", "text", "training"},
+    "variations": {
+        "checks",
+        "edit",
+        "generate",
+        "guidance",
+        "image",
+        "interpolate",
+        "noise",
+        "prompts",
+        "styles",
+        "tasks",
+        "text",
+        "walk",
+        "words",
+    },
     "datasets": {"datasets"},
 }
 AROUND = {"model", "pictures", "apps", "evaluation", "interop"}

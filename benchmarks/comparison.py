@@ -85,7 +85,7 @@ MODELS = {
     "gaussian": Entry(
         "one Gaussian a prompt, k = 144", lambda o: LinearDiffusion(styles=1, latent_dim=144, random_state=0)
     ),
-    "styles": Entry("180 styles a prompt, k = 500", lambda o: LinearDiffusion(random_state=0)),
+    "styles": Entry("165 styles a prompt, k = 500", lambda o: LinearDiffusion(random_state=0)),
     "mixture": Entry("GaussianMixture, PCA 50, 10 components a class", lambda o: Mixture()),
     "vae": Entry("VAE", lambda o: VAE(o.vae_minutes), neural=True),
     "unet": Entry("U-Net, EDM's recipe", lambda o: UNet(o.minutes), neural=True, n_samples=0),

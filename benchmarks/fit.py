@@ -82,7 +82,7 @@ def main(options):
             f"{peak['ours']:.0f} MB",
         ],
         [
-            "180 styles a prompt, k = 500",
+            "165 styles a prompt, k = 500",
             f"{t_styles:.1f} s",
             f"{t_styles / t_floor:.0f}",
             f"{peak['styles']:.0f} MB",

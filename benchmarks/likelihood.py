@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from common import arguments, fashion, mnist, report
 from linear_diffusion import LinearDiffusion
 
-SETTINGS = [(1, 144), (30, 144), (100, 144), (100, 300), (180, 500)]
+SETTINGS = [(1, 144), (30, 144), (100, 144), (100, 300), (165, 500)]
 LOADERS = {"MNIST": mnist, "Fashion-MNIST": fashion}
 
 

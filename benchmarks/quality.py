@@ -19,7 +19,7 @@ MODELS = {
         styles=1, latent_dim=144, tone=False, random_state=0
     ),
     "one Gaussian a prompt, k = 144": lambda: LinearDiffusion(styles=1, latent_dim=144, random_state=0),
-    "180 styles a prompt, k = 500": lambda: LinearDiffusion(random_state=0),
+    "165 styles a prompt, k = 500": lambda: LinearDiffusion(random_state=0),
 }
 
 

@@ -107,7 +107,7 @@ def main(options):
         rows.append([name, names[task], what, f"{found['psnr']:.2f} dB", f"{found['seconds']:.2f} s"])
     order = {name: i for i, name in enumerate(DATA)}
     rows.sort(key=lambda row: (order[row[0]], row[1] != "noise of 0.3"))
-    note = f"{N} test images; 180 styles, k = 500 (the default); each classical method at the best of its settings."
+    note = f"{N} test images; 165 styles, k = 500 (the default); each classical method at the best of its settings."
     report("restore", ["data", "task", "method", "PSNR", "time of all"], rows, figures, note)
 
 

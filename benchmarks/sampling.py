@@ -51,7 +51,7 @@ def main(options):
             (f"the same, looped, every picture kept ({N_LOOPED:,} images)", N_LOOPED, t_loop, t_floor),
             ("the article's one-shot model (no tone curve)", N, t_article, t_floor),
             ("floor, k = 500", N, t_floor_500, t_floor_500),
-            ("180 styles a prompt, exact", N, t_styles, t_floor_500),
+            ("165 styles a prompt, exact", N, t_styles, t_floor_500),
         )
     ]
     figures = {

@@ -13,7 +13,7 @@ from judge import HEADER, N_EPOCHS, Bench, cells
 from linear_diffusion import LinearDiffusion, calibration, clusters, styles
 
 TRIED = {
-    "180 styles, k = 500": {},
+    "165 styles, k = 500": {},
     "50 styles": {"styles": 50},
     "100 styles": {"styles": 100},
     "250 styles": {"styles": 250},
@@ -24,8 +24,8 @@ TRIED = {
     "samples keep all variance off a style's directions": {"REMAINDER": 1.0},
     "samples keep 20 % of it": {"REMAINDER": 0.2},
     "samples keep none of it": {"REMAINDER": 1e-6},
-    "10 directions a style": {"RANK": 10},
-    "30 directions a style": {"RANK": 30},
+    "12 directions a style": {"RANK": 12},
+    "24 directions a style": {"RANK": 24},
     "own directions begin in 30 of the prompt's": {"LEADING": 30},
     "own directions begin in 160 of the prompt's": {"LEADING": 160},
     "2 neighbours lend": {"_NEIGHBOURS": 2},

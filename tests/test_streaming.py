@@ -61,7 +61,7 @@ def test_parameters_may_change_between_batches(grey: Digits) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "styles=1, not styles=180: only there all that is learned is a sum over images"),
+        ({}, "styles=1, not styles=165: only there all that is learned is a sum over images"),
         ({"styles": "auto"}, "styles=1, not styles='auto'"),
         ({"styles": 1, "training": "sampled"}, "training='exact', not training='sampled'"),
         ({"styles": 1, "text_encoder": "bag-of-words"}, "text_encoder='one-hot', not"),

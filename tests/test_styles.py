@@ -621,7 +621,7 @@ def toy() -> LinearDiffusion:
 
 def test_defaults_are_150_styles_of_rank_14_in_500_dimensions() -> None:
     params = LinearDiffusion().get_params()
-    assert (params["styles"], params["latent_dim"], RANK) == (180, 500, 14)
+    assert (params["styles"], params["latent_dim"], RANK) == (165, 500, 16)
     one_shot = LinearDiffusion.one_shot().get_params()
     assert (one_shot["styles"], one_shot["latent_dim"], one_shot["training"]) == (1, 144, "sampled")
 

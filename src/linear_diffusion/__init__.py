@@ -9,7 +9,7 @@
 
 >>> from linear_diffusion import LinearDiffusion
 >>> LinearDiffusion().styles, LinearDiffusion(styles=1, latent_dim=144).styles
-(180, 1)
+(165, 1)
 """
 
 from importlib import import_module

@@ -27,7 +27,7 @@ CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail, not style."""
 LEAST_IMAGES = 10
 """Images that a style has at least, on average."""
-RANK = 14
+RANK = 16
 """Directions of a style's own, unless they are searched for."""
 RANKS = (5, 30)
 """Other ranks that the search of "auto" tries."""

@@ -63,11 +63,11 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
-    styles : int or "auto", default=180
-        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 14. A
+    styles : int or "auto", default=165
+        Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 16. A
         prompt has no more than one for ten images; 1 is one Gaussian a prompt, which ``latent_dim=144`` serves well.
-        The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 180 styles
-        of rank 14, and 500 components. "auto" chooses number and rank for each prompt by the likelihood of held-out
+        The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 165 styles
+        of rank 16, and 500 components. "auto" chooses number and rank for each prompt by the likelihood of held-out
         images, and takes a few times as long; ``style_weights_`` and ``style_ranks_`` tell what it chose. Only with
         exact training of one-hot prompts; elsewhere there is one Gaussian a prompt.
     schedule : str, default="cosine"
@@ -162,7 +162,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         text_encoder: Any = "one-hot",
         latent_dim: int | float = 500,
         standardize: bool = False,
-        styles: int | str = 180,
+        styles: int | str = 165,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,

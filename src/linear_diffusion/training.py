@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._threads import blas_threads
 from ._types import AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK
 from .exceptions import NotEnoughMemoryError
@@ -66,6 +67,8 @@ class StyleWork:
         Images that calibration draws at a time.
     itemsize : int
         Bytes of a number of latents.
+    n_threads : int
+        Prompts that are worked on side by side, at most.
     """
 
     n: int
@@ -73,12 +76,14 @@ class StyleWork:
     n_styles: int
     n_drawn: int
     itemsize: int
+    n_threads: int = 1
 
     def n_bytes(self, p: int, d: int, k: int) -> int:
         """Latents and their residuals, thin covariances, what a style keeps, its pixels, and drawn images."""
         s, m, r = max(min(self.n_styles, self.largest // LEAST_IMAGES), 1), min(LEADING, k), min(RANK, k)
-        latents = self.n * k + self.largest * (4 * k + 2 * m)
-        thin = 2 * s * k * m + 2 * s * m * m
+        side_by_side = min(self.n_threads, p)
+        latents = self.n * k + side_by_side * self.largest * (4 * k + 2 * m)
+        thin = side_by_side * (2 * s * k * m + 2 * s * m * m)
         kept = min(p * s, self.n) * (3 * k * r + 4 * k) + s * r * d + 4 * s * d + 5 * (p + 1) * k * k
         drawn = self.n_drawn * (d + 4 * k)
         return self.itemsize * (latents + thin + drawn) + 8 * kept
@@ -125,7 +130,9 @@ def learn(
     p, d = len(prompts), rows.shape[1]
     dense = fits_dense(p, d) and not code_length
     itemsize = precision(rows).itemsize
-    work = StyleWork(len(rows), int(np.bincount(index).max()), n_styles, n_drawn, itemsize) if n_styles > 1 else None
+    work, largest = None, int(np.bincount(index).max())
+    if n_styles > 1:
+        work = StyleWork(len(rows), largest, n_styles, n_drawn, itemsize, blas_threads())
     require_memory(p, d, _most_components(latent_dim, *rows.shape), work, len(rows), code_length)
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None

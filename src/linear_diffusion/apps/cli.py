@@ -118,7 +118,7 @@ def fit(
         typer.Option(
             metavar="K",
             help="Linear pieces a prompt at most, or auto; 1 is one Gaussian a prompt.",
-            show_default="180",
+            show_default="165",
         ),
     ] = None,
     text_encoder: Annotated[

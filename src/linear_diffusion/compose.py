@@ -8,11 +8,11 @@ denoiser, a law where it is compiled, and a tone curve; `walk` draws from them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from ._lazy import lazy
 from ._types import Array, Index
 from .affine import AffineMap
 from .denoiser import GaussianDenoiser, LinearDenoiser, mixed, pooled
@@ -185,7 +185,7 @@ class Composition:
         """Mean latent of each piece's prompts in training, shape (m, k)."""
         return np.stack([sum(w * self.generator.prior.means[j] for j, w in m) for m in self._prompts])
 
-    @cached_property
+    @lazy
     def _pooled(self) -> LinearDenoiser:
         return pooled(self.generator.regression or self.generator.prior, self.weights)
 

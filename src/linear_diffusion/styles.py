@@ -9,11 +9,11 @@ prompt's shared basis Q_c, where every style is diagonal plus low rank. How styl
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.special import softmax
 
+from ._lazy import lazy
 from ._threads import one_thread
 from ._types import Array, Index
 from .denoiser import GaussianDenoiser
@@ -106,7 +106,7 @@ class Styles:
         result: Array = d * (eps + (eps @ a) @ self._mixing[style].astype(eps.dtype) @ a.T)
         return result
 
-    @cached_property
+    @lazy
     def _mixing(self) -> Array:
         """M of `deviate`: ``V (sqrt(1 + s^2) - 1) / s^2 V'`` from ``A' A = V s^2 V'``, shape (m, r, r)."""
         a = self.factors / np.sqrt(self.variances)[self.owner][..., None]

@@ -8,12 +8,12 @@ alike for all prompts, and k numbers, ``Q' y``, take the place of m; exactly. `p
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from .._lazy import lazy
 from .._types import AnyArray, Array
 from ..image import PCAEncoder
 from .posterior import Observed, spread
@@ -49,7 +49,7 @@ class Compression:
         beside = square - (sparse.identity(m, format="csr") if sparse.issparse(square) else np.eye(m))
         return None if abs(beside).max() > _ROUNDING else cls(matrix, *np.linalg.qr(matrix @ encoder.components.T))
 
-    @cached_property
+    @lazy
     def matrix(self) -> Array:
         """``Q' H``, shape (k, d): it takes the place of H."""
         return np.asarray((self.whole.T @ self.q).T)
@@ -76,7 +76,7 @@ class Compressed(Observed):
 
     compression: Any = None
 
-    @cached_property
+    @lazy
     def variance(self) -> Array:
         """``diag(G - Z' Z)``, less what is seen of the remainder."""
         whole = self.compression.whole
@@ -123,7 +123,7 @@ class Compressed(Observed):
     def _square(self) -> Array:
         return np.eye(len(self.matrix))
 
-    @cached_property
+    @lazy
     def _of_frame(self) -> Array:
         seen: Array = self.compression.t @ self.prompt.basis
         return seen

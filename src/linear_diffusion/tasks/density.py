@@ -11,11 +11,11 @@ A prompt without styles is one piece of rank 0. Where what the pieces share is w
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
-from .._threads import one_thread
+from .._lazy import lazy
+from .._threads import in_parallel, one_thread
 from .._types import AnyArray, Array
 from ..denoiser import GaussianDenoiser
 from ..image import PCAEncoder, noise_floor
@@ -23,7 +23,7 @@ from ..styles import Styles
 
 _CHUNK, _MOST_PIXELS = 1024, 2**20
 """Images that are worked on together, and the pixels that they have at most."""
-_FAR = 1e5
+_FAR = 3e4
 """Whitened variance of a piece beyond which float32 loses what is left of a distance."""
 
 
@@ -142,7 +142,7 @@ class WhitePieces:
         distance2 -= np.einsum("nsr,nsr->ns", g, g)
         return self.log_shares - 0.5 * (distance2 + self.log_det), g
 
-    @cached_property
+    @lazy
     def _side_by_side(self) -> Array:
         """All B_j in columns, shape (q, s r), for one product over images."""
         s, q, r = self.shrunk.shape
@@ -172,9 +172,8 @@ def densities(
     k, d = encoder.components.shape
     floor = noise_floor(encoder)
     tau2 = np.maximum(residual / max(d - k, 1), floor)
-    found = []
-    basis: Array
-    for c, t in enumerate(tau2):
+
+    def one(c: int) -> PromptDensity:
         shares: Array
         means: Array
         factors: Array
@@ -187,8 +186,9 @@ def densities(
             shares, means, factors = styles.shares[own], styles.means[own], styles.factors[own]
         v = np.maximum(v / encoder.scale**2, floor)
         scale = factors.dtype.type(encoder.scale)
-        found.append(PromptDensity(encoder, basis, v, float(t), shares, means / encoder.scale, factors / scale))
-    return found
+        return PromptDensity(encoder, basis, v, float(tau2[c]), shares, means / encoder.scale, factors / scale)
+
+    return in_parallel(one, range(len(tau2)))
 
 
 def chunks(n: int, d: int) -> Iterator[slice]:

@@ -11,13 +11,13 @@ it is diagonal: `Noised`.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
+from .._lazy import lazy
 from .._types import AnyArray, Array
 from .density import PromptDensity, WhitePieces, coordinates
 
@@ -67,12 +67,12 @@ class Noised:
     level2: float
     bulk: type[np.floating] = np.float64
 
-    @cached_property
+    @lazy
     def pieces(self) -> WhitePieces:
         """The prompt's pieces in components, divided by the shared deviations."""
         return self.prompt.pieces(self.level2, self.bulk)
 
-    @cached_property
+    @lazy
     def variance(self) -> Array:
         """What is known along each component and across, as variances of pixels."""
         along, across = self._left
@@ -116,7 +116,7 @@ class Noised:
         along, across = self._left
         return spread(self._frame, along, across, rng, n)
 
-    @cached_property
+    @lazy
     def _frame(self) -> Array:
         return self.prompt.frame
 
@@ -146,7 +146,7 @@ class Observed:
     noise_std: float
     bulk: type[np.floating] = np.float64
 
-    @cached_property
+    @lazy
     def pieces(self) -> WhitePieces:
         """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
         seen, factors = self._seen, self.prompt.factors
@@ -157,7 +157,7 @@ class Observed:
 
         return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, as_seen, self.bulk)
 
-    @cached_property
+    @lazy
     def variance(self) -> Array:
         """``diag(G - Z' Z)``."""
         frame2, v, tau2 = self._frame**2, self.prompt.variances, self.prompt.tau2
@@ -203,17 +203,17 @@ class Observed:
     def _whiten(self, y: AnyArray) -> Array:
         return _solve(self._lower, (y - self.matrix @ self.prompt.encoder.mean).T).T
 
-    @cached_property
+    @lazy
     def _frame(self) -> Array:
         return self.prompt.frame
 
-    @cached_property
+    @lazy
     def _scaled(self) -> Any:
         """H~ = H diag(std)."""
         std = self.prompt.encoder.std
         return self.matrix @ sparse.diags(std) if sparse.issparse(self.matrix) else self.matrix * std
 
-    @cached_property
+    @lazy
     def _of_frame(self) -> Array:
         """H~ U, shape (m, k)."""
         return np.asarray(self._scaled @ self._frame.T)
@@ -224,7 +224,7 @@ class Observed:
         square = self._scaled @ self._scaled.T
         return np.asarray(square.toarray() if sparse.issparse(square) else square)
 
-    @cached_property
+    @lazy
     def _lower(self) -> Array:
         """L, shape (m, m)."""
         v, tau2 = self.prompt.variances, self.prompt.tau2
@@ -233,12 +233,12 @@ class Observed:
         lower: Array = np.linalg.cholesky(b)
         return lower
 
-    @cached_property
+    @lazy
     def _seen(self) -> Array:
         """R, shape (m, k)."""
         return _solve(self._lower, self._of_frame)
 
-    @cached_property
+    @lazy
     def _gain(self) -> Array:
         """Z, shape (m, d)."""
         v, tau2 = self.prompt.variances, self.prompt.tau2

@@ -13,7 +13,6 @@ white noise as part of the images, which stands for what no piece knows of them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from .._lazy import lazy
 from .._threads import in_parallel
 from .._types import AnyArray, Array, Index
 from ..exceptions import NotEnoughMemoryError
@@ -163,7 +163,7 @@ class Posterior:
         )
         return given.expand(w) + given.follow(self._seen[row : row + 1]) + given.deviate(rng, len(pieces))
 
-    @cached_property
+    @lazy
     def _reduced(self) -> tuple[Any, AnyArray, Compression | None]:
         """The operator and what was seen: of full row rank where no noise makes up for it, and compressed."""
         matrix, y = self.matrix, self.y
@@ -174,7 +174,7 @@ class Posterior:
         compression = Compression.of(matrix, self.prompts[0].encoder)
         return (matrix, y, None) if compression is None else (compression.matrix, compression.split(y), compression)
 
-    @cached_property
+    @lazy
     def _given(self) -> list[Conditional]:
         matrix, _, compression = self._reduced
         bulk = precision(self.y).type

@@ -8,9 +8,11 @@ pixels before any image is drawn; with a tone curve the map goes straight to pos
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from ._threads import blas_threads, in_parallel
 from ._types import AnyArray, Array, Index
 from .affine import AffineMap
 from .image import ImageFormat, PCAEncoder
@@ -137,22 +139,40 @@ def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decod
     for start in range(0, len(drawn), _SUPERBLOCK):
         here = slice(start, min(start + _SUPERBLOCK, len(drawn)))
         order = np.argsort(drawn[here], kind="stable")
-        style, target = drawn[here][order], out[here]
-        z = _superblock_noise(entropy, start, here.stop, k)[order]
-        for j, rows in _runs(style):
-            z[rows] = deviate(j, z[rows]) + styles.means[j].astype(np.float32)
-        for c, rows in _runs(styles.owner[style]):
-            gain = (styles.basis[c].T @ decoder.encoder.to_pixels).astype(np.float32)
-            for part in _cut(rows, BLOCK):
-                pixels = z[part] @ gain
-                pixels += decoder.encoder.mean.astype(np.float32)
-                target[order[part]] = decoder.develop(pixels, styles.group[style[part]])
+        blocks_here = [(entropy, b, min(BLOCK, here.stop - b * BLOCK), k) for b in _blocks_of(here)]
+        z = np.concatenate(in_parallel(lambda block: start_noise(*block), blocks_here))[order]
+        draw = partial(_draw_run, styles, deviate, decoder, drawn[here][order], z, order, out[here])
+        size = max(BLOCK, -(-len(z) // blas_threads()))  # a prompt alone is the work of all threads
+        owner = styles.owner[drawn[here][order]]
+        in_parallel(draw, [(c, part) for c, rows in _runs(owner) for part in _cut(rows, size)])
     return image.images(out)
 
 
-def _superblock_noise(entropy: int, start: int, stop: int, k: int) -> Array:
-    n_blocks = range(start // BLOCK, -(-stop // BLOCK))
-    return np.concatenate([start_noise(entropy, b, min(BLOCK, stop - b * BLOCK), k) for b in n_blocks])
+def _draw_run(
+    styles: Styles,
+    deviate: Deviate,
+    decoder: Decoder,
+    style: Index,
+    z: Array,
+    order: Index,
+    out: AnyArray,
+    run: tuple[int, slice],
+) -> None:
+    """Draw one prompt's images of those in order: rows of noise z become latents, and pixels in their place."""
+    c, rows = run
+    gain = (styles.basis[c].T @ decoder.encoder.to_pixels).astype(np.float32)
+    mean = decoder.encoder.mean.astype(np.float32)
+    for j, own in _runs(style[rows]):
+        part = slice(rows.start + own.start, rows.start + own.stop)
+        z[part] = deviate(j, z[part]) + styles.means[j].astype(np.float32)
+    for part in _cut(rows, BLOCK):
+        pixels = z[part] @ gain
+        pixels += mean
+        out[order[part]] = decoder.develop(pixels, styles.group[style[part]])
+
+
+def _blocks_of(rows: slice) -> range:
+    return range(rows.start // BLOCK, -(-rows.stop // BLOCK))
 
 
 def _runs(ordered: Index) -> Iterator[tuple[int, slice]]:

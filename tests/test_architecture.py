@@ -18,12 +18,13 @@ from linear_diffusion import LinearDiffusion, exceptions
 
 ROOT = Path(linear_diffusion.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LEAVES = {"_types", "_threads", "exceptions", "memory"}
+LEAVES = {"_lazy", "_types", "_threads", "exceptions", "memory"}
 """What anyone may import: names of arrays, how many threads work, errors, and how much memory there is."""
 
 # Each block of the path, and the blocks that it may know. None knows more than those to its left.
 BLOCKS: dict[str, set[str]] = {
     "_types": set(),
+    "_lazy": set(),
     "_threads": set(),
     "exceptions": set(),
     "memory": set(),

@@ -109,6 +109,15 @@ def test_after_fit_it_starts_anew_and_says_so(grey: Digits) -> None:
     require_the_same(model, LinearDiffusion(**PLAIN).fit(images[900:], y[900:]), images[:20].astype(float))
 
 
+def test_nothing_is_left_of_another_way_of_training(grey: Digits) -> None:
+    images, y = grey
+    model = LinearDiffusion(**PLAIN, training="sampled", random_state=0).fit(images, y)
+    with pytest.warns(UserWarning, match="starts anew"):
+        model.set_params(training="exact").partial_fit(images, y)
+    whole = LinearDiffusion(**PLAIN, random_state=0).fit(images, y)
+    assert_allclose(model.sample(50)[0].astype(int), whole.sample(50)[0].astype(int), atol=1)
+
+
 def test_too_many_pixels_are_refused_before_any_work() -> None:
     with pytest.raises(ValueError, match=r"partial_fit keeps 1 matrices of 4900 x 4900 numbers"):
         LinearDiffusion(**PLAIN).partial_fit(np.zeros((3, 70, 70), np.uint8))

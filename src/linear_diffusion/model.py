@@ -247,14 +247,15 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
             n_styles=most_styles if self.training == "exact" else 1,
             n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
         )
-        self._regression = None
+        regression = None
         if self.training == "sampled":
             joint = draw_noise(rows, index, classes, learned.encoder, self.n_draws, entropy)
             covariances = joint.covariances
             k = len(learned.encoder.components)
             covariances[:, :k, :k] += self.ridge * np.eye(k)
-            self._regression = RegressionDenoiser(joint.means, covariances)
+            regression = RegressionDenoiser(joint.means, covariances)
         self._take(learned, image, len(X), (rows, index) if most_styles > 1 and self.training == "exact" else None)
+        self._regression = regression
         self._gauge(rows, index)
         return self
 
@@ -268,7 +269,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         if styled:  # rounded as in a file, which stays small
             prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
         self._set_learned(latents.prompts, latents.weights, n_images, image, learned.encoder, prior, learned.residual)
-        self._words, self._mixture, self._calibration, self._curves = None, None, None, None
+        self._words, self._regression, self._mixture, self._calibration, self._curves = None, None, None, None, None
         self._gauged = None
         histogram = learned.histogram
         if styled:

@@ -1,4 +1,4 @@
-"""Restoration: the posterior of images, given what a linear operator and noise left of them; exact (DESIGN 3.8).
+"""Restoration: the posterior of images, given what a linear operator and noise left of them (DESIGN 3.8).
 
     p(j | y) ~ w_j p(y | j)        E[x | y] = sum_j p(j | y) E[x | y, j]
 

@@ -23,8 +23,8 @@ def column(model, images, operator, noise, seed):
     """An image of each kind for one operator, shape (6, n, 28, 28)."""
     y = images if operator is None else operator(images.astype(float))
     y = y + noise * np.random.default_rng(seed).standard_normal(y.shape)
-    mean, std = model.restore(y, operator, noise, return_std=True, temperature=None)
-    draws = model.restore(y, operator, noise, n_samples=2, random_state=seed, temperature=None)
+    mean, std = model.restore(y, operator, noise, return_std=True)
+    draws = model.restore(y, operator, noise, n_samples=2, random_state=seed)
     shown = np.where(HOLE, 128.0, y) if isinstance(operator, operators.Mask) else y
     zoom = 28 // shown.shape[1]
     shown = shown.repeat(zoom, axis=1).repeat(zoom, axis=2)

@@ -26,7 +26,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from common import HERE, RESULTS, arguments, fashion, mnist, peak_above, report
-from judge import Bench
+from judge import N_JUDGES, Bench
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.evaluation import evaluate, make_panel
 from networks import VAE, UNet
@@ -35,7 +35,7 @@ DATA = {"mnist": ("MNIST", mnist), "fashion-mnist": ("Fashion-MNIST", fashion)}
 N_MANY = 10_000
 """Samples of the second Fréchet distance, of all models but the U-Net."""
 N_EPOCHS = 2
-"""That the judge of the Fréchet distance trains."""
+"""That the judges of the Fréchet distance train."""
 LOG = RESULTS / "comparison.log"
 
 
@@ -154,7 +154,7 @@ class Drawn:
 
 
 class Scores:
-    """One data set's judges: the torch network of judge.py, and the panel of the package's own evaluation."""
+    """One data set's judges: the torch networks of judge.py, and the panel of the package's own evaluation."""
 
     def __init__(self, options, data):
         self.options = options
@@ -172,16 +172,15 @@ class Scores:
         n, last = self.options.samples, len(costs["kept_cpu_seconds"]) - 1
         drawn = [Drawn(arrays[f"images_{i}"], arrays[f"prompts_{i}"]) for i in range(last + 1)]
         curve = [
-            {"cpu_seconds": spent, "frechet": self.bench.relative_frechet(samples.images[:n])}
+            {"cpu_seconds": spent, "frechet": float(np.mean(self.bench.relative_frechet(samples.images[:n])))}
             for spent, samples in zip(costs.pop("kept_cpu_seconds"), drawn, strict=True)
         ]
         refit = None if entry.neural else lambda X, y: entry.make(self.options).fit(X, y)
         sets = () if entry.neural else (10, 30, 100)
         found = evaluate(drawn[last], self.train, self.test, n_samples=n, panel=self.panel, small_sets=sets, fit=refit)
         found.save_html(path / "report.html")
-        many = None if entry.n_samples < N_MANY else self.bench.relative_frechet(drawn[last].images)
-        _, read = self.bench.judge.look(drawn[last].images[:n])
-        accuracy = float((self.bench.classes[read] == drawn[last].prompts[:n]).mean())
+        many = None if entry.n_samples < N_MANY else float(np.mean(self.bench.relative_frechet(drawn[last].images)))
+        accuracy = self.bench.read(drawn[last].images[:n], drawn[last].prompts[:n])
         judged = {"frechet": curve[-1]["frechet"], "frechet_many": many, "accuracy": accuracy, "curve": curve}
         figures = {key: [figure.value, figure.real] for key, figure in found.figures.items()}
         return costs | judged | {"real_accuracy": self.bench.accuracy, "warnings": found.warnings, "figures": figures}
@@ -237,7 +236,7 @@ def write(options, figures):
             ])  # fmt: skip
             all_rows.append([title, name, *(number(k, values.get(k)) for k in MEASURES)])
     n, threads = f"{options.samples:,} samples of each model.", "one thread, in CPU time"
-    judge = f"Fréchet distance and prompt by a convolutional network, {N_EPOCHS} epochs on the training images, torch; "
+    judge = f"Fréchet distance and prompt by {N_JUDGES} convolutional networks, {N_EPOCHS} epochs each, torch; "
     judge += "the rest by the package's `evaluate`. Model files: 4 bytes a parameter."
     short = {key: {k: v for k, v in found.items() if k != "figures"} for key, found in figures.items()}
     report("comparison", [*COSTS, *JUDGED, *(MEASURES[k] for k in SHOWN)], rows, short, f"{n} {judge}", threads)

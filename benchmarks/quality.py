@@ -10,7 +10,7 @@ training image as a ratio to that of test images, so that 1 is as novel as real 
 import time
 
 from common import arguments, fashion, mnist, report
-from judge import HEADER, N_EPOCHS, Bench, cells
+from judge import HEADER, Bench, cells, note
 from linear_diffusion import LinearDiffusion
 
 MODELS = {
@@ -38,8 +38,7 @@ def main(options):
             score = bench.score(*model.sample(10_000)) | {"fit_seconds": seconds}
             figures[f"{data}: {name}"] = score
             rows.append([data, name, f"{seconds:.1f} s", *cells(score)])
-    note = f"Judge: a convolutional network, {N_EPOCHS} epochs on the training images, torch."
-    report("quality", ["data", "10,000 images of", "fit", *HEADER], rows, figures, note)
+    report("quality", ["data", "10,000 images of", "fit", *HEADER], rows, figures, note())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from unittest.mock import patch
 
 from common import arguments, fashion, mnist, report
-from judge import HEADER, N_EPOCHS, Bench, cells
+from judge import HEADER, Bench, cells, note
 from linear_diffusion import LinearDiffusion, calibration, clusters, styles
 
 TRIED = {
@@ -19,19 +19,19 @@ TRIED = {
     "250 styles": {"styles": 250},
     "k = 144": {"latent_dim": 144},
     "k = 300": {"latent_dim": 300},
+    "k = 650": {"latent_dim": 650},
     "without calibration": {"_N_ROUNDS": 0},
     "12 rounds of calibration": {"_N_ROUNDS": 12},
     "samples keep all variance off a style's directions": {"REMAINDER": 1.0},
-    "samples keep 20 % of it": {"REMAINDER": 0.2},
     "samples keep none of it": {"REMAINDER": 1e-6},
     "12 directions a style": {"RANK": 12},
     "24 directions a style": {"RANK": 24},
-    "own directions begin in 30 of the prompt's": {"LEADING": 30},
-    "own directions begin in 160 of the prompt's": {"LEADING": 160},
-    "2 neighbours lend": {"_NEIGHBOURS": 2},
+    "own directions begin in 16 of the prompt's": {"LEADING": 16},
+    "own directions begin in 80 of the prompt's": {"LEADING": 80},
     "30 neighbours lend": {"_NEIGHBOURS": 30},
     "all styles as wide as what is lent": {"_MOST_WIDER": 1.0},
-    "clusters of 20 leading dimensions": {"CLUSTER_DIM": 20},
+    "clusters do not see how much detail there is": {"_DETAIL": 0.0},
+    "clusters see it twice as large": {"_DETAIL": 4.0},
 }
 """Arguments of the model, or constants of the modules, in the place of the default's."""
 
@@ -64,8 +64,7 @@ def main(options):
             figures[f"{data}: {name}"] = found = score(bench, X, y, changed)
             rows.append([data, name, f"{found['fit_seconds']:.1f} s", *cells(found)])
             print(rows[-1], flush=True)
-        note = f"Judge: a convolutional network, {N_EPOCHS} epochs on the training images, torch."
-        report("styles", ["data", "setting", "fit", *HEADER], rows, figures, note)
+        report("styles", ["data", "setting", "fit", *HEADER], rows, figures, note())
 
 
 if __name__ == "__main__":

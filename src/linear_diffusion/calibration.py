@@ -20,7 +20,7 @@ from .render import draw_styles
 from .styles import Calibration, Styles
 from .tone import fit_tone_curves
 
-_N_ROUNDS, _SPEED = 6, 1.2
+_N_ROUNDS, _SPEED = 8, 1.2
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws, and the pixels that they have at most."""
 _CHANGE, _RANGE = 1.7, 4.0

@@ -4,8 +4,9 @@
 
     C_j = (n_j S_j + b T_j) / (n_j + b),   F_j = C_j U (U' C_j U)^(-1/2),   rest = mean of C_j - F_j F_j'
 
-A style has few images, so its covariance leans on its neighbours' mean T_j, as far as the data ask for it. What a
-mixture of styles is and does is in `styles`.
+A style has few images, so its covariance leans on its neighbours' mean T_j, as far as the data ask for it. Its own
+directions are among few leading ones of the prompt, so that detail follows from what is coarse: drawn by itself, detail
+is noise. What a mixture of styles is and does is in `styles`.
 """
 
 import warnings
@@ -24,14 +25,16 @@ from .styles import LEAST, Styles, pack_factors, unpack_factors
 CANDIDATES = (1, 10, 30, 100, 200)
 """Numbers of styles that the search of "auto" tries."""
 CLUSTER_DIM = 50
-"""Leading latent dimensions that k-means sees; what lies beyond is detail, not style."""
+"""Leading latent dimensions that k-means sees; what lies beyond is detail."""
+_DETAIL = 2.0
+"""Weight, in k-means, of the length of the detail: of what kind it is is not style, but how much there is."""
 LEAST_IMAGES = 10
 """Images that a style has at least, on average."""
 RANK = 16
 """Directions of a style's own, unless they are searched for."""
-RANKS = (5, 30)
+RANKS = (5, 25)
 """Other ranks that the search of "auto" tries."""
-LEADING = 80
+LEADING = 25
 """Leading directions of a prompt, in whose span its styles' own directions begin."""
 _NEIGHBOURS = 8
 """Styles that lend their scatter to one, since it has few images itself."""
@@ -158,7 +161,8 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
         return np.zeros(len(z), np.intp), np.zeros(1, np.intp)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
-        seen = np.ascontiguousarray(z[:, :CLUSTER_DIM])
+        detail = np.linalg.norm(z[:, CLUSTER_DIM:], axis=1)
+        seen = np.column_stack([z[:, :CLUSTER_DIM], np.asarray(_DETAIL * detail, z.dtype)])
         # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.
         init, _ = kmeans_plusplus(seen, n_styles, random_state=seed, n_local_trials=1)
         chosen = KMeans(n_styles, init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)

@@ -52,10 +52,10 @@ def test_density_with_styles_integrates_to_one(curved):
 def test_white_pieces_are_gaussians_of_identity_plus_low_rank(q, r, seed, bulk):
     rng = np.random.default_rng(seed)
     means, a, y = rng.standard_normal((3, q)), rng.standard_normal((3, q, r)), rng.standard_normal((5, q))
-    pieces = WhitePieces.of(np.array([0.2, 0.3, 0.5]), means, a.astype, bulk)
+    pieces = WhitePieces.of(np.array([0.2, 0.3, 0.5]), means, a.swapaxes(0, 1).astype, bulk)
     found, g = pieces.evidence(y)
     exact = np.float64 if bulk is np.float64 else np.float32
-    assert pieces.shrunk.dtype == exact
+    assert pieces.factors.dtype == exact
     for j in range(3):
         covariance = np.eye(q) + a[j] @ a[j].T
         expected = multivariate_normal(means[j], covariance).logpdf(y) + np.log((0.2, 0.3, 0.5)[j])
@@ -71,7 +71,7 @@ def test_white_pieces_are_gaussians_of_identity_plus_low_rank(q, r, seed, bulk):
 def test_factors_that_reach_far_are_worked_out_in_float64():
     a = np.array([[[1e4], [1.0]]])
     y = np.array([[3e4, 0.5]])
-    found, _ = WhitePieces.of(np.ones(1), np.zeros((1, 2)), a.astype, np.float32).evidence(y)
+    found, _ = WhitePieces.of(np.ones(1), np.zeros((1, 2)), a.swapaxes(0, 1).astype, np.float32).evidence(y)
     covariance = np.eye(2) + a[0] @ a[0].T
     expected = -0.5 * (y[0] @ np.linalg.solve(covariance, y[0]) + np.linalg.slogdet(covariance)[1])
     assert_allclose(found[0, 0], expected, rtol=1e-6)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,6 +10,7 @@ from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, operators
 from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
+from linear_diffusion.tasks.masked import Masked, Selection
 from linear_diffusion.tasks.restore import TEMPERATURE, UNMODELLED, Posterior, estimate_noise, require_memory
 
 Digits = tuple[np.ndarray, np.ndarray]
@@ -100,7 +103,7 @@ OPERATORS = {
 @pytest.mark.parametrize("noise_std", [0.0, 0.4])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, name, noise_std, standardize, styles):
-    """Of the joint Gaussian of image and what is seen, piece by piece; k = 2, so that a mask of 4 is compressed."""
+    """Of the joint Gaussian of image and what is seen, piece by piece; k = 2: a noisy mask of 4 is compressed."""
     if name == "tall" and noise_std == 0.0:
         pytest.skip("the covariance of what is seen is singular; see test_repeated_rows_say_nothing_new")
     rows, labels = curved
@@ -183,6 +186,41 @@ def test_tweedies_route_is_the_operators_route_for_the_identity(curved, styles, 
     mean, std = model.restore(noisy, None, 0.5, return_std=True, exact=True)
     assert_allclose(mean, found, rtol=1e-9)
     assert_allclose(std, model.restore(noisy, np.eye(5), 0.5, return_std=True, exact=True)[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("latent_dim", [20, 64])
+@pytest.mark.parametrize("styles", [1, 5])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_what_is_missing_and_what_is_seen_are_two_routes_to_one_posterior(digits, latent_dim, styles, standardize):
+    """A mask is worked out by the missing pixels where they are few; the general case works by the seen ones."""
+    images, y = digits
+    model = LinearDiffusion(styles=styles, latent_dim=latent_dim, standardize=standardize).fit(images[50:], y[50:])
+    mask = np.zeros((8, 8), bool)
+    mask[2:6, 3:6] = True
+    [seen] = operators.observe(operators.inpaint(mask), images[:50], (8, 8))
+    matrix = seen.matrix
+    posterior = Posterior(model._densities(), model.weights_, matrix, seen.y, 0.0)
+    short = Selection.of(matrix, model._encoder)
+    assert short is not None
+    assert_array_equal(short.missing, np.flatnonzero(mask))
+    for chosen in (posterior, posterior.robust()):
+        assert isinstance(chosen._given[0], Masked)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Selection, "of", lambda *_: None)
+            general = replace(chosen, weights=model.weights_)  # anew, for what it has worked out
+            assert not isinstance(general._given[0], Masked)
+        assert_allclose(chosen.log_evidence(), general.log_evidence(), rtol=1e-6)
+        for found, expected in zip(chosen.mean_and_std(), general.mean_and_std(), strict=True):
+            assert_allclose(found, expected, atol=5e-6)
+
+
+def test_what_is_no_mask_is_none_and_neither_is_one_of_which_little_is_left():
+    encoder = LinearDiffusion(styles=1, latent_dim=3).fit(ROWS, LABELS)._encoder
+    eye = sparse.csr_array(np.eye(5))
+    assert Selection.of(eye[[0, 1, 4]], encoder) is not None
+    assert_array_equal(Selection.of(eye[[4, 1, 0]], encoder).seen, [4, 1, 0])
+    for other in (eye[:2], 2 * eye[:4], -eye[:4], np.eye(5)[:4], sparse.csr_array(OPERATORS["blocks"])):
+        assert Selection.of(other, encoder) is None
 
 
 def test_observed_pixels_stay_and_missing_ones_are_not_looked_at(digits):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._lazy import lazy
-from .._threads import in_parallel, one_thread
+from .._threads import in_parallel
 from .._types import AnyArray, Array
 from ..denoiser import GaussianDenoiser
 from ..image import PCAEncoder, noise_floor
@@ -66,6 +66,11 @@ class PromptDensity:
         """The same with white noise of a variance on standardised pixels, as part of the images."""
         return replace(self, variances=self.variances + level2, tau2=self.tau2 + level2) if level2 else self
 
+    @lazy
+    def side_by_side(self) -> Array:
+        """The factors of all pieces in columns, shape (k, s, r)."""
+        return np.ascontiguousarray(self.factors.swapaxes(0, 1))
+
     def pieces(self, level2: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhitePieces":
         """The pieces where coordinates in the basis, with noise of variance ``level2``, are divided by their deviation.
 
@@ -77,7 +82,7 @@ class PromptDensity:
             Precision of products over images.
         """
         std = np.sqrt(self.variances + level2)
-        scaled = self.factors / std[:, None]
+        scaled = self.side_by_side / std.astype(self.factors.dtype)[:, None, None]
         return WhitePieces.of(self.shares, self.means / std, lambda dtype: scaled.astype(dtype, copy=False), bulk)
 
 
@@ -89,37 +94,44 @@ class WhitePieces:
     ----------
     log_shares : array of shape (s,)
     means : array of shape (s, q)
-    shrunk : array of shape (s, q, r)
-        ``B_j = A_j T_j``, so that ``(I + A_j A_j')^-1 = I - B_j B_j'`` (the matrix inversion lemma).
+    factors : array of shape (q, s, r)
+        All ``A_j``, in columns.
     root : array of shape (s, r, r)
         ``T_j``, with ``T_j T_j' = (I + A_j' A_j)^-1``.
     log_det : array of shape (s,)
         Of ``I + A_j A_j'``.
+    n_minus : int
+        The last so many dimensions count as minus in all products.
     """
 
     log_shares: Array
     means: Array
-    shrunk: Array
+    factors: Array
     root: Array
     log_det: Array
+    n_minus: int = 0
 
     @classmethod
     def of(
-        cls, shares: Array, means: Array, factors: Callable[[type[np.floating]], Array], bulk: type[np.floating]
+        cls,
+        shares: Array,
+        means: Array,
+        factors: Callable[[type[np.floating]], Array],
+        bulk: type[np.floating],
+        n_minus: int = 0,
     ) -> "WhitePieces":
-        """From what gives the factors A_j (s, q, r) in a precision; in ``bulk`` only where that is safe.
+        """From what gives the factors (q, s, r) in a precision; in ``bulk`` only where that is safe.
 
         Distances are differences of squares, of which factors that reach far leave little.
         """
         a = factors(bulk)
-        if bulk is not np.float64 and np.einsum("sqr,sqr->s", a, a).max(initial=0.0) > _FAR:
+        if bulk is not np.float64 and np.einsum("qsr,qsr->s", a, a).max(initial=0.0) > _FAR:
             a = factors(np.float64)
-        with one_thread():
-            inner = np.eye(a.shape[2]) + (a.swapaxes(1, 2) @ a).astype(np.float64)
-            lower = np.linalg.cholesky(inner)
-            root = np.linalg.inv(lower).swapaxes(1, 2)
+        n_plus = len(a) - n_minus
+        lower = np.linalg.cholesky(np.eye(a.shape[2]) + _gram(a[:n_plus]) - _gram(a[n_plus:]))
+        root = np.linalg.inv(lower).swapaxes(1, 2)
         log_det = 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-        return cls(np.log(shares), means, a @ root.astype(a.dtype), root, log_det)
+        return cls(np.log(shares), means, a, root, log_det, n_minus)
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
         """Of whitened images, less the constant ``-(q / 2) log(2 pi)``.
@@ -133,25 +145,28 @@ class WhitePieces:
         log_density : array of shape (n, s)
             Of each piece, weighed by its share.
         g : array of shape (n, s, r)
-            ``B_j' (y - m_j)``, of which `tasks.restore` makes the posterior of w.
+            ``T_j' A_j' (y - m_j)``, of which `tasks.restore` makes the posterior of w.
         """
-        s, _, r = self.shrunk.shape
-        g = (y.astype(self.shrunk.dtype, copy=False) @ self._side_by_side).reshape(len(y), s, r)
-        g -= np.einsum("sq,sqr->sr", self.means, self.shrunk).astype(g.dtype)
-        distance2 = (y**2).sum(axis=1)[:, None] - 2 * (y @ self.means.T) + (self.means**2).sum(axis=1)
+        q, s, r = self.factors.shape
+        sign = np.repeat([1.0, -1.0], [q - self.n_minus, self.n_minus])
+        along = ((y * sign).astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
+        along -= ((self.means * sign).astype(along.dtype)[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
+        g = (along.swapaxes(0, 1) @ self.root.astype(along.dtype)).swapaxes(0, 1)
+        distance2 = (y * y) @ sign[:, None] - 2 * ((y * sign) @ self.means.T) + (self.means * self.means) @ sign
         distance2 -= np.einsum("nsr,nsr->ns", g, g)
         return self.log_shares - 0.5 * (distance2 + self.log_det), g
 
-    @lazy
-    def _side_by_side(self) -> Array:
-        """All B_j in columns, shape (q, s r), for one product over images."""
-        s, q, r = self.shrunk.shape
-        return self.shrunk.transpose(1, 0, 2).reshape(q, s * r)
-
     def trace(self, weights: Array) -> Array:
-        """``tr(W (I + A_j A_j')^-1 W)`` of each piece with W = diag(weights), shape (s,)."""
-        total: Array = (weights**2).sum() - ((self.shrunk * weights[:, None]) ** 2).sum(axis=(1, 2))
+        """``tr(W (I + A_j A_j')^-1 W)`` of each piece with W = diag(weights), shape (s,); of no minus dimensions."""
+        weighed = self.root.swapaxes(1, 2) @ _gram(self.factors * weights.astype(self.factors.dtype)[:, None, None])
+        total: Array = (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
         return total
+
+
+def _gram(a: Array) -> Array:
+    """``A_j' A_j`` of factors in columns (q, s, r), shape (s, r, r)."""
+    product: Array = a.transpose(1, 2, 0) @ a.swapaxes(0, 1)
+    return product.astype(np.float64)
 
 
 def densities(
@@ -172,21 +187,22 @@ def densities(
     k, d = encoder.components.shape
     floor = noise_floor(encoder)
     tau2 = np.maximum(residual / max(d - k, 1), floor)
+    bases = prior.basis if styles is None else styles.orthonormal_basis
 
     def one(c: int) -> PromptDensity:
         shares: Array
         means: Array
         factors: Array
         if styles is None:
-            basis, v = prior.basis[c], prior.variances[c]
-            shares, means, factors = np.ones(1), (prior.means[c] @ basis)[None], np.zeros((1, k, 0))
+            v = prior.variances[c]
+            shares, means, factors = np.ones(1), (prior.means[c] @ bases[c])[None], np.zeros((1, k, 0))
         else:
             own = styles.of(c)
-            basis, v = styles.basis[c], styles.variances[c]
+            v = styles.variances[c]
             shares, means, factors = styles.shares[own], styles.means[own], styles.factors[own]
         v = np.maximum(v / encoder.scale**2, floor)
         scale = factors.dtype.type(encoder.scale)
-        return PromptDensity(encoder, basis, v, float(tau2[c]), shares, means / encoder.scale, factors / scale)
+        return PromptDensity(encoder, bases[c], v, float(tau2[c]), shares, means / encoder.scale, factors / scale)
 
     return in_parallel(one, range(len(tau2)))
 

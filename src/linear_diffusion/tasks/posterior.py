@@ -149,11 +149,12 @@ class Observed:
     @lazy
     def pieces(self) -> WhitePieces:
         """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
-        seen, factors = self._seen, self.prompt.factors
+        seen, factors = self._seen, self.prompt.side_by_side
+        k, s, r = factors.shape
 
         def as_seen(dtype: type[np.floating]) -> Array:
-            product: Array = seen.astype(dtype) @ factors.astype(dtype, copy=False)
-            return product
+            product = seen.astype(dtype) @ factors.astype(dtype, copy=False).reshape(k, s * r)
+            return product.reshape(len(seen), s, r)
 
         return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, as_seen, self.bulk)
 

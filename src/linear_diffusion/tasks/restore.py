@@ -29,6 +29,7 @@ from ..moments import precision
 from ..noise import POSTERIOR, stream
 from .compressed import Compressed, Compression
 from .density import PromptDensity, chunks
+from .masked import Masked, Selection
 from .posterior import Conditional, condition
 
 TEMPERATURE = 0.3
@@ -164,24 +165,28 @@ class Posterior:
         return given.expand(w) + given.follow(self._seen[row : row + 1]) + given.deviate(rng, len(pieces))
 
     @lazy
-    def _reduced(self) -> tuple[Any, AnyArray, Compression | None]:
-        """The operator and what was seen: of full row rank where no noise makes up for it, and compressed."""
-        matrix, y = self.matrix, self.y
+    def _reduced(self) -> tuple[Any, AnyArray, Selection | Compression | None]:
+        """The operator and what was seen: of full row rank where no noise makes up for it, and in fewer numbers."""
+        matrix, y, encoder = self.matrix, self.y, self.prompts[0].encoder
         if matrix is None:
             return None, y, None
         if self.noise_std == 0.0:
             matrix, y = orthonormal_rows(matrix, y)
-        compression = Compression.of(matrix, self.prompts[0].encoder)
+            if selection := Selection.of(matrix, encoder):
+                return matrix, selection.split(y, encoder), selection
+        compression = Compression.of(matrix, encoder)
         return (matrix, y, None) if compression is None else (compression.matrix, compression.split(y), compression)
 
     @lazy
     def _given(self) -> list[Conditional]:
-        matrix, _, compression = self._reduced
+        matrix, _, short = self._reduced
         bulk = precision(self.y).type
         prompts = [prompt.with_noise(self.unmodelled) for prompt in self.prompts]
-        if compression is None:
-            return [condition(prompt, matrix, self.noise_std, bulk) for prompt in prompts]
-        return [Compressed(prompt, matrix, self.noise_std, bulk, compression) for prompt in prompts]
+        if isinstance(short, Selection):
+            return [Masked(prompt, short, bulk) for prompt in prompts]
+        if short is not None:
+            return [Compressed(prompt, matrix, self.noise_std, bulk, short) for prompt in prompts]
+        return [condition(prompt, matrix, self.noise_std, bulk) for prompt in prompts]
 
     @property
     def _seen(self) -> AnyArray:

@@ -219,7 +219,7 @@ def test_what_is_no_mask_is_none_and_neither_is_one_of_which_little_is_left():
     eye = sparse.csr_array(np.eye(5))
     assert Selection.of(eye[[0, 1, 4]], encoder) is not None
     assert_array_equal(Selection.of(eye[[4, 1, 0]], encoder).seen, [4, 1, 0])
-    for other in (eye[:2], 2 * eye[:4], -eye[:4], np.eye(5)[:4], sparse.csr_array(OPERATORS["blocks"])):
+    for other in (eye, eye[:2], 2 * eye[:4], -eye[:4], np.eye(5)[:4], sparse.csr_array(OPERATORS["blocks"])):
         assert Selection.of(other, encoder) is None
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import solve_triangular
 
 from .._lazy import lazy
 from .._types import AnyArray, Array, Index
 from ..image import PCAEncoder
 from .density import PromptDensity, WhitePieces
+from .posterior import solve_lower
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Selection:
 
     @classmethod
     def of(cls, matrix: Any, encoder: PCAEncoder) -> "Selection | None":
-        """Of an operator with disjoint rows of length 1; None where it is no mask, or leaves more than it takes."""
+        """Of an operator with disjoint rows of length 1; None where it is no mask, or takes nothing or too much."""
         if not sparse.issparse(matrix) or matrix.nnz != matrix.shape[0] or np.any(matrix.data != 1.0):
             return None
         seen = matrix.indices.astype(np.intp)
         missing = np.setdiff1d(np.arange(matrix.shape[1]), seen)
-        return cls(seen, missing) if len(missing) < min(len(seen), len(encoder.components)) else None
+        return cls(seen, missing) if 0 < len(missing) < min(len(seen), len(encoder.components)) else None
 
     def split(self, y: AnyArray, encoder: PCAEncoder) -> Array:
         """Components (n, k) of what was seen (n, m), with 0 where pixels are missing, and beside them what was seen.
@@ -90,7 +90,7 @@ class Masked:
     def variance(self) -> Array:
         """``diag(S^-1)`` where pixels are missing."""
         variance = np.zeros(self.prompt.encoder.components.shape[1])
-        variance[self.selection.missing] = (_solve(self._lower, np.eye(len(self._lower))) ** 2).sum(axis=0)
+        variance[self.selection.missing] = (solve_lower(self._lower, np.eye(len(self._lower))) ** 2).sum(axis=0)
         return variance
 
     def evidence(self, y: AnyArray) -> tuple[Array, Array]:
@@ -126,12 +126,12 @@ class Masked:
     def _told(self, z: Array) -> Array:
         """``C^-1 L_u. x`` with ``S = C C'``: what missing pixels would tell of what was seen, shape (n, h)."""
         weights = 1 / self.prompt.variances - 1 / self.prompt.tau2
-        return _solve(self._lower, self._frame.T @ (z * weights).T).T
+        return solve_lower(self._lower, self._frame.T @ (z * weights).T).T
 
     def _place(self, u: Array) -> Array:
         """``C^-T u`` (n, h) as images (n, d)."""
         out = np.zeros((len(u), self.prompt.encoder.components.shape[1]))
-        out[:, self.selection.missing] = _solve(self._lower, u.T, transposed=True).T
+        out[:, self.selection.missing] = solve_lower(self._lower, u.T, transposed=True).T
         return out
 
     @lazy
@@ -152,9 +152,4 @@ class Masked:
     @lazy
     def _missed(self) -> Array:
         """``C^-1 L_u. U diag(v)^(1/2)``, shape (h, k)."""
-        return _solve(self._lower, self._frame.T / np.sqrt(self.prompt.variances))
-
-
-def _solve(lower: Array, b: Array, *, transposed: bool = False) -> Array:
-    solved: Array = solve_triangular(lower, b, lower=True, trans=int(transposed), check_finite=False)
-    return solved
+        return solve_lower(self._lower, self._frame.T / np.sqrt(self.prompt.variances))

@@ -194,7 +194,7 @@ class Observed:
 
     def _correct(self, residual: Array) -> Array:
         """``Z' L^-1 residual``, that is ``G H~' B^-1 residual``, (n, m) -> (n, d); Z itself takes longer to make."""
-        solved = _solve(self._lower, _solve(self._lower, residual.T), transposed=True).T
+        solved = solve_lower(self._lower, solve_lower(self._lower, residual.T), transposed=True).T
         v, tau2 = self.prompt.variances, self.prompt.tau2
         along = solved @ self._of_frame * (v - tau2)
         corrected: Array = along @ self.prompt.basis.T @ self.prompt.encoder.components
@@ -202,7 +202,7 @@ class Observed:
         return corrected
 
     def _whiten(self, y: AnyArray) -> Array:
-        return _solve(self._lower, (y - self.matrix @ self.prompt.encoder.mean).T).T
+        return solve_lower(self._lower, (y - self.matrix @ self.prompt.encoder.mean).T).T
 
     @lazy
     def _frame(self) -> Array:
@@ -237,7 +237,7 @@ class Observed:
     @lazy
     def _seen(self) -> Array:
         """R, shape (m, k)."""
-        return _solve(self._lower, self._of_frame)
+        return solve_lower(self._lower, self._of_frame)
 
     @lazy
     def _gain(self) -> Array:
@@ -246,7 +246,7 @@ class Observed:
         shown = (self._of_frame * (v - tau2)) @ self._frame
         scaled = self._scaled
         shown += tau2 * (scaled.toarray() if sparse.issparse(scaled) else scaled)
-        return _solve(self._lower, shown)
+        return solve_lower(self._lower, shown)
 
 
 def condition(
@@ -272,7 +272,8 @@ def condition(
     return Observed(prompt, matrix, noise_std, bulk)
 
 
-def _solve(lower: Array, b: Array, *, transposed: bool = False) -> Array:
+def solve_lower(lower: Array, b: Array, *, transposed: bool = False) -> Array:
+    """``L^-1 b``, or ``L^-T b``, of a lower triangle L."""
     solved: Array = solve_triangular(lower, b, lower=True, trans=int(transposed), check_finite=False)
     return solved
 

@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 
 from .._lazy import lazy
 from .._types import AnyArray, Array
-from .density import PromptDensity, WhitePieces, coordinates
+from .density import PromptDensity, WhitePieces
 
 
 class Conditional(Protocol):
@@ -54,6 +54,8 @@ class Conditional(Protocol):
 class Noised:
     """Whole images, with noise that is alike in all directions of standardised pixels.
 
+    Images come as `coordinates` leaves them, side by side (n, k + d), which is the same for all prompts.
+
     Parameters
     ----------
     prompt : PromptDensity
@@ -82,7 +84,7 @@ class Noised:
 
     def evidence(self, y: AnyArray) -> tuple[Array, Array]:
         """See `Conditional`."""
-        z, rest = coordinates(self.prompt.encoder, y)
+        z, rest = self._parts(y)
         return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))
 
     def evidence_of(self, z: Array, energy: Array, *, expected: bool = False) -> tuple[Array, Array]:
@@ -106,7 +108,7 @@ class Noised:
 
     def follow(self, y: AnyArray) -> Array:
         """See `Conditional`."""
-        z, rest = coordinates(self.prompt.encoder, y)
+        z, rest = self._parts(y)
         v, tau2 = self.prompt.variances, self.prompt.tau2
         moved: Array = (z @ self.prompt.basis * (v / (v + self.level2))) @ self._frame
         return moved + rest * (tau2 / (tau2 + self.level2))
@@ -115,6 +117,10 @@ class Noised:
         """See `Conditional`."""
         along, across = self._left
         return spread(self._frame, along, across, rng, n)
+
+    def _parts(self, y: AnyArray) -> tuple[Array, Array]:
+        k = len(self.prompt.variances)
+        return y[:, :k], y[:, k:]
 
     @lazy
     def _frame(self) -> Array:

@@ -28,9 +28,9 @@ from ..memory import available_memory, readable
 from ..moments import precision
 from ..noise import POSTERIOR, stream
 from .compressed import Compressed, Compression
-from .density import PromptDensity, chunks
+from .density import PromptDensity, chunks, coordinates
 from .masked import Masked, Selection
-from .posterior import Conditional, condition
+from .posterior import Conditional, Noised, condition
 
 TEMPERATURE = 0.3
 """What log-densities of pieces are multiplied by, so that no piece is trusted too much."""
@@ -162,7 +162,7 @@ class Posterior:
                 for j, e in zip(pieces, eps, strict=True)
             ]
         )
-        return given.expand(w) + given.follow(self._seen[row : row + 1]) + given.deviate(rng, len(pieces))
+        return given.expand(w) + given.follow(self._seen(slice(row, row + 1))) + given.deviate(rng, len(pieces))
 
     @lazy
     def _reduced(self) -> tuple[Any, AnyArray, Selection | Compression | None]:
@@ -188,9 +188,11 @@ class Posterior:
             return [Compressed(prompt, matrix, self.noise_std, bulk, short) for prompt in prompts]
         return [condition(prompt, matrix, self.noise_std, bulk) for prompt in prompts]
 
-    @property
-    def _seen(self) -> AnyArray:
-        return self._reduced[1]
+    def _seen(self, part: slice) -> AnyArray:
+        """What was seen of some of the images, as `Conditional`s of all prompts take it."""
+        seen = self._reduced[1][part]
+        alike = isinstance(self._given[0], Noised)
+        return np.hstack(coordinates(self.prompts[0].encoder, seen)) if alike else seen
 
     @property
     def _std(self) -> Array:
@@ -198,7 +200,8 @@ class Posterior:
 
     def _joint(self, part: slice) -> tuple[list[Array], list[Array]]:
         """Log-density (n, s) of images and pieces together, for each prompt, and g (n, s, r)."""
-        found = in_parallel(lambda given: given.evidence(self._seen[part]), self._given)
+        seen = self._seen(part)
+        found = in_parallel(lambda given: given.evidence(seen), self._given)
         weights = np.log(self.weights)
         return [log_density + weight for (log_density, _), weight in zip(found, weights, strict=True)], [
             g for _, g in found
@@ -218,6 +221,8 @@ class Posterior:
         return [rho / total for rho in likely], gs
 
     def _standardised_mean(self, part: slice, likely: list[Array], gs: list[Array]) -> Array:
+        seen = self._seen(part)
+
         def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
             """The images that a prompt is likely for, and what it adds to their means."""
             given, rho, g = own
@@ -225,7 +230,7 @@ class Posterior:
             w = np.zeros((len(rho), given.prompt.means.shape[1]))
             for j, members, found in _pieces(given, rho, g):
                 w[members] += rho[members, j, None] * found
-            follow = given.follow(self._seen[part][rows]) if len(rows) else np.empty((0, len(self._std)))
+            follow = given.follow(seen[rows]) if len(rows) else np.empty((0, len(self._std)))
             return rows, given.expand(w[rows]) + rho[rows].sum(axis=1)[:, None] * follow
 
         mean = np.zeros((len(likely[0]), len(self._std)))
@@ -236,12 +241,14 @@ class Posterior:
     def _variance(self, part: slice, likely: list[Array], gs: list[Array], mean: Array) -> Array:
         """Within pieces, and between them, shape (n, d)."""
 
+        seen = self._seen(part)
+
         def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
             given, rho, g = own
             rows = np.flatnonzero(rho.sum(axis=1) > 0)
             if not len(rows):
                 return rows, np.empty((0, mean.shape[1]))
-            variance, center = np.zeros((len(rows), mean.shape[1])), given.follow(self._seen[part][rows]) - mean[rows]
+            variance, center = np.zeros((len(rows), mean.shape[1])), given.follow(seen[rows]) - mean[rows]
             for j, members, w in _pieces(given, rho[rows], g[rows]):
                 free = given.expand((given.prompt.factors[j] @ given.pieces.root[j]).T)
                 inside = given.variance + (free**2).sum(axis=0)

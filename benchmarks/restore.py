@@ -4,8 +4,8 @@
 
 Noise of deviation 0.3 on pixels in [0, 1], which all methods are told; a hole of 14 x 14 pixels. Each classical
 method runs with several settings, of which the best counts, which flatters it. The mean of the images' PSNR, all
-clipped to [0, 1] alike. "Posterior mean" is the default, robust to what the model does not know; "exact" is Bayes'
-rule.
+clipped to [0, 1] alike. "Posterior mean" is the default, robust to what the model does not know, and in holes a local
+regression; "exact" is Bayes' rule.
 """
 
 import warnings

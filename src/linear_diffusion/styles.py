@@ -23,6 +23,8 @@ _WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
 LEAST = float(np.finfo(np.float32).tiny)
 """Least shared variance, where all images are one: what float32 can still divide by the root of."""
+LOCAL_DIM = 250
+"""Leading dimensions of latents in which what is near is told from what is far; see `tasks.local`."""
 REMAINDER = 0.02
 """Share of the variance off a style's own directions that samples keep; see `Styles.sharpened`."""
 
@@ -143,6 +145,17 @@ class Styles:
         One step of Newton and Schulz (Higham 2008, "Functions of Matrices", eq. 8.20) squares how far off it is.
         """
         return np.stack(in_parallel(lambda q: 1.5 * q - 0.5 * q @ (q.T @ q), self.basis))
+
+    @lazy
+    def leading(self) -> Array:
+        """Factors along the first `LOCAL_DIM` dimensions of latents, in rows, shape (m, r, q)."""
+        k, bases = self.factors.shape[1], self.orthonormal_basis.astype(np.float32)
+
+        def one(prompt: int) -> Array:
+            rows = np.ascontiguousarray(self.factors[self.of(prompt)].swapaxes(1, 2))
+            return (rows.reshape(-1, k) @ bases[prompt, :LOCAL_DIM].T).reshape(*rows.shape[:2], -1)
+
+        return np.concatenate(in_parallel(one, range(len(self.basis))))
 
     def pixel_moments(self, prompt: int, to_pixels: Array) -> tuple[Array, Array]:
         """Mean (s, d), less the encoder's, and variance (s, d) of decoded pixels, of each of a prompt's styles."""

@@ -19,7 +19,7 @@ from .._threads import in_parallel
 from .._types import AnyArray, Array
 from ..denoiser import GaussianDenoiser
 from ..image import PCAEncoder, noise_floor
-from ..styles import Styles
+from ..styles import LOCAL_DIM, Styles
 
 _CHUNK, _MOST_PIXELS = 1024, 2**20
 """Images that are worked on together, and the pixels that they have at most."""
@@ -46,6 +46,8 @@ class PromptDensity:
         In the basis, about the encoder's mean.
     factors : array of shape (s, k, r)
         In the basis.
+    leading : array of shape (s, r, q)
+        The same along the first q components, in rows.
     """
 
     encoder: PCAEncoder
@@ -55,6 +57,7 @@ class PromptDensity:
     shares: Array
     means: Array
     factors: Array
+    leading: Array
 
     @property
     def frame(self) -> Array:
@@ -148,13 +151,24 @@ class WhitePieces:
             ``T_j' A_j' (y - m_j)``, of which `tasks.restore` makes the posterior of w.
         """
         q, s, r = self.factors.shape
-        sign = np.repeat([1.0, -1.0], [q - self.n_minus, self.n_minus])
+        sign = self._sign
         along = ((y * sign).astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
-        along -= ((self.means * sign).astype(along.dtype)[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
+        along -= self._of_means
         g = (along.swapaxes(0, 1) @ self.root.astype(along.dtype)).swapaxes(0, 1)
         distance2 = (y * y) @ sign[:, None] - 2 * ((y * sign) @ self.means.T) + (self.means * self.means) @ sign
         distance2 -= np.einsum("nsr,nsr->ns", g, g)
         return self.log_shares - 0.5 * (distance2 + self.log_det), g
+
+    @lazy
+    def _sign(self) -> Array:
+        return np.where(np.arange(len(self.factors)) < len(self.factors) - self.n_minus, 1.0, -1.0)
+
+    @lazy
+    def _of_means(self) -> Array:
+        """``A_j' m_j``, shape (s, r)."""
+        means = (self.means * self._sign).astype(self.factors.dtype)
+        product: Array = (means[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
+        return product
 
     def trace(self, weights: Array) -> Array:
         """``tr(W (I + A_j A_j')^-1 W)`` of each piece with W = diag(weights), shape (s,); of no minus dimensions."""
@@ -193,16 +207,21 @@ def densities(
         shares: Array
         means: Array
         factors: Array
+        leading: Array
         if styles is None:
             v = prior.variances[c]
             shares, means, factors = np.ones(1), (prior.means[c] @ bases[c])[None], np.zeros((1, k, 0))
+            leading = np.zeros((1, 0, min(k, LOCAL_DIM)))
         else:
             own = styles.of(c)
             v = styles.variances[c]
-            shares, means, factors = styles.shares[own], styles.means[own], styles.factors[own]
+            here = slice(own[0], own[-1] + 1)
+            shares, means, factors = styles.shares[here], styles.means[here], styles.factors[here]
+            leading = styles.leading[here]
         v = np.maximum(v / encoder.scale**2, floor)
         scale = factors.dtype.type(encoder.scale)
-        return PromptDensity(encoder, bases[c], v, float(tau2[c]), shares, means / encoder.scale, factors / scale)
+        means, factors, leading = means / encoder.scale, factors / scale, leading / scale
+        return PromptDensity(encoder, bases[c], v, float(tau2[c]), shares, means, factors, leading)
 
     return in_parallel(one, range(len(tau2)))
 

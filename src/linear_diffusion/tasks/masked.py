@@ -21,6 +21,11 @@ from .density import PromptDensity, WhitePieces
 from .posterior import solve_lower
 
 
+def is_mask(matrix: Any) -> bool:
+    """Whether an operator of orthogonal rows picks pixels as they are."""
+    return bool(sparse.issparse(matrix) and matrix.nnz == matrix.shape[0] and np.all(matrix.data == 1.0))
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which of d pixels are seen.
@@ -37,7 +42,7 @@ class Selection:
     @classmethod
     def of(cls, matrix: Any, encoder: PCAEncoder) -> "Selection | None":
         """Of an operator with disjoint rows of length 1; None where it is no mask, or takes nothing or too much."""
-        if not sparse.issparse(matrix) or matrix.nnz != matrix.shape[0] or np.any(matrix.data != 1.0):
+        if not is_mask(matrix):
             return None
         seen = matrix.indices.astype(np.intp)
         missing = np.setdiff1d(np.arange(matrix.shape[1]), seen)

@@ -8,7 +8,8 @@ images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y 
 
 Real images are not drawn from the density, and hundreds of pixels make Bayes' rule surer of one piece than it should
 be. `Posterior.robust` makes up for it: p(y | j) to the power of a temperature below 1 (Miller and Dunson 2019), and
-white noise as part of the images, which stands for what no piece knows of them.
+white noise as part of the images, which stands for what no piece knows of them. Where a mask hides pixels, its means
+are those of `local`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,8 @@ from ..moments import precision
 from ..noise import POSTERIOR, stream
 from .compressed import Compressed, Compression
 from .density import PromptDensity, chunks, coordinates
-from .masked import Masked, Selection
+from .local import Local
+from .masked import Masked, Selection, is_mask
 from .posterior import Conditional, Noised, condition
 
 TEMPERATURE = 0.3
@@ -92,7 +94,8 @@ class Posterior:
         """Posterior means, shape (n, d)."""
         out = np.empty((len(self.y), len(self._std)))
         for part in self._parts():
-            out[part] = self._standardised_mean(part, *self._likely(part))
+            seen = self._seen(part)
+            out[part] = self._local.mean(seen) if self._local else self._mixed_mean(seen, *self._likely(part))
         return out * self._std + self.prompts[0].encoder.mean
 
     def mean_and_std(self) -> tuple[Array, Array]:
@@ -100,7 +103,8 @@ class Posterior:
         means, variances = np.empty((2, len(self.y), len(self._std)))
         for part in self._parts():
             likely, g = self._likely(part)
-            means[part] = mean = self._standardised_mean(part, likely, g)
+            seen = self._seen(part)
+            means[part] = mean = self._local.mean(seen) if self._local else self._mixed_mean(seen, likely, g)
             variances[part] = self._variance(part, likely, g, mean)
         return means * self._std + self.prompts[0].encoder.mean, np.sqrt(variances) * self._std
 
@@ -125,7 +129,7 @@ class Posterior:
 
     def _modelled(self, n_samples: int, entropy: int, members: Index) -> Array:
         """Draws of what is modelled; what was seen is noisier for them, and without noise it is put back."""
-        matrix, y = (self.matrix, self.y) if self.noise_std else orthonormal_rows(self.matrix, self.y)
+        matrix, y = self._independent
         beside = self.unmodelled * float(((matrix * matrix) @ self._std**2).sum()) / max(matrix.shape[0], 1)
         noise_std = float(np.sqrt(self.noise_std**2 + beside))
         posterior = replace(self, matrix=matrix, y=y, noise_std=noise_std, unmodelled=0.0)
@@ -165,33 +169,46 @@ class Posterior:
         return given.expand(w) + given.follow(self._seen(slice(row, row + 1))) + given.deviate(rng, len(pieces))
 
     @lazy
+    def _independent(self) -> tuple[Any, AnyArray]:
+        """The operator and what was seen, of full row rank where no noise makes up for it."""
+        return (self.matrix, self.y) if self.noise_std else orthonormal_rows(self.matrix, self.y)
+
+    @lazy
     def _reduced(self) -> tuple[Any, AnyArray, Selection | Compression | None]:
-        """The operator and what was seen: of full row rank where no noise makes up for it, and in fewer numbers."""
-        matrix, y, encoder = self.matrix, self.y, self.prompts[0].encoder
-        if matrix is None:
-            return None, y, None
-        if self.noise_std == 0.0:
-            matrix, y = orthonormal_rows(matrix, y)
-            if selection := Selection.of(matrix, encoder):
-                return matrix, selection.split(y, encoder), selection
+        """The same in fewer numbers, where that is possible."""
+        if self.matrix is None:
+            return None, self.y, None
+        (matrix, y), encoder = self._independent, self.prompts[0].encoder
+        if self.noise_std == 0.0 and (selection := Selection.of(matrix, encoder)):
+            return matrix, selection.split(y, encoder), selection
         compression = Compression.of(matrix, encoder)
         return (matrix, y, None) if compression is None else (compression.matrix, compression.split(y), compression)
 
     @lazy
     def _given(self) -> list[Conditional]:
-        matrix, _, short = self._reduced
         bulk = precision(self.y).type
-        prompts = [prompt.with_noise(self.unmodelled) for prompt in self.prompts]
+        return [self._condition(prompt.with_noise(self.unmodelled), bulk) for prompt in self.prompts]
+
+    @lazy
+    def _local(self) -> Local | None:
+        """What gives robust means where a mask hides pixels; of what is blurred or noisy, pieces tell as well."""
+        if self.temperature == 1.0 or self.noise_std or self.matrix is None or not is_mask(self._independent[0]):
+            return None
+        local = Local(self.prompts, self.weights, self._condition, self.unmodelled, precision(self.y).type)
+        return local if local.temperature < 1 else None
+
+    def _condition(self, prompt: PromptDensity, bulk: type[np.floating] = np.float64) -> Conditional:
+        matrix, _, short = self._reduced
         if isinstance(short, Selection):
-            return [Masked(prompt, short, bulk) for prompt in prompts]
+            return Masked(prompt, short, bulk)
         if short is not None:
-            return [Compressed(prompt, matrix, self.noise_std, bulk, short) for prompt in prompts]
-        return [condition(prompt, matrix, self.noise_std, bulk) for prompt in prompts]
+            return Compressed(prompt, matrix, self.noise_std, bulk, short)
+        return condition(prompt, matrix, self.noise_std, bulk)
 
     def _seen(self, part: slice) -> AnyArray:
         """What was seen of some of the images, as `Conditional`s of all prompts take it."""
         seen = self._reduced[1][part]
-        alike = isinstance(self._given[0], Noised)
+        alike = self.matrix is None and isinstance(self._given[0], Noised)
         return np.hstack(coordinates(self.prompts[0].encoder, seen)) if alike else seen
 
     @property
@@ -220,8 +237,8 @@ class Posterior:
         total = np.sum([rho.sum(axis=1) for rho in likely], axis=0)[:, None]
         return [rho / total for rho in likely], gs
 
-    def _standardised_mean(self, part: slice, likely: list[Array], gs: list[Array]) -> Array:
-        seen = self._seen(part)
+    def _mixed_mean(self, seen: AnyArray, likely: list[Array], gs: list[Array]) -> Array:
+        """Standardised means (n, d): those of all pieces, as likely as they are."""
 
         def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
             """The images that a prompt is likely for, and what it adds to their means."""

@@ -1,0 +1,192 @@
+"""Local: what is missing of an image by linear regression on what was seen, learned from the pieces near it.
+
+    m = sum_j rho_j m_j,   C = sum_j rho_j (C_j + (m_j - m)(m_j - m)'),   E[x | y] under N(m, C)
+
+A mixture picks pieces and regresses within each. That trusts each piece to be a population of its own, yet pieces are
+cut out of what varies smoothly, and how neighbours differ tells as much as how the images of one do. So the pieces near
+what was seen, weighed by tempered likelihoods rho, are merged into one Gaussian an image, with their moments (Runnalls
+2007, "Kullback-Leibler approach to Gaussian mixture reduction", eq. 2 to 4), whose conditional mean is a locally
+weighted regression (Cleveland and Devlin 1988).
+
+Leading components alone are local: z, divided by their deviations over all images. All else follows the whole
+population's variances. What was seen says of z, up to a constant, ``b' z - z' J z / 2``, where b and J come from the
+posterior under the prior N(0, I), which any `Conditional` gives.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._lazy import lazy
+from .._threads import in_parallel
+from .._types import AnyArray, Array, Index
+from ..image import noise_floor
+from .density import PromptDensity, WhitePieces
+from .posterior import Conditional, solve_lower
+
+N_NEAR = 12
+"""Pieces that are merged, at most."""
+EVIDENCE = 8.0
+"""Dimensions that the likelihoods of pieces count for at most, so that several pieces count."""
+POPULATION = 0.03
+"""Share of the variance of all images that each image's Gaussian has beside: what neighbours leave open, all tell."""
+_LEAST = -20.0
+"""Least logarithm of a weight, over the largest."""
+_KNOWN = 1e-9
+"""Of a direction, less than this share of the most that is known, or of what is known beforehand, is nothing."""
+_TOGETHER = 75
+"""Images that are worked on together."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """Means of images, given what was seen of them.
+
+    Parameters
+    ----------
+    prompts : sequence of p PromptDensity
+    weights : array of shape (p,)
+        Prior frequencies of the prompts.
+    condition : callable
+        From a prompt's density to what is known of its pixels.
+    unmodelled : float
+        Variance of white noise that is part of the images, in the units of standardised pixels.
+    bulk : dtype
+        Precision of products over images and pieces.
+    """
+
+    prompts: Sequence[PromptDensity]
+    weights: Array
+    condition: Callable[[PromptDensity], Conditional]
+    unmodelled: float
+    bulk: type[np.floating]
+
+    @lazy
+    def temperature(self) -> float:
+        """What log-densities of pieces are multiplied by: the more dimensions are seen, the less; 1 where few are."""
+        values = self._seen_of[1]
+        return EVIDENCE / max(float((values / (1 + values)).sum()), EVIDENCE)
+
+    def mean(self, y: AnyArray) -> Array:
+        """Standardised images (n, d), from what was seen as ``condition`` takes it."""
+        lower, values, vectors = self._seen_of
+        b = self._given.evidence(y)[1][:, 0] @ lower.T
+        z = np.zeros((len(y), len(self._scale)))
+        z[:, : len(lower)] = self._near(vectors * np.sqrt(values), b @ vectors / np.sqrt(values))
+        return self._given.expand(z * self._scale) + self._given.follow(y)
+
+    @lazy
+    def _seen_of(self) -> tuple[Array, Array, Array]:
+        """What is seen of z: the factor L of ``I + J = L L'``, eigenvalues of J, and their vectors."""
+        lower = np.linalg.inv(self._given.pieces.root[0]).T
+        values, vectors = np.linalg.eigh(lower @ lower.T - np.eye(len(lower)))
+        known = values > _KNOWN * max(values[-1], 1.0)
+        return lower, values[known], vectors[:, known]
+
+    def _near(self, root: Array, y: Array) -> Array:
+        """Means of z (n, q), from ``y = root' z + e`` with white noise e (n, p)."""
+        lower = np.linalg.cholesky(np.eye(root.shape[1]) + root.T @ self._shared @ root)
+        white = solve_lower(lower, root.T)
+        y = solve_lower(lower, y.T).T
+        (s, r, q), means = self._rows.shape, self._means @ white.T
+        rows = (self._rows.reshape(s * r, q) @ white.T.astype(self.bulk)).reshape(s, r, -1)
+
+        def in_columns(dtype: type[np.floating]) -> Array:
+            return np.ascontiguousarray(rows[:, :-1], dtype).transpose(2, 0, 1)
+
+        pieces = WhitePieces.of(self._shares, means, in_columns, self.bulk)
+
+        def some(part: slice) -> Array:
+            z = self._merge(rows, y[part], *self._weigh(pieces.evidence(y[part])[0]))
+            shared: Array = (y[part] - z @ white.T) @ white @ self._shared
+            return z + shared
+
+        return np.concatenate(in_parallel(some, [slice(i, i + _TOGETHER) for i in range(0, len(y), _TOGETHER)]))
+
+    def _weigh(self, log_density: Array) -> tuple[Index, Array]:
+        """The pieces near each image, and their weights; both of shape (n, near)."""
+        prior = np.log(self._shares)
+        log_rho = self.temperature * (log_density - prior) + prior
+        n_near = min(N_NEAR, log_rho.shape[1])
+        near = np.argpartition(log_rho, -n_near, axis=1)[:, -n_near:]
+        chosen = np.take_along_axis(log_rho, near, axis=1)
+        rho = np.exp(np.maximum(chosen - chosen.max(axis=1, keepdims=True), _LEAST))
+        return near, rho / rho.sum(axis=1, keepdims=True)
+
+    def _merge(self, rows: Array, y: Array, near: Index, rho: Array) -> Array:
+        """Means of what of z is the pieces' own, (n, q), by regression on rows (s, r + 1, p) of the pieces near.
+
+        The rows ``a`` of one image, factors and deviations of means, weigh ``(1 / rho + a a')^-1 a (y - m)``.
+        """
+        seen = rows[near]
+        m = (rho[:, None].astype(rows.dtype) @ seen[:, :, -1])[:, 0]
+        seen[:, :, -1] -= m[:, None]
+        a = seen.reshape(len(y), seen.shape[1] * seen.shape[2], seen.shape[3])
+        precise = a @ a.swapaxes(1, 2)
+        precise[:, range(a.shape[1]), range(a.shape[1])] += np.repeat(1 / rho, seen.shape[2], axis=1)
+        weights = np.linalg.solve(precise, a @ (y - m).astype(a.dtype)[..., None]).reshape(seen.shape[:3])
+        weights[..., -1] += rho * (1 - weights[..., -1].sum(axis=1, keepdims=True))
+        z: Array = weights.reshape(len(y), 1, -1) @ self._rows[near].reshape(*a.shape[:2], -1)
+        return z[:, 0]
+
+    @lazy
+    def _given(self) -> Conditional:
+        return self.condition(self._population)
+
+    @property
+    def _population(self) -> PromptDensity:
+        """All images as one Gaussian, whose leading components are the factor: z ~ N(0, I)."""
+        encoder, q = self.prompts[0].encoder, len(self._shared)
+        k = len(encoder.components)
+        tau2 = float(self.weights @ [prompt.tau2 for prompt in self.prompts])
+        variances = np.where(np.arange(k) < q, noise_floor(encoder), self._scale**2)
+        factor = np.diag(self._scale)[None, :, :q]
+        population = PromptDensity(
+            encoder=encoder,
+            basis=np.eye(k),
+            variances=variances,
+            tau2=tau2,
+            shares=np.ones(1),
+            means=np.zeros((1, k)),
+            factors=factor,
+            leading=factor[:, :q].swapaxes(1, 2),
+        )
+        return population.with_noise(self.unmodelled)
+
+    @property
+    def _scale(self) -> Array:
+        """Deviations of all components, shape (k,)."""
+        encoder = self.prompts[0].encoder
+        return np.sqrt(np.maximum(encoder.variances, noise_floor(encoder)))
+
+    @lazy
+    def _shares(self) -> Array:
+        return np.concatenate([w * prompt.shares for prompt, w in zip(self.prompts, self.weights, strict=True)])
+
+    @lazy
+    def _means(self) -> Array:
+        """Of z under all prompts' pieces, shape (s, q)."""
+        return np.concatenate([prompt.means @ self._turn(prompt).T for prompt in self.prompts])
+
+    @lazy
+    def _rows(self) -> Array:
+        """Factors of z under all prompts' pieces, each with its mean as the last row, shape (s, r + 1, q)."""
+        s, r, q = len(self._shares), self.prompts[0].leading.shape[1], len(self._shared)
+        rows = np.empty((s, r + 1, q), self.bulk)
+        rows[:, :-1] = np.concatenate([prompt.leading for prompt in self.prompts])
+        rows[:, :-1] /= self._scale[:q].astype(self.bulk)
+        rows[:, -1] = self._means
+        return rows
+
+    @lazy
+    def _shared(self) -> Array:
+        """Covariance of z that all pieces have beside their own, shape (q, q): the mean over prompts."""
+        shared = [(self._turn(prompt) * prompt.variances) @ self._turn(prompt).T for prompt in self.prompts]
+        mean: Array = np.tensordot(self.weights, shared, 1)
+        return mean + POPULATION * np.eye(len(mean))
+
+    def _turn(self, prompt: PromptDensity) -> Array:
+        """From a prompt's basis to z, shape (q, k)."""
+        q = prompt.leading.shape[2]
+        return prompt.basis[:q] / self._scale[:q, None]

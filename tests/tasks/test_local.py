@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import multivariate_normal
+
+from linear_diffusion import LinearDiffusion, operators
+from linear_diffusion.image import noise_floor
+from linear_diffusion.tasks.local import EVIDENCE, N_NEAR, POPULATION
+from linear_diffusion.tasks.restore import Posterior
+
+Digits = tuple[np.ndarray, np.ndarray]
+MASK = np.zeros((8, 8), bool)
+MASK[3:6, 2:6] = True
+
+
+def robust(model: LinearDiffusion, y: np.ndarray) -> Posterior:
+    """The posterior that `restore` takes its means from, of images (n, 64) seen beside the mask."""
+    matrix = np.eye(64)[~MASK.ravel()]
+    group = operators.observe(operators.inpaint(MASK), y.reshape(-1, 8, 8), (8, 8))[0]
+    assert_allclose(group.matrix.toarray(), matrix)
+    return Posterior(model._densities(), model.weights_, group.matrix, group.y, 0.0).robust()
+
+
+def brute_force(posterior: Posterior) -> np.ndarray:
+    """Means by dense matrices: pieces merged by their moments, and one Gaussian of pixels conditioned on some."""
+    prompts, weights, seen = posterior.prompts, posterior.weights, ~MASK.ravel()
+    encoder = prompts[0].encoder
+    U, D = encoder.components, np.diag(np.sqrt(encoder.variances))
+    tau2 = weights @ [prompt.tau2 for prompt in prompts]
+    white = np.eye(64) * (tau2 + posterior.unmodelled)
+    beside = white + U.T @ U * (noise_floor(encoder) - tau2)
+    shared = sum(
+        w * (p.basis * p.variances) @ p.basis.T for w, p in zip(weights, prompts, strict=True)
+    ) + POPULATION * np.diag(encoder.variances)
+    means = np.concatenate([p.means @ p.basis.T for p in prompts])
+    own = np.concatenate([[p.basis @ f @ f.T @ p.basis.T for f in p.factors] for p in prompts]) + shared
+    shares = np.concatenate([w * p.shares for w, p in zip(weights, prompts, strict=True)])
+
+    A = U.T[seen]
+    information = D @ A.T @ np.linalg.solve(beside[np.ix_(seen, seen)], A) @ D
+    values = np.linalg.eigvalsh(information)
+    temperature = min(EVIDENCE / (values / (1 + values)).sum(), 1.0)
+    y = (posterior.y - encoder.mean[seen]) / encoder.std[seen]
+    out = []
+    for one in y:
+        log_density = [
+            multivariate_normal(A @ m, A @ C @ A.T + beside[np.ix_(seen, seen)]).logpdf(one)
+            for m, C in zip(means, own, strict=True)
+        ]
+        log_rho = temperature * np.array(log_density) + np.log(shares)
+        near = np.argsort(log_rho)[-N_NEAR:]
+        rho = np.exp(log_rho[near] - log_rho[near].max())
+        rho /= rho.sum()
+        m = rho @ means[near]
+        apart = means[near] - m
+        C = np.tensordot(rho, own[near], 1) + (apart.T * rho) @ apart
+        pixels = U.T @ C @ U + beside
+        told = np.linalg.solve(pixels[np.ix_(seen, seen)], one - A @ m)
+        out.append(U.T @ m + pixels[:, seen] @ told)
+    return np.array(out) * encoder.std + encoder.mean
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("latent_dim", [20, 60])
+def test_means_are_those_of_the_merged_gaussian(digits: Digits, standardize: bool, latent_dim: int) -> None:
+    images, y = digits
+    model = LinearDiffusion(styles=12, latent_dim=latent_dim, standardize=standardize, random_state=0)
+    posterior = robust(model.fit(images[100:], y[100:]), images[:12])
+    assert posterior._local is not None
+    assert_allclose(posterior.mean(), brute_force(posterior), rtol=1e-6, atol=1e-6)
+    assert_allclose(posterior.mean(), posterior.mean_and_std()[0], rtol=1e-10)
+
+
+def test_restore_takes_means_from_what_is_near_unless_asked_for_the_exact_ones(digits: Digits) -> None:
+    """Over all, neighbours' regression comes closer than the best piece's; seen pixels stay as they are."""
+    images, y = digits
+    model = LinearDiffusion(styles=12, latent_dim=40, random_state=0).fit(images[400:], y[400:])
+    torn, operator = np.where(MASK, 0.0, images[:400]), operators.inpaint(MASK)
+    near, exact = model.restore(torn, operator), model.restore(torn, operator, exact=True)
+    assert_allclose(near.reshape(400, 64), robust(model, images[:400]).mean(), atol=1e-9)
+    assert ((near - images[:400]) ** 2).mean() < 0.95 * ((exact - images[:400]) ** 2).mean()
+    assert np.all(near[:, ~MASK] == images[:400, ~MASK])
+
+
+def test_an_image_is_restored_alike_alone_and_among_others(digits: Digits) -> None:
+    images, y = digits
+    model = LinearDiffusion(styles=12, latent_dim=40, random_state=0).fit(images[400:], y[400:])
+    torn, operator = np.where(MASK, 0.0, images[:200]), operators.inpaint(MASK)
+    together = model.restore(torn, operator)
+    assert_allclose(model.restore(torn[130:131], operator)[0], together[130], rtol=1e-9, atol=1e-9)
+
+
+def test_where_little_is_seen_or_noise_is_there_pieces_are_weighed_as_they_are(digits: Digits) -> None:
+    images, y = digits
+    model = LinearDiffusion(styles=12, latent_dim=40, random_state=0).fit(images[400:], y[400:])
+    densities, few = model._densities(), np.eye(64)[20:24]
+    for matrix, noise_std in ((few, 0.0), (np.eye(64)[:50], 0.1), (np.ones((1, 64)), 0.0)):
+        assert (
+            Posterior(densities, model.weights_, matrix, np.zeros((1, len(matrix))), noise_std).robust()._local is None
+        )
+    wide = Posterior(densities, model.weights_, np.eye(64)[:50], np.zeros((1, 50)), 0.0)
+    assert wide.robust()._local is not None
+    assert wide._local is None

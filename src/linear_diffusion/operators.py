@@ -85,7 +85,9 @@ class Mask:
                 return np.broadcast_to(mask.reshape(d), (n, d))
             if mask.shape == (n, *whole):
                 return mask.reshape(n, d)
-        if mask.shape in (grey, (n, *grey)):
+        if mask.shape == grey:
+            return np.broadcast_to(np.broadcast_to(mask[..., None], shape).reshape(d), (n, d))
+        if mask.shape == (n, *grey):
             return np.broadcast_to(mask[..., None], (n, *shape)).reshape(n, d)
         raise ValueError(
             f"the mask has shape {mask.shape}; {n} images of shape {shape} take a mask of shape {grey}"

@@ -23,7 +23,7 @@ _WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
 LEAST = float(np.finfo(np.float32).tiny)
 """Least shared variance, where all images are one: what float32 can still divide by the root of."""
-LOCAL_DIM = 250
+LOCAL_DIM = 216
 """Leading dimensions of latents in which what is near is told from what is far; see `tasks.local`."""
 REMAINDER = 0.02
 """Share of the variance off a style's own directions that samples keep; see `Styles.sharpened`."""

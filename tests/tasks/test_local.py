@@ -29,11 +29,11 @@ def brute_force(posterior: Posterior) -> np.ndarray:
     tau2 = weights @ [prompt.tau2 for prompt in prompts]
     white = np.eye(64) * (tau2 + posterior.unmodelled)
     beside = white + U.T @ U * (noise_floor(encoder) - tau2)
-    shared = sum(
-        w * (p.basis * p.variances) @ p.basis.T for w, p in zip(weights, prompts, strict=True)
-    ) + POPULATION * np.diag(encoder.variances)
+    shared = [(p.basis * p.variances) @ p.basis.T + POPULATION * np.diag(encoder.variances) for p in prompts]
+    owner = np.repeat(np.arange(len(prompts)), [len(p.shares) for p in prompts])
     means = np.concatenate([p.means @ p.basis.T for p in prompts])
-    own = np.concatenate([[p.basis @ f @ f.T @ p.basis.T for f in p.factors] for p in prompts]) + shared
+    own = np.concatenate([[p.basis @ f @ f.T @ p.basis.T for f in p.factors] for p in prompts])
+    weighing = own + np.tensordot(weights, shared, 1)
     shares = np.concatenate([w * p.shares for w, p in zip(weights, prompts, strict=True)])
 
     A = U.T[seen]
@@ -45,7 +45,7 @@ def brute_force(posterior: Posterior) -> np.ndarray:
     for one in y:
         log_density = [
             multivariate_normal(A @ m, A @ C @ A.T + beside[np.ix_(seen, seen)]).logpdf(one)
-            for m, C in zip(means, own, strict=True)
+            for m, C in zip(means, weighing, strict=True)
         ]
         log_rho = temperature * np.array(log_density) + np.log(shares)
         near = np.argsort(log_rho)[-N_NEAR:]
@@ -53,7 +53,7 @@ def brute_force(posterior: Posterior) -> np.ndarray:
         rho /= rho.sum()
         m = rho @ means[near]
         apart = means[near] - m
-        C = np.tensordot(rho, own[near], 1) + (apart.T * rho) @ apart
+        C = np.tensordot(rho, own[near] + np.array(shared)[owner[near]], 1) + (apart.T * rho) @ apart
         pixels = U.T @ C @ U + beside
         told = np.linalg.solve(pixels[np.ix_(seen, seen)], one - A @ m)
         out.append(U.T @ m + pixels[:, seen] @ told)

@@ -35,7 +35,7 @@ _LEAST = -20.0
 """Least logarithm of a weight, over the largest."""
 _KNOWN = 1e-9
 """Of a direction, less than this share of the most that is known, or of what is known beforehand, is nothing."""
-_TOGETHER = 75
+_TOGETHER = 25
 """Images that are worked on together."""
 
 
@@ -86,7 +86,8 @@ class Local:
 
     def _near(self, root: Array, y: Array) -> Array:
         """Means of z (n, q), from ``y = root' z + e`` with white noise e (n, p)."""
-        lower = np.linalg.cholesky(np.eye(root.shape[1]) + root.T @ self._shared @ root)
+        shared = np.tensordot(self.weights, self._shared, 1)
+        lower = np.linalg.cholesky(np.eye(root.shape[1]) + root.T @ shared @ root)
         white = solve_lower(lower, root.T)
         y = solve_lower(lower, y.T).T
         (s, r, q), means = self._rows.shape, self._means @ white.T
@@ -96,11 +97,11 @@ class Local:
             return np.ascontiguousarray(rows[:, :-1], dtype).transpose(2, 0, 1)
 
         pieces = WhitePieces.of(self._shares, means, in_columns, self.bulk)
+        beside = np.eye(len(white)) + white @ (self._shared - shared) @ white.T
 
         def some(part: slice) -> Array:
-            z = self._merge(rows, y[part], *self._weigh(pieces.evidence(y[part])[0]))
-            shared: Array = (y[part] - z @ white.T) @ white @ self._shared
-            return z + shared
+            near, rho = self._weigh(pieces.evidence(y[part])[0])
+            return self._merge(rows, white, beside.astype(self.bulk), y[part], near, rho)
 
         return np.concatenate(in_parallel(some, [slice(i, i + _TOGETHER) for i in range(0, len(y), _TOGETHER)]))
 
@@ -114,21 +115,29 @@ class Local:
         rho = np.exp(np.maximum(chosen - chosen.max(axis=1, keepdims=True), _LEAST))
         return near, rho / rho.sum(axis=1, keepdims=True)
 
-    def _merge(self, rows: Array, y: Array, near: Index, rho: Array) -> Array:
-        """Means of what of z is the pieces' own, (n, q), by regression on rows (s, r + 1, p) of the pieces near.
+    def _merge(self, rows: Array, white: Array, beside: Array, y: Array, near: Index, rho: Array) -> Array:
+        """Means of z (n, q), by regression on y (n, p) in the rows (s, r + 1, p) of the pieces near.
 
-        The rows ``a`` of one image, factors and deviations of means, weigh ``(1 / rho + a a')^-1 a (y - m)``.
+        ``C = sum_c rho_c B_c + a a'`` is the covariance of y, where ``beside`` has what each prompt's pieces share, B
+        (c, p, p), and the rows of ``a'`` are factors and deviations of means.
         """
-        seen = rows[near]
+        seen, root = rows[near], np.sqrt(rho)
         m = (rho[:, None].astype(rows.dtype) @ seen[:, :, -1])[:, 0]
         seen[:, :, -1] -= m[:, None]
+        seen *= root.astype(rows.dtype)[..., None, None]
         a = seen.reshape(len(y), seen.shape[1] * seen.shape[2], seen.shape[3])
-        precise = a @ a.swapaxes(1, 2)
-        precise[:, range(a.shape[1]), range(a.shape[1])] += np.repeat(1 / rho, seen.shape[2], axis=1)
-        weights = np.linalg.solve(precise, a @ (y - m).astype(a.dtype)[..., None]).reshape(seen.shape[:3])
+        of_prompt = np.stack([(rho * (self._owner[near] == c)).sum(axis=1) for c in range(len(beside))], axis=1)
+        covariance = a.swapaxes(1, 2) @ a
+        covariance += np.tensordot(of_prompt.astype(beside.dtype), beside, 1)
+        told = np.linalg.solve(covariance, (y - m).astype(a.dtype)[..., None])
+        weights = (a @ told).reshape(seen.shape[:3]) * root[..., None]
         weights[..., -1] += rho * (1 - weights[..., -1].sum(axis=1, keepdims=True))
-        z: Array = weights.reshape(len(y), 1, -1) @ self._rows[near].reshape(*a.shape[:2], -1)
-        return z[:, 0]
+        own = weights.astype(a.dtype).reshape(len(y), 1, -1) @ self._rows[near].reshape(*a.shape[:2], -1)
+        of_all = told[..., 0].astype(np.float64) @ white
+        z: Array = own[:, 0] + sum(
+            share[:, None] * (of_all @ c) for share, c in zip(of_prompt.T, self._shared, strict=True)
+        )
+        return z
 
     @lazy
     def _given(self) -> Conditional:
@@ -137,7 +146,7 @@ class Local:
     @property
     def _population(self) -> PromptDensity:
         """All images as one Gaussian, whose leading components are the factor: z ~ N(0, I)."""
-        encoder, q = self.prompts[0].encoder, len(self._shared)
+        encoder, q = self.prompts[0].encoder, self._shared.shape[1]
         k = len(encoder.components)
         tau2 = float(self.weights @ [prompt.tau2 for prompt in self.prompts])
         variances = np.where(np.arange(k) < q, noise_floor(encoder), self._scale**2)
@@ -165,6 +174,11 @@ class Local:
         return np.concatenate([w * prompt.shares for prompt, w in zip(self.prompts, self.weights, strict=True)])
 
     @lazy
+    def _owner(self) -> Index:
+        """Prompt of each piece, shape (s,)."""
+        return np.repeat(np.arange(len(self.prompts)), [len(prompt.shares) for prompt in self.prompts])
+
+    @lazy
     def _means(self) -> Array:
         """Of z under all prompts' pieces, shape (s, q)."""
         return np.concatenate([prompt.means @ self._turn(prompt).T for prompt in self.prompts])
@@ -172,7 +186,7 @@ class Local:
     @lazy
     def _rows(self) -> Array:
         """Factors of z under all prompts' pieces, each with its mean as the last row, shape (s, r + 1, q)."""
-        s, r, q = len(self._shares), self.prompts[0].leading.shape[1], len(self._shared)
+        s, r, q = len(self._shares), self.prompts[0].leading.shape[1], self._shared.shape[1]
         rows = np.empty((s, r + 1, q), self.bulk)
         rows[:, :-1] = np.concatenate([prompt.leading for prompt in self.prompts])
         rows[:, :-1] /= self._scale[:q].astype(self.bulk)
@@ -181,10 +195,10 @@ class Local:
 
     @lazy
     def _shared(self) -> Array:
-        """Covariance of z that all pieces have beside their own, shape (q, q): the mean over prompts."""
-        shared = [(self._turn(prompt) * prompt.variances) @ self._turn(prompt).T for prompt in self.prompts]
-        mean: Array = np.tensordot(self.weights, shared, 1)
-        return mean + POPULATION * np.eye(len(mean))
+        """Covariances of z that the pieces of each prompt have beside their own, shape (p, q, q)."""
+        shared = np.stack([(self._turn(p) * p.variances) @ self._turn(p).T for p in self.prompts])
+        shared[:, range(shared.shape[1]), range(shared.shape[1])] += POPULATION
+        return shared
 
     def _turn(self, prompt: PromptDensity) -> Array:
         """From a prompt's basis to z, shape (q, k)."""

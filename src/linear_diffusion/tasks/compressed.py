@@ -98,6 +98,11 @@ class Compressed(Observed):
         inside, outside = self._parts(y)
         return super().follow(inside) + self._remainder(outside)
 
+    def complete(self, w: Array, y: AnyArray) -> Array:
+        """See `Conditional`."""
+        inside, outside = self._parts(y)
+        return super().complete(w, inside) + self._remainder(outside)
+
     def deviate(self, rng: np.random.Generator, n: int) -> Array:
         """See `Observed`."""
         x = spread(self._frame, self.prompt.variances, self.prompt.tau2, rng, n)

@@ -74,7 +74,7 @@ class Local:
         b = self._given.evidence(y)[1][:, 0] @ lower.T
         z = np.zeros((len(y), len(self._scale)))
         z[:, : len(lower)] = self._near(vectors * np.sqrt(values), b @ vectors / np.sqrt(values))
-        return self._given.expand(z * self._scale) + self._given.follow(y)
+        return self._given.complete(z * self._scale, y)
 
     @lazy
     def _seen_of(self) -> tuple[Array, Array, Array]:

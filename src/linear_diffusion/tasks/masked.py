@@ -114,8 +114,12 @@ class Masked:
 
     def follow(self, y: AnyArray) -> Array:
         """See `posterior.Conditional`."""
+        return self.complete(np.zeros((1, len(self.prompt.variances))), y)
+
+    def complete(self, w: Array, y: AnyArray) -> Array:
+        """See `posterior.Conditional`."""
         z, x = self._parts(y)
-        moved = self._place(-self._told(z))
+        moved = self._place(w / np.sqrt(self.prompt.variances) @ self._missed.T - self._told(z))
         moved[:, self.selection.seen] = x
         return moved
 

@@ -46,6 +46,9 @@ class Conditional(Protocol):
     def follow(self, y: AnyArray) -> Array:
         """``Z' L^-1 (y - H mean)``: how the mean moves with y; (n, m) -> (n, d)."""
 
+    def complete(self, w: Array, y: AnyArray) -> Array:
+        """What `expand` and `follow` say together: the means given w and y."""
+
     def deviate(self, rng: np.random.Generator, n: int) -> Array:
         """n draws from ``N(0, G - Z' Z)``."""
 
@@ -112,6 +115,10 @@ class Noised:
         v, tau2 = self.prompt.variances, self.prompt.tau2
         moved: Array = (z @ self.prompt.basis * (v / (v + self.level2))) @ self._frame
         return moved + rest * (tau2 / (tau2 + self.level2))
+
+    def complete(self, w: Array, y: AnyArray) -> Array:
+        """See `Conditional`."""
+        return self.expand(w) + self.follow(y)
 
     def deviate(self, rng: np.random.Generator, n: int) -> Array:
         """See `Conditional`."""
@@ -180,12 +187,15 @@ class Observed:
 
     def expand(self, w: Array) -> Array:
         """See `Conditional`."""
-        moved: Array = w @ self.prompt.basis.T @ self.prompt.encoder.components
-        return moved - self._correct(w @ self._of_frame.T)
+        return self._decode(w) - self._correct(w @ self._of_frame.T)
 
     def follow(self, y: AnyArray) -> Array:
         """See `Conditional`."""
         return self._correct(y - self.matrix @ self.prompt.encoder.mean)
+
+    def complete(self, w: Array, y: AnyArray) -> Array:
+        """See `Conditional`."""
+        return self._decode(w) + self._correct(y - self.matrix @ self.prompt.encoder.mean - w @ self._of_frame.T)
 
     def deviate(self, rng: np.random.Generator, n: int) -> Array:
         """Draws from the prior, less what they show of themselves (Matheron's rule, Doucet 2010)."""
@@ -203,9 +213,12 @@ class Observed:
         solved = solve_lower(self._lower, solve_lower(self._lower, residual.T), transposed=True).T
         v, tau2 = self.prompt.variances, self.prompt.tau2
         along = solved @ self._of_frame * (v - tau2)
-        corrected: Array = along @ self.prompt.basis.T @ self.prompt.encoder.components
-        corrected += tau2 * (self._scaled.T @ solved.T).T
+        corrected: Array = self._decode(along) + tau2 * (self._scaled.T @ solved.T).T
         return corrected
+
+    def _decode(self, w: Array) -> Array:
+        decoded: Array = w @ self.prompt.basis.T @ self.prompt.encoder.components
+        return decoded
 
     def _whiten(self, y: AnyArray) -> Array:
         return solve_lower(self._lower, (y - self.matrix @ self.prompt.encoder.mean).T).T

@@ -166,7 +166,7 @@ class Posterior:
                 for j, e in zip(pieces, eps, strict=True)
             ]
         )
-        return given.expand(w) + given.follow(self._seen(slice(row, row + 1))) + given.deviate(rng, len(pieces))
+        return given.complete(w, self._seen(slice(row, row + 1))) + given.deviate(rng, len(pieces))
 
     @lazy
     def _independent(self) -> tuple[Any, AnyArray]:
@@ -296,14 +296,15 @@ def orthonormal_rows(matrix: Any, y: AnyArray) -> tuple[Any, AnyArray]:
     y : array of shape (n, m)
         What lies outside the operator's range is left out.
     """
-    dense = matrix.toarray() if sparse.issparse(matrix) else matrix
-    square = (matrix @ matrix.T).toarray() if sparse.issparse(matrix) else dense @ dense.T
-    length2 = np.diag(square)
+    square = matrix @ matrix.T
+    length2 = square.diagonal()
+    beside = (square - sparse.diags_array(length2)).data if sparse.issparse(square) else square - np.diag(length2)
     least = _SINGULAR * length2.max(initial=0.0)
-    if np.abs(square - np.diag(length2)).max(initial=0.0) <= least:  # disjoint rows: masks, blocks, channels
+    if np.abs(beside).max(initial=0.0) <= least:  # disjoint rows: masks, blocks, channels
         rows = np.flatnonzero(length2 > least)
         length = np.sqrt(length2[rows])
-        return sparse.csr_array(dense[rows] / length[:, None]), y[:, rows] / length
+        return sparse.csr_array(sparse.diags_array(1 / length) @ sparse.csr_array(matrix)[rows]), y[:, rows] / length
+    dense = matrix.toarray() if sparse.issparse(matrix) else matrix
     u, s, v = np.linalg.svd(dense, full_matrices=False)
     rank = int((s > _SINGULAR * s.max(initial=0.0)).sum())
     return v[:rank], y @ (u[:, :rank] / s[:rank])

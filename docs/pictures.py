@@ -40,9 +40,9 @@ def each(models: dict[str, LinearDiffusion], name: str, labels: list[str], draw:
 def main(options: argparse.Namespace) -> None:
     X, y = digits(options.data_dir)
     y = np.asarray(y).astype(str)
-    plain = LinearDiffusion(random_state=0).fit(X, y)
-    styled = LinearDiffusion(styles=100, latent_dim=300, random_state=0).fit(X, y)
-    models = {"one Gaussian a prompt": plain, "100 styles a prompt": styled}
+    plain = LinearDiffusion(styles=1, latent_dim=144, random_state=0).fit(X, y)
+    styled = LinearDiffusion(random_state=0).fit(X, y)
+    models = {"one Gaussian a prompt": plain, "165 styles a prompt": styled}
     prompts = list("01234567")
     warnings.simplefilter("ignore", GuidanceWarning)  # the last rows run away, to show what it warns of
 

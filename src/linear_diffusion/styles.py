@@ -122,7 +122,8 @@ class Styles:
         """The exact denoiser of one style, on latents."""
         c = self.owner[style]
         factor = self.factors[style].astype(np.float64)
-        variances, vectors = np.linalg.eigh(np.diag(self.variances[c]) + factor @ factor.T)
+        with one_thread():
+            variances, vectors = np.linalg.eigh(np.diag(self.variances[c]) + factor @ factor.T)
         return GaussianDenoiser(self.basis[c] @ self.means[style], variances, self.basis[c] @ vectors)
 
     def start(self, style: int, eps: Array, prior: GaussianDenoiser) -> Array:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from ._threads import in_parallel
 from ._types import AnyArray, Array, Index
 from .affine import AffineMap
 from .compose import Composition
@@ -122,7 +123,9 @@ class _Walk:
     def _path(self, index: Index, start: Array, noise: Iterator[Array], compiled: bool) -> Iterator[Array]:
         """z of some images at each level, from where they start; the last one alone, if compiled."""
         composition, run = self.composition, self.run
-        groups = [(rows, j, composition.conditional(composition.pieces[j])) for j, rows in by_prompt(index)]
+        each = list(by_prompt(index))
+        conditional = in_parallel(lambda own: composition.conditional(composition.pieces[own[0]]), each)
+        groups = [(rows, j, cond) for (j, rows), cond in zip(each, conditional, strict=True)]
         if self.noised is None:
             start = self._turned(groups, start)
         if compiled:

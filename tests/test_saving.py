@@ -34,11 +34,14 @@ ARRAYS = [
 ]
 STYLES = [f"styles.{f}" for f in ("owner", "group", "shares", "means", "factors", "unit", "basis", "variances")]
 CALIBRATION = ["calibration.gain", "calibration.means"]
+DETAILS = ["detail.shift", "detail.table"]
 OF = [("small", name) for name in ARRAYS] + [
-    ("styled", name) for name in ["tone.low", "tone.step", "tone.table", "prior.basis", *STYLES, *CALIBRATION]
+    ("styled", name) for name in ["tone.low", "tone.step", "tone.table", "prior.basis", *STYLES, *CALIBRATION, *DETAILS]
 ]
 """A model that holds each array. All but the tone curves, of which one is a prompt's and one a group's, are in one."""
 DTYPES = {"tone.table": np.float32, "styles.factors": np.float16, "styles.owner": np.int64, "styles.group": np.int64}
+DTYPES |= {"detail.shift": np.int16, "detail.table": np.float32}
+WHOLE = ("styles.owner", "styles.group", "detail.shift")
 SINGLE = dict.fromkeys(("prior.basis", "styles.basis", "styles.means", "calibration.means"), np.float32)
 """What a model with styles keeps in single precision."""
 SIGNED = {("small", name): 0.0 for name in ("encoder.std", "tone.step", "weights")}  # and zero is not allowed either
@@ -301,7 +304,7 @@ def test_an_array_of_wrong_dtype_is_named(folder: Path, name: str, dtype: type, 
     assert_refused(folder, f"model.safetensors: array '{name}' is {np.dtype(dtype)} .*; the model needs")
 
 
-@pytest.mark.parametrize(("folder", "name"), [(f, a) for f, a in OF if DTYPES.get(a) != np.int64], indirect=["folder"])
+@pytest.mark.parametrize(("folder", "name"), [of for of in OF if of[1] not in WHOLE], indirect=["folder"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_an_array_with_a_number_that_is_none_is_named(folder: Path, name: str, value: float) -> None:
     rewrite(folder, lambda arrays: arrays[name].ravel().__setitem__(-1, value))
@@ -323,6 +326,8 @@ def test_an_array_that_must_not_be_negative_is_named(folder: Path, name: str, va
         ("styles.owner", lambda a: a - 1),
         ("styles.owner", lambda a: np.where(np.arange(len(a)) < len(a) - 1, a, 10**15)),
         ("styles.group", lambda a: a[::-1]),
+        ("detail.shift", lambda a: np.full_like(a, 511)),
+        ("detail.shift", lambda a: np.full_like(a, -(2**15))),
         ("styles.group", lambda a: np.where(a == 1, 0, a)),
         ("styles.group", lambda a: a + 1),
         ("styles.basis", lambda a: 1.001 * a),

@@ -14,6 +14,7 @@ import numpy as np
 
 from ._threads import in_parallel
 from ._types import AnyArray, Array, Index
+from .detail import DetailCurves, count_differences, fit_detail_curves
 from .generate import Generator, Run
 from .noise import CLEAN
 from .render import draw_styles
@@ -23,6 +24,8 @@ from .tone import fit_tone_curves
 _N_ROUNDS, _SPEED = 8, 1.2
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws, and the pixels that they have at most."""
+_MOST_DETAILS, _LEAST_DETAILED = 2**20, 16
+"""Pixels that a prompt's detail curves are fitted to at most, and images at least."""
 _CHANGE, _RANGE = 1.7, 4.0
 """How much a round may change a standard deviation, and all rounds together."""
 _LEAST_FREEDOM = 10
@@ -92,6 +95,40 @@ def _calibrate(generator: Generator, z: Array, labels: Index, histogram: AnyArra
         gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
         found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
     return found
+
+
+def match_details(
+    generator: Generator, rows: AnyArray, index: Index, weights: Array, histogram: AnyArray
+) -> DetailCurves:
+    """Find the detail curves of what is drawn through the tone curves.
+
+    Parameters
+    ----------
+    generator : Generator
+        With styles and tone curves, without details.
+    rows : array of shape (n, d)
+        The training images.
+    index : array of int, shape (n,)
+        Prompt of each.
+    weights : array of shape (p,)
+        Frequencies of the prompts.
+    histogram : array of shape (p, channels, 256)
+        Of their pixels.
+    """
+    image = generator.decoder.image
+    most = max(_MOST_DETAILS // image.n_pixels, 1)
+    drawn = np.clip(np.rint(n_draws(*rows.shape) * weights), min(_LEAST_DETAILED, most), most).astype(int)
+
+    def one(prompt: int) -> tuple[AnyArray, Array]:
+        own, members = generator.only(prompt), np.flatnonzero(index == prompt)
+        parts = (rows[members[start : start + most]] for start in range(0, len(members), most))
+        target = np.sum([count_differences(image.tones(part), image) for part in parts], axis=0)
+        style = draw_styles(_N_ROUNDS, cast(Styles, own.styles), np.zeros(drawn[prompt], np.intp))
+        images = own.images(Run("exact", [CLEAN], 0.0, _N_ROUNDS), style)
+        return fit_detail_curves(images.reshape(len(images), -1), target, histogram[prompt], image)
+
+    shift, table = zip(*in_parallel(one, range(len(weights))), strict=True)
+    return DetailCurves(cast(Styles, generator.styles).group_owner, np.stack(shift), np.stack(table))
 
 
 def n_draws(n: int, d: int) -> int:

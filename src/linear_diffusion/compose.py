@@ -19,10 +19,10 @@ from .denoiser import GaussianDenoiser, LinearDenoiser, mixed, pooled
 from .generate import Generator, Run
 from .guidance import GuidedDenoiser, warn_of_runaway
 from .prompts import Mix
+from .render import Decoder
 from .sampler import SAMPLERS, compile_law, exact_law
 from .styles import MixtureDenoiser, Styles
 from .text import by_prompt
-from .tone import ToneCurves
 
 
 class Piece(NamedTuple):
@@ -152,20 +152,16 @@ class Composition:
         self._check(np.array([(law.matrix**2).sum() for law in laws]))
         return laws
 
-    def curves(self) -> ToneCurves | None:
-        """A tone curve a piece, mixed as its parts are."""
-        known = self.generator.decoder.curves
-        if known is None or self.mixture:
-            return known
-        own = []
-        for parts, _ in self.pieces:
-            # No two parts share a curve: they are of different prompts.
-            curve = {j if self.styles is None else int(self.styles.group[j]): weight for j, weight in parts}
-            own.append(known.mixed(curve))
-        return ToneCurves.joined(own)
+    def decoder(self) -> Decoder:
+        """The decoder with a curve a piece, mixed as its parts are."""
+        if self.mixture:
+            return self.generator.decoder
+        group = range(len(self.generator.prior.means)) if self.styles is None else self.styles.group.tolist()
+        # No two parts share a curve: they are of different prompts.
+        return self.generator.decoder.mixed([({group[j]: w for j, w in piece.parts}, 0.0) for piece in self.pieces])
 
     def curve_of(self, index: Index, z: Array) -> Index:
-        """Which of `curves` each image goes through, by its piece; with a mixture, by its latent (n, k)."""
+        """Which curve of `decoder` each image goes through, by its piece; with a mixture, by its latent (n, k)."""
         if not self.mixture or self.generator.styles is None:
             return index
         curve = np.empty(len(z), np.intp)

@@ -63,9 +63,11 @@ class Generator:
     decoder: Decoder
 
     def only(self, prompt: int) -> "Generator":
-        """What draws one prompt, as the only one; tone curves are left out."""
-        styles = self.styles and self.styles.only(prompt)
-        return replace(self, prior=self.prior[[prompt]], styles=styles, decoder=replace(self.decoder, curves=None))
+        """What draws one prompt, as the only one, through its tone curves; details are left out."""
+        styles, curves = self.styles and self.styles.only(prompt), self.decoder.curves
+        group = np.array([prompt]) if self.styles is None else np.unique(self.styles.group[self.styles.of(prompt)])
+        decoder = replace(self.decoder, curves=curves and curves[group], details=None)
+        return replace(self, prior=self.prior[[prompt]], styles=styles, decoder=decoder)
 
     def images(self, run: Run, index: Index) -> AnyArray:
         """Images of given prompts, or of given styles where there are any; shape (n, ...)."""

@@ -75,15 +75,18 @@ class ImageFormat:
         """Channels of an image; 1 for grey ones and plain rows."""
         return self.shape[2] if len(self.shape) == 3 else 1
 
-    def tones(self, rows: AnyArray) -> AnyArray:
-        """Pixels (n, d) as one of 256 tones over the pixel range, uint8."""
+    def tones(self, rows: AnyArray, parts: int = 1) -> AnyArray:
+        """Pixels (n, d) as one of 256 tones over the pixel range, uint8; or in so many parts of a tone, int16."""
         if rows.dtype == np.uint8 and self.pixel_range == (0.0, 255.0):
-            return rows
+            return rows if parts == 1 else rows.astype(np.int16) * np.int16(parts)
         low, high = self.pixel_range or (0.0, 1.0)
-        return np.rint((rows.astype(np.float64) - low) * ((N_TONES - 1) / (high - low))).astype(np.uint8)
+        tones = np.rint((rows.astype(np.float64) - low) * ((N_TONES - 1) * parts / (high - low)))
+        return tones.astype(np.uint8 if parts == 1 else np.int16)
 
     def cast(self, pixels: Array) -> AnyArray:
         """Decoded pixels of any shape, within the pixel range and of the data's dtype."""
+        if pixels.dtype == np.uint8:
+            return pixels  # from a table that was cast
         if self.dtype == "uint8":
             pixels = np.rint(np.clip(pixels, *(self.pixel_range or (0.0, 255.0))))
         elif self.pixel_range is not None:

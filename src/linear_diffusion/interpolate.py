@@ -8,7 +8,6 @@ a line, and the exact flow of the mixed prompt carries the noise back. Ends are 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from numbers import Integral
 from typing import Any, cast
 
@@ -20,7 +19,6 @@ from .denoiser import GaussianDenoiser, mixed
 from .noise import CLEAN
 from .prompts import Mix
 from .sampler import in_latent
-from .tone import ToneCurves
 
 
 def check_count(n_images: Any) -> int:
@@ -72,16 +70,16 @@ def between(composition: Composition, index: Index, mixes: Sequence[Mix], z: Arr
     shares = np.linspace(0.0, 1.0, n)
     ends = [composition.of_prompts(mix) for mix in mixes]
     path = latent_path(z, cast(Sequence[GaussianDenoiser], ends), shares, floor)
-    decoder, curves = composition.generator.decoder, composition.curves()
+    decoder = composition.decoder()
     out = decoder.draw(path, None)
-    if curves is not None and n > 2:
+    if decoder.curves is not None and n > 2:
         middle, own = slice(1, -1), []
         for share in shares[middle]:
             tone = 1 - abs(1 - 2 * share)
             weights = {first: tone * (1 - share)}
             weights[last] = weights.get(last, 0.0) + tone * share
-            own.append(curves.mixed(weights, plain=1 - tone))
-        out[middle] = replace(decoder, curves=ToneCurves.joined(own)).draw(path[middle], np.arange(n - 2))
+            own.append((weights, 1 - tone))
+        out[middle] = decoder.mixed(own).draw(path[middle], np.arange(n - 2))
     return decoder.image.images(out)
 
 

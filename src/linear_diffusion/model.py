@@ -19,11 +19,12 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import saving, walk
 from ._types import AnyArray, Array, Index
-from .calibration import calibrate, n_draws
+from .calibration import calibrate, match_details, n_draws
 from .checks import check_eta, check_levels, check_prompts, check_range
 from .clusters import CANDIDATES, fit_styles
 from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
+from .detail import DetailCurves, has_details
 from .exceptions import NotEnoughMemoryError
 from .generate import Generator, Run
 from .guidance import check_scale
@@ -136,6 +137,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
     _mixture: Styles | None = None
     _calibration: Calibration | None = None
     _curves: ToneCurves | None = None
+    _details: DetailCurves | None = None
     _regression: RegressionDenoiser | None = None
     _prior: GaussianDenoiser
     scaling_factor_: float
@@ -269,13 +271,15 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         if styled:  # rounded as in a file, which stays small
             prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
         self._set_learned(latents.prompts, latents.weights, n_images, image, learned.encoder, prior, learned.residual)
-        self._words, self._regression, self._mixture, self._calibration, self._curves = None, None, None, None, None
+        self._words = self._regression = self._mixture = self._calibration = self._curves = self._details = None
         self._gauged = None
         histogram = learned.histogram
         if styled:
             histogram = self._fit_styles(*styled, histogram)
         if self.tone and image.pixel_range:
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
+            if styled and has_details(image):
+                self._details = match_details(self._generator(), *styled, self.weights_, learned.histogram)
 
     def sample(
         self,
@@ -526,7 +530,8 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         self._set_learned(
             classes, weights, n_images, image, encoder, cast(GaussianDenoiser, KnownPrompts(words)), residual
         )
-        self._words, self._regression, self._mixture, self._calibration, self._curves = words, None, None, None, None
+        self._words = words
+        self._regression = self._mixture = self._calibration = self._curves = self._details = None
         self._gauged = None
 
     def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
@@ -679,7 +684,9 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
 
     def _generator(self) -> Generator:
         styles = self._drawn_styles() if self._mixture else None
-        return Generator(self._prior, self._regression, styles, Decoder(self._encoder, self._image, self._curves))
+        return Generator(
+            self._prior, self._regression, styles, Decoder(self._encoder, self._image, self._curves, self._details)
+        )
 
     def _drawn_styles(self) -> Styles:
         """The styles that samples are drawn from."""

@@ -6,7 +6,7 @@ The law of z_0 (`sampler.compile_law`) and the decoder are both affine, so they 
 pixels before any image is drawn; with a tone curve the map goes straight to positions in its table.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ import numpy as np
 from ._threads import blas_threads, in_parallel
 from ._types import AnyArray, Array, Index
 from .affine import AffineMap
+from .detail import DetailCurves
 from .image import ImageFormat, PCAEncoder
 from .noise import BLOCK, PROMPTS, STYLES, blocks, even_draws, start_noise, step_noise
 from .styles import Styles
@@ -30,32 +31,57 @@ _SUPERBLOCK = 16 * BLOCK
 
 @dataclass(frozen=True)
 class Decoder:
-    """From latents to images: principal components, then tone curves, one a prompt or group of styles (or none)."""
+    """From latents to images: principal components, then tone and detail curves.
+
+    Parameters
+    ----------
+    encoder : PCAEncoder
+    image : ImageFormat
+    curves : ToneCurves or None
+        One a prompt or group of styles.
+    details : DetailCurves or None
+        With tone curves.
+    """
 
     encoder: PCAEncoder
     image: ImageFormat
     curves: ToneCurves | None
+    details: DetailCurves | None = None
 
     def develop(self, pixels: Array, curve: Index) -> AnyArray:
-        """Decoded pixels (n, d) through each one's curve, which must increase; in the data's dtype."""
+        """Decoded pixels (n, d) through each one's curves, whose numbers must increase; in the data's dtype."""
         if self.curves is None:
             return self.image.cast(pixels)
         out = np.empty(pixels.shape, self.image.dtype)
-        present = np.unique(curve)
-        edges = np.searchsorted(curve, [*present, present[-1] + 1])
-        for g, first, last in zip(present, edges[:-1], edges[1:], strict=True):
-            position = self.curves.position(pixels[first:last], int(g))
-            out[first:last] = self.image.cast(self.curves.look_up(position, int(g)))
+        for g, rows in _runs(curve):
+            position = self.curves.position(pixels[rows], g)
+            out[rows] = self.image.cast(self.curves.look_up(position, g))
+        if self.details is not None:
+            for j, rows in _runs(self.details.owner[curve]):
+                out[rows] = self.image.cast(self.details.apply(out[rows], j, self.image))
         return out
 
     def draw(self, z: Array, curve: Index | None) -> AnyArray:
-        """Latents (n, k) as pixels (n, d), through each one's curve, or through none."""
+        """Latents (n, k) as pixels (n, d), through each one's curves, or through none."""
         if curve is None:
             return self.image.cast(self.encoder.decode(z))
         order = np.argsort(curve, kind="stable")
         out = np.empty((len(z), self.image.n_pixels), self.image.dtype)
         out[order] = self.develop(self.encoder.decode(z[order]), curve[order])
         return out
+
+    def mixed(self, mixes: Sequence[tuple[dict[int, float], float]]) -> "Decoder":
+        """With a curve for each mix of curves, and of none, which leaves pixels as they are; weights sum to 1."""
+        if self.curves is None:
+            return self
+        curves = ToneCurves.joined([self.curves.mixed(weights, plain) for weights, plain in mixes])
+        return replace(self, curves=curves, details=self.details and self.details.mixed(mixes, self.image))
+
+    def cast(self) -> "Decoder":
+        """With tables of the data's dtype: once a table, not once a pixel."""
+        curves = self.curves and replace(self.curves, table=self.image.cast(self.curves.table))
+        details = self.details and replace(self.details, table=self.image.cast(self.details.table))
+        return replace(self, curves=curves, details=details)
 
 
 def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
@@ -132,9 +158,7 @@ def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decod
     -------
     images : array of shape (n, \\*image.shape), of the data's dtype
     """
-    image, k = decoder.image, styles.means.shape[1]
-    if decoder.curves:
-        decoder = replace(decoder, curves=replace(decoder.curves, table=image.cast(decoder.curves.table)))
+    image, decoder, k = decoder.image, decoder.cast(), styles.means.shape[1]
     out = np.empty((len(drawn), image.n_pixels), image.dtype)
     for start in range(0, len(drawn), _SUPERBLOCK):
         here = slice(start, min(start + _SUPERBLOCK, len(drawn)))

@@ -18,6 +18,7 @@ import numpy as np
 from ._types import AnyArray
 from .checks import check_range
 from .denoiser import GaussianDenoiser, RegressionDenoiser
+from .detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has_details
 from .exceptions import ModelFileError
 from .files import labels_from_json, labels_to_json, pack, unpack, write_files
 from .image import ImageFormat, PCAEncoder
@@ -64,6 +65,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "total_variance": model._encoder.total_variance,
         "scaling_factor": model.scaling_factor_,
         "tone": model._has_tone(),
+        "details": model._details is not None,
         "sampled": model._regression is not None,
         "calibrated": model._calibration is not None,
         "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
@@ -125,8 +127,11 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     )
     if not (0 <= total < np.inf and 0 < scale < np.inf):
         raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
-    if not all(isinstance(config[name], bool) for name in ("tone", "sampled", "calibrated")):
-        raise ValueError("tone, sampled and calibrated must be true or false")
+    config.setdefault("details", False)  # models that were saved before there were any
+    if not all(isinstance(config[name], bool) for name in ("tone", "details", "sampled", "calibrated")):
+        raise ValueError("tone, details, sampled and calibrated must be true or false")
+    if config["details"] and not (config["tone"] and config["n_styles"] and has_details(image)):
+        raise ValueError("details go with tone curves and styles, and with images")
     if not all(
         isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups", "rank")
     ):
@@ -150,7 +155,7 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     else:
         prior = GaussianDenoiser(*(arrays[f"prior.{name}"] for name in ("means", "variances", "basis")))
         model._set_learned(*learned, prior, arrays["residual"])
-        model._curves, model._regression, model._mixture, model._calibration = None, None, None, None
+        model._curves = model._details = model._regression = model._mixture = model._calibration = None
     if config["tone"] and model._words is None:
         model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
     if config["sampled"]:
@@ -161,6 +166,8 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     if config["n_styles"]:
         arrays["styles.factors"] = unpack_factors(arrays["styles.factors"], arrays["styles.unit"])
         model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
+    if config["details"] and model._mixture:
+        model._details = DetailCurves(model._mixture.group_owner, arrays["detail.shift"], arrays["detail.table"])
     if config["calibrated"]:
         model._calibration = Calibration(arrays["calibration.gain"], arrays["calibration.means"])
     model.n_features_in_ = image.n_pixels
@@ -169,7 +176,14 @@ def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
     return model
 
 
-_DTYPES = {"tone.table": "float32", "styles.owner": "int64", "styles.group": "int64", "styles.factors": "float16"}
+_DTYPES = {
+    "tone.table": "float32",
+    "detail.shift": "int16",
+    "detail.table": "float32",
+    "styles.owner": "int64",
+    "styles.group": "int64",
+    "styles.factors": "float16",
+}
 _CONFIDENCE = ("level2", "prompt_temperature")
 _SINGLE = ("prior.basis", "styles.basis", "styles.means", "calibration.means")
 """What a model with styles holds in single precision, to stay small; it was rounded so when it was fitted."""
@@ -186,6 +200,8 @@ def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
     arrays |= {"weights": model.weights_, "residual": model._residual}
     if model._curves:
         arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
+    if model._details:
+        arrays |= {f"detail.{name}": getattr(model._details, name) for name in ("shift", "table")}
     if model._regression:
         arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
     if model._confidence:
@@ -254,6 +270,10 @@ def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: Image
     if config["tone"] and not config.get("words"):
         expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
         expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
+    if config["details"]:
+        reached: Callable[[AnyArray], bool] = lambda a: bool((np.abs(a.astype(np.int32)) <= REACH).all())  # noqa: E731
+        expected |= {"detail.shift": ((p, c, N_FILTERS, N_DIFFERENCES), reached)}
+        expected |= {"detail.table": ((p, c, N_LEVELS), None)}
     if config.get("confidence") is not None:
         expected |= {"confidence.scores": ((N_QUANTILES,), lambda a: bool((np.diff(a) >= 0).all()))}
     if config["sampled"]:

@@ -63,6 +63,12 @@ class Styles:
         """Positions of a prompt's styles."""
         return np.flatnonzero(self.owner == prompt)
 
+    @property
+    def group_owner(self) -> Index:
+        """Prompt of each group."""
+        owner: Index = self.owner[np.unique(self.group, return_index=True)[1]]
+        return owner
+
     def only(self, prompt: int) -> "Styles":
         """The styles of one prompt, as of the only one."""
         own = self.of(prompt)

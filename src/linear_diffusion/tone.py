@@ -155,7 +155,7 @@ def fit_tone_curve(
     low, high = float((means - _REACH * std).min()), float((means + _REACH * std).max())
     step = max((high - low) / (N_ENTRIES - 1), 1e-12 * max(abs(low), abs(high), 1.0))
     u = _distribution((means - low) / step, std / step, np.ones(len(means)) if weights is None else weights)
-    return low, step, _quantile(u, histogram, pixel_range).astype(np.float32)
+    return low, step, quantile(u, histogram, pixel_range).astype(np.float32)
 
 
 def _distribution(means: Array, std: Array, weights: Array) -> Array:
@@ -182,7 +182,7 @@ def _distribution(means: Array, std: Array, weights: Array) -> Array:
     return below
 
 
-def _quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Array:
+def quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Array:
     """Pixels at the shares u of a histogram: atoms at both bounds, even within a tone between them."""
     below = np.cumsum(histogram) / histogram.sum()
     edges = np.arange(N_TONES - 1) + 0.5  # upper edges of tones 0..254

@@ -7,7 +7,7 @@ In step, the branch that guidance leads away from is one product for all images,
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -33,12 +33,11 @@ _BASES = 2**28
 
 def images(composition: Composition, run: Run, index: Index) -> AnyArray:
     """Images of given pieces, shape (n, ...)."""
-    decoder = composition.generator.decoder
     if composition.generator.styles is not None:
         return _Walk(composition, run).images(index)
     laws = composition.laws(run)
     stack = AffineMap(np.stack([law.matrix for law in laws]), np.stack([law.shift for law in laws]))
-    return render(lambda used: stack[used], index, replace(decoder, curves=composition.curves()), run.entropy)
+    return render(lambda used: stack[used], index, composition.decoder(), run.entropy)
 
 
 def paths(composition: Composition, run: Run, index: Index) -> AnyArray:
@@ -83,7 +82,7 @@ class _Walk:
     def paths(self, index: Index, n_levels: int, compiled: bool = False) -> AnyArray:
         """Images (n_levels, n, ...): at each level, or at the last one alone."""
         composition, image = self.composition, self.composition.generator.decoder.image
-        decoder = replace(composition.generator.decoder, curves=composition.curves())
+        decoder = composition.decoder()
         centers, squared = composition.centers(), np.empty(len(index))
         out = np.empty((n_levels, len(index), image.n_pixels), image.dtype)
         for rows, start, noise in self._portions(index):

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from common import arguments, fashion, mnist, report
 from judge import HEADER, Bench, cells, note
-from linear_diffusion import LinearDiffusion, calibration, clusters, styles
+from linear_diffusion import LinearDiffusion, calibration, clusters, detail, styles
 
 TRIED = {
     "165 styles, k = 500": {},
@@ -22,6 +22,9 @@ TRIED = {
     "k = 650": {"latent_dim": 650},
     "without calibration": {"_N_ROUNDS": 0},
     "12 rounds of calibration": {"_N_ROUNDS": 12},
+    "details are left as they are": {"N_PASSES": 0},
+    "detail curves of one pass": {"N_PASSES": 1},
+    "detail curves of 4 passes": {"N_PASSES": 4},
     "samples keep all variance off a style's directions": {"REMAINDER": 1.0},
     "samples keep none of it": {"REMAINDER": 1e-6},
     "12 directions a style": {"RANK": 12},
@@ -38,7 +41,7 @@ TRIED = {
 
 def home(name):
     """The module that a constant belongs to; None for an argument of the model."""
-    return next((module for module in (styles, clusters, calibration) if hasattr(module, name)), None)
+    return next((module for module in (styles, clusters, calibration, detail) if hasattr(module, name)), None)
 
 
 def score(bench, X, y, changed):

@@ -240,6 +240,17 @@ def test_observed_pixels_stay_and_missing_ones_are_not_looked_at(digits):
     assert (middle**2).mean() < 0.6 * (away**2).mean()
 
 
+def test_a_grey_mask_of_coloured_images_is_the_same_in_every_channel():
+    rng = np.random.default_rng(4)
+    X, mask = rng.random((300, 5, 4, 3)) ** 2, rng.random((5, 4)) < 0.4
+    model = LinearDiffusion(styles=3, latent_dim=20, random_state=0).fit(X, np.arange(300) % 2)
+    coloured = np.repeat(mask[..., None], 3, axis=-1)
+    grey, whole = (model.restore(X[:9], operators.inpaint(m), return_std=True) for m in (mask, coloured))
+    for one, other in zip(grey, whole, strict=True):
+        assert_allclose(one, other, atol=1e-9)
+    assert_array_equal(grey[0][:, ~mask], X[:9][:, ~mask])
+
+
 def test_a_mask_an_image_is_each_image_by_itself(digits):
     images, y = digits
     model = LinearDiffusion(styles=5, latent_dim=20).fit(images[100:], y[100:])

@@ -27,6 +27,8 @@ PARTS = 16
 N_LEVELS = PARTS * (N_TONES - 1) + 1
 N_PASSES = 8
 """How often curves are fitted to what they left."""
+_CHUNK = 2**18
+"""Pixels that are corrected at once, few enough to stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,11 @@ class DetailCurves:
 
     def apply(self, rows: AnyArray, j: int, image: ImageFormat) -> AnyArray:
         """Pixels (n, d) after the tone curve, with the details of curve j; of the table's dtype."""
-        return look_up(self.table[j], corrected(self.shift[j], rows, image))
+        out, size = np.empty(rows.shape, self.table.dtype), max(_CHUNK // rows.shape[1], 1)
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            out[part] = look_up(self.table[j], corrected(self.shift[j], rows[part], image))
+        return out
 
     def mixed(self, mixes: Sequence[tuple[dict[int, float], float]], image: ImageFormat) -> "DetailCurves":
         """Weighted means of the detail curves of some tone curves, and of none, which leaves pixels as they are.

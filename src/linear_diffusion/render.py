@@ -163,13 +163,26 @@ def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decod
     for start in range(0, len(drawn), _SUPERBLOCK):
         here = slice(start, min(start + _SUPERBLOCK, len(drawn)))
         order = np.argsort(drawn[here], kind="stable")
-        blocks_here = [(entropy, b, min(BLOCK, here.stop - b * BLOCK), k) for b in _blocks_of(here)]
-        z = np.concatenate(in_parallel(lambda block: start_noise(*block), blocks_here))[order]
+        z = _ordered_noise(entropy, here, order, k)
         draw = partial(_draw_run, styles, deviate, decoder, drawn[here][order], z, order, out[here])
         size = max(BLOCK, -(-len(z) // blas_threads()))  # a prompt alone is the work of all threads
         owner = styles.owner[drawn[here][order]]
         in_parallel(draw, [(c, part) for c, rows in _runs(owner) for part in _cut(rows, size)])
     return image.images(out)
+
+
+def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:
+    """Noise (n, k) of images in a row of blocks, put in order."""
+    place, z = np.empty_like(order), np.empty((len(order), k), np.float32)
+    place[order] = np.arange(len(order))
+
+    def fill(block: int) -> None:
+        first = block * BLOCK
+        to = place[first - rows.start : min(first + BLOCK, rows.stop) - rows.start]
+        z[to] = start_noise(entropy, block, len(to), k)
+
+    in_parallel(fill, list(_blocks_of(rows)))
+    return z
 
 
 def _draw_run(

@@ -82,7 +82,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
     ridge : float, default=0.0
         Variance added to every latent dimension of every prompt (latents have a mean variance of 1).
     tone : bool, default=True
-        Whether samples end with the tone curve. It needs a pixel range.
+        Whether samples end with tone curves and, with styles, detail curves. They need a pixel range.
     pixel_range : "auto", (low, high) or None, default="auto"
         Bounds of pixels. "auto" is (0, 255) for uint8, (0, 1) for floating images (n, h, w[, channels]) that lie within
         it, and none otherwise; plain floating rows have none unless given.

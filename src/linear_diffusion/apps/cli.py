@@ -130,7 +130,7 @@ def fit(
     ] = "one-hot",
     standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
-    no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the tone curve.")] = False,
+    no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the curves for tones and details.")] = False,
     one_shot: Annotated[bool, typer.Option("--one-shot", help="The model of the 2023 article, unchanged.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed: the order of the data, the article's noise.")] = 0,
     as_json: Json = False,

@@ -8,6 +8,7 @@ a line, and the exact flow of the mixed prompt carries the noise back. Ends are 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, cast
 
@@ -70,7 +71,7 @@ def between(composition: Composition, index: Index, mixes: Sequence[Mix], z: Arr
     shares = np.linspace(0.0, 1.0, n)
     ends = [composition.of_prompts(mix) for mix in mixes]
     path = latent_path(z, cast(Sequence[GaussianDenoiser], ends), shares, floor)
-    decoder = composition.decoder()
+    decoder = replace(composition.decoder(), details=None)  # those are fitted to samples
     out = decoder.draw(path, None)
     if decoder.curves is not None and n > 2:
         middle, own = slice(1, -1), []

@@ -114,7 +114,7 @@ def corrected(shift: AnyArray, rows: AnyArray, image: ImageFormat) -> AnyArray:
     """Pixels (n, d) with their details corrected by shifts (channels, 3, 1021), in sixteenths of a tone, int16."""
     c, width = image.n_channels, image.shape[1] * image.n_channels
     seen = differences(image.tones(rows), image)
-    entry = np.int16 if shift.size < 2**15 else np.int32
+    entry = np.int16 if shift.size < 2**15 else np.int32  # half the memory to move, where positions fit
     first = REACH + N_FILTERS * N_DIFFERENCES * (np.arange(seen.shape[2]) % c)
     corrections = [shift.ravel().take(u + (first + f * N_DIFFERENCES).astype(entry)) for f, u in enumerate(seen)]
     for correction in corrections:

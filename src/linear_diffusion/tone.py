@@ -183,7 +183,7 @@ def _distribution(means: Array, std: Array, weights: Array) -> Array:
 
 
 def quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Array:
-    """Pixels at the shares u of a histogram: atoms at both bounds, even within a tone between them."""
+    """Pixels at the shares u (of any shape, 0 to 1) of a histogram (256,): atoms at both bounds, even within a tone."""
     below = np.cumsum(histogram) / histogram.sum()
     edges = np.arange(N_TONES - 1) + 0.5  # upper edges of tones 0..254
     tone = np.interp(u, below[:-1], edges)

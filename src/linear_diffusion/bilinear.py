@@ -4,7 +4,7 @@
 
 With codes whitened, ``E[u u'] = I``, the normal equations of `denoiser.bilinear_weights` fall apart: eliminate the
 part ``u (x) 1``, and one eigendecomposition ``Q lambda Q'`` of what is left of the moments of ``u (x) z`` serves all
-levels (DESIGN 3.2). For a one-hot code it is each prompt's Wiener filter. For words that are not
+levels (docs/mathematics.md, "Words"). For a one-hot code it is each prompt's Wiener filter. For words that are not
 saturated its matrix is not symmetric, so that it is the denoiser of no Gaussian: it has no density, no exact map and no
 posterior, and what a run ends at depends on its steps. How well it draws is measured in docs/words.md.
 """

@@ -1,4 +1,4 @@
-"""Clusters: how the styles of a prompt are found (DESIGN 3.5).
+"""Clusters: how the styles of a prompt are found (docs/mathematics.md, "Styles").
 
     k-means in latents -> means, scatter of each with its neighbours' -> own directions, what all share
 

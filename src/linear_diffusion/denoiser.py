@@ -5,7 +5,8 @@
 
 This is the place of the U-Net: a linear regression from [1, z_t, c, c (x) z_t] to the noise. Since the noise is
 independent of everything, its normal equations are known at every level from the second moments of the clean
-latents, and for a one-hot code they fall apart into one Wiener filter a prompt (DESIGN 3.1, 3.2).
+latents, and for a one-hot code they fall apart into one Wiener filter per prompt (docs/mathematics.md, "Training" and
+"The denoiser").
 """
 
 from collections.abc import Callable
@@ -119,7 +120,9 @@ class GaussianDenoiser:
         return AffineMap(np.sqrt(alpha**2 * self.variances + sigma**2), alpha * self._center)
 
     def flow_map(self, t: Level, s: Level) -> AffineMap:
-        """The exact solution of the probability-flow ODE from level t to level s (DESIGN 3.4).
+        """The exact solution of the probability-flow ODE from level t to level s.
+
+        See docs/mathematics.md, "The exact sampler".
 
         It carries the marginal at t to the marginal at s, coordinate by coordinate. A dimension without variance
         has no flow from a level without noise; there it is the mean.
@@ -187,7 +190,9 @@ Prior = TypeVar("Prior", bound=Moments)
 
 
 def mixed(prompts: Prior, weights: Array) -> Prior:
-    """The denoiser of a weighted mix of prompts: means and covariances are linear in the code (DESIGN 3.2).
+    """The denoiser of a weighted mix of prompts: means and covariances are linear in the code.
+
+    See docs/mathematics.md, "The denoiser".
 
     Parameters
     ----------
@@ -230,7 +235,7 @@ def pooled(prompts: Prior, weights: Array) -> Prior:
 
 
 def bilinear_weights(moment: Array, k: int, level: Level) -> Array:
-    """The article's regression in closed form, for any linear text embedding (DESIGN 3.1).
+    """The article's regression in closed form, for any linear text embedding (docs/mathematics.md, "Training").
 
     Solves ``A_t W_t = B_t``, the normal equations of predicting eps from ``1c (x) (1, z_t)``, with the
     pseudo-inverse: an intercept beside a one-hot code is singular.

@@ -494,7 +494,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         return histogram
 
     def _fit_words(self, rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat) -> Self:
-        """Learn regressions on a code of the prompts (DESIGN 3.2)."""
+        """Learn regressions on a code of the prompts (docs/mathematics.md, "Words")."""
         if self.training != "exact":
             raise ValueError(
                 f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '

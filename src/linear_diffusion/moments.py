@@ -2,9 +2,9 @@
 
     n_c,   mu_c = E[x | c],   scatter_c = sum (x - mu_c)(x - mu_c)'
 
-They add over batches, files, machines and days, and they subtract (DESIGN 3.9). Sums of squares are kept about the
-mean and merged as in Chan, Golub and LeVeque (1983, eq. 2.1), since raw ones lose their digits when data is far
-from zero. Products over images run in the images' own precision (float32 for uint8), sums in float64.
+They add over batches, files, machines and days, and they subtract (docs/mathematics.md, "Moments"). Sums of squares are
+kept about the mean and merged as in Chan, Golub and LeVeque (1983, eq. 2.1), since raw ones lose their digits when data
+is far from zero. Products over images run in the images' own precision (float32 for uint8), sums in float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -139,7 +139,7 @@ class Moments:
         return mean, self.scatter.sum(axis=0) / max(self.counts.sum(), 1.0) + between
 
     def feature_moment(self) -> Array:
-        """``E[phi phi']`` of the article's features ``phi = (1, c) (x) (1, z)`` (DESIGN 3.1).
+        """``E[phi phi']`` of the article's features ``phi = (1, c) (x) (1, z)`` (docs/mathematics.md, "Training").
 
         Returns
         -------

@@ -3,7 +3,7 @@
     c = sum_i w_i c_i,   w_i >= 0,   sum_i w_i = 1         {"3": 0.5, "8": 0.5}
 
 The text embedding is linear, so a mix is a code like any other: mean and covariance of the latent given it are the
-weighted sums of those of its prompts (DESIGN 3.2).
+weighted sums of those of its prompts (docs/mathematics.md, "The denoiser").
 """
 
 from collections.abc import Mapping, Sequence

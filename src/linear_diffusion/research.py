@@ -85,7 +85,7 @@ def guided(denoiser: LinearDenoiser, unconditional: LinearDenoiser, guidance_sca
 
 
 def denoiser_map(denoiser: LinearDenoiser, level: Level) -> AffineMap:
-    """The optimal denoiser at any level, ``E[z | z_t] = matrix z_t + shift`` (DESIGN 3.2).
+    """The optimal denoiser at any level, ``E[z | z_t] = matrix z_t + shift`` (docs/mathematics.md, "The denoiser").
 
     Parameters
     ----------
@@ -140,7 +140,9 @@ def denoiser_spectrum(denoiser: LinearDenoiser, level: Level) -> tuple[Array, Ar
 
 
 def flow_map(denoiser: GaussianDenoiser, t: Level, s: Level) -> AffineMap:
-    """The exact solution of the probability-flow ODE between any two levels, in either direction (DESIGN 3.4).
+    """The exact solution of the probability-flow ODE between any two levels, in either direction.
+
+    See docs/mathematics.md, "The exact sampler".
 
     It carries the law of z_t to that of z_s: along each eigenvector
     ``(z_s - alpha_s mu) / (z_t - alpha_t mu) = sqrt((alpha_s^2 v + sigma_s^2) / (alpha_t^2 v + sigma_t^2))``.
@@ -169,7 +171,9 @@ def flow_map(denoiser: GaussianDenoiser, t: Level, s: Level) -> AffineMap:
 
 
 def sampler_law(denoiser: LinearDenoiser, sampler: str, levels: list[Level], eta: float = 0.0) -> tuple[Array, Array]:
-    """Mean and covariance of what a sampler draws, from the field's start, without Monte Carlo (DESIGN 3.3).
+    """Mean and covariance of what a sampler draws, from the field's start, without Monte Carlo.
+
+    See docs/mathematics.md, "Samplers".
 
     Parameters
     ----------

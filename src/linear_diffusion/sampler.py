@@ -171,7 +171,10 @@ def compile_law(sampler: Sampler, levels: Sequence[Level], denoiser: LinearDenoi
 
 
 def exact_law(denoiser: GaussianDenoiser) -> AffineMap:
-    """The limit of infinitely many steps from the true marginal: ``z_0 = mu_c + S_c^(1/2) eps`` (DESIGN 3.4)."""
+    """The limit of infinitely many steps from the true marginal: ``z_0 = mu_c + S_c^(1/2) eps``.
+
+    See docs/mathematics.md, "The exact sampler".
+    """
     return in_latent(denoiser.marginal(CLEAN), denoiser.basis)
 
 

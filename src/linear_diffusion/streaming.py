@@ -1,4 +1,4 @@
-"""Streaming: moments are a sum over images, so they add up batch by batch (DESIGN 3.9).
+"""Streaming: moments are a sum over images, so they add up batch by batch (docs/mathematics.md, "Moments").
 
     n = n_1 + n_2,   mean = (n_1 m_1 + n_2 m_2) / n,   S = S_1 + S_2 + (n_1 n_2 / n) (m_1 - m_2)(m_1 - m_2)'
 

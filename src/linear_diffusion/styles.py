@@ -1,4 +1,4 @@
-"""Styles: a prompt as many linear pieces (DESIGN 3.5).
+"""Styles: a prompt as many linear pieces (docs/mathematics.md, "Styles").
 
     z | c ~ sum_j w_j N(mu_j, Q_c diag(v_c) Q_c' + F_j F_j')
 

@@ -4,7 +4,7 @@
 
 Pixels are bounded and mostly at their bounds; a linear decoder is neither. One monotone curve a prompt (and channel)
 maps the model's own distribution of pixels, a mixture of normals N(m_j, s_j^2) over the pixels j, to the histogram
-of the training pixels (DESIGN 3.6). Sampling looks it up in a table.
+of the training pixels (docs/mathematics.md, "Curves"). Sampling looks it up in a table.
 """
 
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,9 @@
     exact     second moments of the clean latents; the noise is known: E[z eps'] = 0, E[eps eps'] = I
     sampled   the same moments with noise drawn, n_draws times an image: the article's way, which converges to exact
 
-Where d x d numbers a prompt fit, one pass over the images finds all (DESIGN 3.1). Where they do not, the encoder comes
-first and a second pass takes the moments of latents; above 4,096 pixels the encoder's components are randomised.
+Where d x d numbers per prompt fit, one pass over the images finds all (docs/mathematics.md, "Training"). Where they do
+not, the encoder comes first and a second pass takes the moments of latents; above 4,096 pixels the
+encoder's components are randomised.
 """
 
 import logging

@@ -1,10 +1,11 @@
-"""Density: what a fitted model says of pixels, as one mixture of linear pieces a prompt (DESIGN 3.5, 3.7).
+"""Density: what a fitted model says of pixels, as one mixture of linear pieces per prompt.
 
     x = mean + std (U w + e),   w ~ sum_j shares_j N(means_j, F_j F_j'),   e ~ N(0, G)
     G = U diag(v) U' + tau^2 (I - U U')
 
 U holds the principal components in the prompt's basis, and G is shared by the prompt's pieces: what the encoder
-discards is spread evenly over the directions that it discards (probabilistic PCA, Tipping and Bishop 1999, eq. 5 to 8).
+discards is spread evenly over the directions that it discards (probabilistic PCA, Tipping and Bishop 1999, eq. 5 to 8;
+docs/mathematics.md, "Styles" and "Likelihood").
 A prompt without styles is one piece of rank 0. Where what the pieces share is whitened, each is
 ``N(m_j, I + A_j A_j')``: `WhitePieces`.
 """

@@ -1,4 +1,4 @@
-"""Posterior: one prompt's pixels, given what was seen of them; exact for any linear operator (DESIGN 3.8).
+"""Posterior: one prompt's pixels, given what was seen of them; exact for any linear operator.
 
     y = H x + noise_std n,   B = H~ G H~' + noise_std^2 I = L L',   H~ = H diag(std)
     R = L^-1 H~ U,   Z = L^-1 H~ G,   E = U - Z' R
@@ -6,8 +6,8 @@
 
 G is what the prompt's pieces share, so that one Cholesky factor serves all of them: whitened by it, piece j is
 ``N(R m_j, I + (R F_j) (R F_j)')``, and ``w | y, j ~ N(m_j + F_j T_j g_j, F_j T_j T_j' F_j')`` (see `WhitePieces`).
-Source: Rasmussen and Williams (2006), eq. A.6. Where H is the identity and the noise is alike in all directions, all of
-it is diagonal: `Noised`.
+Source: Rasmussen and Williams (2006), eq. A.6; docs/mathematics.md, "Restoration". Where H is the identity and the
+noise is alike in all directions, all of it is diagonal: `Noised`.
 """
 
 from dataclasses import dataclass

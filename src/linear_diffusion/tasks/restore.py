@@ -1,10 +1,11 @@
-"""Restoration: the posterior of images, given what a linear operator and noise left of them (DESIGN 3.8).
+"""Restoration: the posterior of images, given what a linear operator and noise left of them.
 
     p(j | y) ~ w_j p(y | j)        E[x | y] = sum_j p(j | y) E[x | y, j]
 
 over the pieces j of all prompts: their means weighed by how likely each makes what was seen, standard deviations with
 what lies between the pieces, and draws. What one prompt's pixels are, given y and a piece, is `posterior`. For whole
-images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``.
+images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``. See
+docs/mathematics.md, "Restoration".
 
 Real images are not drawn from the density, and hundreds of pixels make Bayes' rule surer of one piece than it should
 be. `Posterior.robust` makes up for it: p(y | j) to the power of a temperature below 1 (Miller and Dunson 2019), and

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from .arguments import count, open_model
-from .console import Log, check_file, check_folder, show
+from .console import Log, show
+from .outputs import check_apart, check_file, check_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that fit wrote.", show_default=False)]
@@ -39,6 +40,7 @@ def score(
     """Say how likely images are, in nats and in bits a pixel, and which are outliers."""
     if out is not None:
         check_file(out, (".csv",))
+        check_apart([out], data)
     log = Log()
     model = open_model(model_path, None, log)
     from . import restoring as work
@@ -86,6 +88,7 @@ def classify(
     """Read the prompt off each image, by Bayes' rule."""
     if out is not None:
         check_file(out, (".csv",))
+        check_apart([out], data)
     log = Log()
     model = open_model(model_path, None, log)
     from . import restoring as work
@@ -160,20 +163,22 @@ def restore(
         check_folder(out)
     else:
         check_file(out, (".png",))
-    log = Log()
-    model = open_model(model_path, None, log)
     from . import restoring as work
 
+    log = Log()
+    paths = work.list_images(source)
+    targets = work.targets(paths, source, out)
+    check_apart([*targets, sheet], source, mask)
+    model = open_model(model_path, None, log)
     operator = work.operator_of(task, model.image_shape_, mask, blur, factor)
     with log.step("read", f"reading {source}"):
-        paths = work.list_images(source)
         images = work.read(paths, model.image_shape_, factor or 1, gray=task == "colorize")
     if noise is None and task != "denoise":
         noise = 0.0 if task == "inpaint" else work.ROUNDING
     with log.step("restore", f"restoring {len(images):,} images"):
         restored, std = work.restore(model, images, operator, noise, prompt)
     with log.step("write", f"writing {out}"):
-        work.write(restored, paths, source, out)
+        work.write(restored, targets)
         if sheet is not None:
             from .. import pictures
 

@@ -27,7 +27,8 @@ from .arguments import (
     prompt_text,
     read_picture,
 )
-from .console import Commands, Log, check_file, check_folder, check_model_folder, plain_warnings, show, table
+from .console import Commands, Log, plain_warnings, show, table
+from .outputs import check_apart, check_file, check_folder, check_model_folder
 
 app = typer.Typer(
     cls=Commands,
@@ -229,6 +230,7 @@ def sample(
 ) -> None:
     """Turn noise into images."""
     check_file(out, (".png", ".npz"))
+    check_apart([out], init)
     if init is None and strength is not None:
         raise ValueError(f"--strength {strength:g} says how much a picture is changed; give one with --init.")
     if init is not None and (not prompts or style is not None):
@@ -392,6 +394,7 @@ def evaluate(
 ) -> None:
     """Score a model's samples, each figure beside what real images score."""
     check_file(out, (".html",))
+    check_apart([out], data, test, inception)
     if gray and rgb:
         raise ValueError("--gray and --rgb exclude each other; choose one.")
     if test is not None and test_share is not None:

@@ -1,4 +1,4 @@
-"""What every command shares: one line an error, a bar while work runs, outputs checked before it starts.
+"""What every command shares: one line for an error, a bar while work runs.
 
 Exit codes: 0 done, 1 something unexpected, 2 wrong input, 130 Ctrl-C.
 """
@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,49 +142,3 @@ def table(rows: dict[str, str]) -> None:
     for name, value in rows.items():
         lines.add_row(Text(name, style="bold"), Text(value))
     Console(highlight=False).print(lines)
-
-
-def check_file(path: Path, suffixes: Sequence[str]) -> None:
-    """Whether a picture or an array can be written to a path.
-
-    Raises
-    ------
-    ValueError
-        If its ending is none of the suffixes, it is a folder, or its folder cannot be written to.
-    """
-    if path.suffix.lower() not in suffixes:
-        raise ValueError(f"-o {path} ends in none of {', '.join(suffixes)}, which this command writes.")
-    if path.is_dir():
-        raise ValueError(f"-o {path} is a folder; give the name of a file.")
-    _check_parent(path)
-
-
-def check_folder(folder: Path) -> None:
-    """Whether a folder can be made, or written to where it exists."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; give the name of a folder.")
-    _check_parent(folder / "file")
-
-
-def check_model_folder(folder: Path) -> None:
-    """Whether a model can be written to a folder: a new one, an empty one, or a model to replace."""
-    check_folder(folder)
-    if folder.exists() and any(folder.iterdir()) and not _is_model(folder):
-        raise ValueError(f"{folder} exists and is not a model; it is left as it is, choose another name.")
-
-
-def _is_model(folder: Path) -> bool:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "linear_diffusion" in config
-
-
-def _check_parent(path: Path) -> None:
-    """The nearest folder above a path that exists must be one that can be written to."""
-    parent = next(p for p in path.absolute().parents if p.exists())
-    if not parent.is_dir():
-        raise ValueError(f"{path} cannot be written: {parent} is a file.")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise ValueError(f"{path} cannot be written: no permission to write to {parent}.")

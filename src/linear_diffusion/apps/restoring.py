@@ -138,18 +138,16 @@ def restore(
     return np.rint(np.clip((found - low) / level, 0, 255)).astype(np.uint8), std / level
 
 
-def write(restored: AnyArray, paths: Sequence[Path], source: Path, out: Path) -> list[Path]:
-    """Restored images as PNG: a file for a file; a folder, with the same names, for a folder."""
-    if not source.is_dir():
-        pictures.save_png(restored[0].squeeze(), out)
-        return [out]
-    written = []
-    for image, path in zip(restored, paths, strict=True):
-        target = (out / path.relative_to(source)).with_suffix(".png")
+def targets(paths: Sequence[Path], source: Path, out: Path) -> list[Path]:
+    """Where restored images go: a file for a file; a folder, with the same names, for a folder."""
+    return [(out / path.relative_to(source)).with_suffix(".png") for path in paths] if source.is_dir() else [out]
+
+
+def write(restored: AnyArray, targets: Sequence[Path]) -> None:
+    """Restored images as PNG."""
+    for image, target in zip(restored, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         pictures.save_png(image.squeeze(), target)
-        written.append(target)
-    return written
 
 
 def sheet(before: AnyArray, restored: AnyArray, std: AnyArray, operator: Any) -> AnyArray:

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
-from ._threads import in_parallel, one_thread
+from ._threads import in_parallel, one_openmp_thread, one_thread
 from ._types import Array, Index
 from .noise import CLEAN
 from .styles import LEAST, Styles, pack_factors, unpack_factors
@@ -159,17 +159,17 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
 
     if n_styles == 1:
         return np.zeros(len(z), np.intp), np.zeros(1, np.intp)
-    with warnings.catch_warnings():
+    with one_openmp_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
         detail = np.linalg.norm(z[:, CLUSTER_DIM:], axis=1)
         seen = np.column_stack([z[:, :CLUSTER_DIM], np.asarray(_DETAIL * detail, z.dtype)])
         # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.
         init, _ = kmeans_plusplus(seen, n_styles, random_state=seed, n_local_trials=1)
         chosen = KMeans(n_styles, init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
-    present, labels = np.unique(chosen.labels_, return_inverse=True)
-    centers = chosen.cluster_centers_[present]
-    n_groups = max(min(len(present) // 3, len(z) // 150), 1)
-    group = KMeans(n_groups, n_init=1, random_state=seed).fit_predict(centers)
+        present, labels = np.unique(chosen.labels_, return_inverse=True)
+        centers = chosen.cluster_centers_[present]
+        n_groups = max(min(len(present) // 3, len(z) // 150), 1)
+        group = KMeans(n_groups, n_init=1, random_state=seed).fit_predict(centers)
     order = np.argsort(group, kind="stable")  # styles of a group are neighbours in number as well
     return np.argsort(order)[labels], np.unique(group[order], return_inverse=True)[1]
 

@@ -78,7 +78,7 @@ BLOCKS: dict[str, set[str]] = {
     },
     "datasets": {"datasets"},
 }
-AROUND = {"model", "pictures", "apps", "evaluation", "interop"}
+AROUND = {"model", "pictures", "lettering", "apps", "evaluation", "interop"}
 """What stands at the end of the arrows, and so may not be imported by a block."""
 
 

@@ -84,6 +84,57 @@ def test_a_sheet_breaks_long_rows():
     np.testing.assert_array_equal(unnamed, pictures.grid(images[:7], 7))
 
 
+def test_a_sheet_has_rows_of_any_length():
+    images = [np.full((n, 28, 28), 100, np.uint8) for n in (1, 3, 2)]
+    page = pictures.sheet(images, ["a", "b", "c"])
+    corners = page[13::87, -3 * 87 - 8 :: 87] == 100  # inside of each place
+    np.testing.assert_array_equal(corners[:3, :3], np.tri(3)[[0, 2, 1]])
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 28, 28, 3), (1, 128, 128)])
+def test_a_white_image_has_an_edge(shape):
+    page = pictures.grid(np.full(shape, 255, np.uint8), 1)
+    assert set(page[:, page.shape[1] // 2].ravel().tolist()) == {176, 255}
+    lines = np.flatnonzero((page != 255).reshape(len(page), -1).any(axis=1))
+    assert (lines[0], lines[-1]) == (11, len(page) - 12)  # just outside of the image
+
+
+def drawn(text, **options):
+    """The ink of a label, without white around it."""
+    page = pictures.grid(np.full((1, 28, 28), 255, np.uint8), 1, labels=[text], **options)
+    ink = page[:, : page.shape[1] - 108] < 160
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+@pytest.mark.parametrize("text", ["äöüßñøåĳő", "Łódźěščřžșțİığ", "кошаЖщґїў", "γάταψΩώ"])
+def test_every_letter_of_latin_cyrillic_and_greek_looks_like_itself(text):
+    seen = [drawn(letter) for letter in text]
+    assert len({(ink.shape, ink.tobytes()) for ink in seen}) == len(text)  # boxes would all be the same
+
+
+def test_a_letter_that_no_font_has_is_shown_as_its_code():
+    np.testing.assert_array_equal(drawn("\U00013020 x"), drawn("U+13020 x"))  # a cat in hieroglyphs
+    np.testing.assert_array_equal(drawn("\ud800"), drawn("U+D800"))
+    np.testing.assert_array_equal(drawn("cafe\u0301"), drawn("café"))  # an accent apart, and one letter
+    np.testing.assert_array_equal(drawn("a\u200d\nb"), drawn("a b"))
+
+
+def test_as_many_texts_as_there_are_places():
+    images = np.zeros((4, 28, 28), np.uint8)
+    with pytest.raises(ValueError, match="captions has 3 texts; give one for each image, 4 in all"):
+        pictures.grid(images, 2, captions=["a", "b", "c"])
+    with pytest.raises(ValueError, match="labels has 4 texts; give one for each row, 2 in all"):
+        pictures.grid(images, 2, labels=[1, 2, 3, 4])
+
+
+def test_show_is_what_a_notebook_shows(model):
+    images, prompts = model.sample(5, random_state=0)
+    shown = pictures.show(images, captions=prompts)
+    np.testing.assert_array_equal(np.asarray(shown), pictures.grid(images, 10, captions=[str(p) for p in prompts]))
+    assert shown._repr_png_().startswith(b"\x89PNG")
+
+
 def test_a_film_strip_shows_the_first_and_the_last():
     frames = np.arange(11, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8) * 20
     strip = pictures.film_strip(frames, 3)
@@ -142,6 +193,17 @@ def test_gif_plays_to_its_end_rests_and_starts_again(tmp_path, channels):
     assert [ms for _, ms in shown] == [50] * 6 + [900]
     if not channels:
         np.testing.assert_array_equal(shown[-1][0][::35, ::35, 0], frames[-1])
+
+
+def test_captions_keep_equal_frames_apart(tmp_path):
+    frames = np.zeros((5, 8, 8), np.uint8)
+    pictures.save_gif(frames, tmp_path / "a.gif", captions=pictures.step_names(5), frame_ms=50, last_ms=900)
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 5
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(film)] == [50] * 4 + [900]
+    pictures.save_gif(frames, tmp_path / "a.gif", frame_ms=50, last_ms=900)
+    with Image.open(tmp_path / "a.gif") as film:
+        assert (film.n_frames, film.info["duration"]) == (1, 1100)
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):

@@ -2,8 +2,9 @@
 
     images (n, h, w[, 3]) --to_tiles--> tiles, uint8 --grid--> one picture (H, W[, 3]), uint8 --save_png--> a file
 
-White page, dark tiles. Weights have a sign: black is 0, warm is positive, cold is negative, each picture by its own
-largest value. Pillow is imported at first use.
+In a notebook, `show` shows images. A picture is a white page; a thin grey line around each image says where it ends.
+Weights have a sign: black is 0, warm is positive, cold is negative, each picture by its own largest value. Pillow is
+imported at first use.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,16 @@ import numpy as np
 
 from ._types import AnyArray, Array, Index
 from .files import write_files
+from .lettering import line_height, text_width, write
 
 if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont, ImageFont
+    from PIL.Image import Image
 
     from .model import LinearDiffusion
 
-_PAGE, _INK = 255, 64
+Texts = Sequence[Any] | AnyArray
+"""Prompts or other texts."""
+_PAGE, _EDGE = 255, 176
 _TILE = 84
 """Small images are enlarged to about this height."""
 _LABEL_WIDTH = 260
@@ -83,27 +87,70 @@ def as_images(X: Any) -> AnyArray:
     )
 
 
+def show(
+    images: Any,
+    n_columns: int = 10,
+    *,
+    pixel_range: tuple[float, float] | None = None,
+    labels: Texts | None = None,
+    captions: Texts | None = None,
+    zoom: int | None = None,
+) -> "Image":
+    """Images side by side as one picture, which a notebook shows.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w), (n, h, w, 3) or (n, d)
+        Such as `LinearDiffusion.sample` returns; other parameters are those of `grid`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        A notebook shows it at the end of a cell. In a script, ``.show()`` opens a window and ``.save("a.png")`` writes.
+
+    Raises
+    ------
+    ValueError
+        As in `grid`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from linear_diffusion import LinearDiffusion
+    >>> digits = load_digits()
+    >>> model = LinearDiffusion(styles=1, random_state=0).fit(digits.images / 16, digits.target)
+    >>> images, prompts = model.sample(20)
+    >>> show(images, captions=prompts).mode  # grey
+    'L'
+    """
+    from PIL import Image
+
+    page = grid(images, n_columns, pixel_range=pixel_range, labels=labels, captions=captions, zoom=zoom)
+    return Image.fromarray(page)
+
+
 def grid(
     images: Any,
     n_columns: int,
     *,
     pixel_range: tuple[float, float] | None = None,
-    labels: Sequence[str] | None = None,
-    captions: Sequence[str] | None = None,
+    labels: Texts | None = None,
+    captions: Texts | None = None,
     zoom: int | None = None,
 ) -> AnyArray:
-    """Images side by side, row by row.
+    """Images side by side, row by row, as an array.
 
     Parameters
     ----------
     images : array
         As in `to_tiles`.
     n_columns : int
+        At least 1.
     pixel_range : (float, float), optional
         As in `to_tiles`.
-    labels : sequence of str, optional
+    labels : sequence of prompts, optional
         One a row, at its start.
-    captions : sequence of str, optional
+    captions : sequence of prompts, optional
         One an image, below it.
     zoom : int, optional
         How many times larger; by default as many as make small images about 84 pixels high.
@@ -115,28 +162,56 @@ def grid(
     Raises
     ------
     ValueError
-        If these are no images, or the picture would be too large.
+        If these are no images, the picture would be too large, or there are not as many texts as rows or images.
+
+    Examples
+    --------
+    >>> grid(np.zeros((3, 28, 28)), 2).shape
+    (195, 195)
     """
     tiles = to_tiles(images, pixel_range)
-    n, h, w = tiles.shape[:3]
-    n_columns = max(min(n_columns, n), 1)
-    n_rows = -(-n // n_columns)
+    n_columns = max(min(n_columns, len(tiles)), 1)
+    return _page(tiles, np.arange(len(tiles)), n_columns, labels=labels, captions=captions, zoom=zoom)
+
+
+def _page(
+    tiles: AnyArray,
+    places: Index,
+    n_columns: int,
+    *,
+    labels: Texts | None = None,
+    captions: Texts | None = None,
+    zoom: int | None = None,
+) -> AnyArray:
+    """Tiles at places that are counted row by row; a place without a tile is white."""
+    h, w = tiles.shape[1:3]
+    n_rows = -(-(int(places.max(initial=-1)) + 1) // n_columns)
     zoom = zoom or _zoom(h, w, n_columns)
     h, w = h * zoom, w * zoom
-    gap, margin, font = max(zoom, 3), 12, _font(min(max(h // 4, 13), 24))
-    small = _font(min(max(h // 6, 12), 18))
-    left = margin + (_label_width(labels, font) + margin if labels else 0)
-    row_height = h + gap + (_line_height(small) + 4 if captions else 0)
+    gap, margin, size, small = max(zoom, 3), 12, min(max(h // 4, 13), 24), min(max(h // 6, 12), 18)
+    names, below = _texts(labels, n_rows, "labels", "row"), _texts(captions, len(tiles), "captions", "image")
+    left = margin + (min(text_width(names, size), _LABEL_WIDTH) + margin if names else 0)
+    row_height = h + gap + (line_height(small) + 4 if below else 0)
     height, width = 2 * margin + n_rows * row_height - gap, left + margin + n_columns * (w + gap) - gap
     if height * width > _LARGEST:
-        raise ValueError(f"{n:,} images make a picture of {width:,} x {height:,} pixels; draw fewer, or write .npz.")
+        raise ValueError(
+            f"{len(tiles):,} images make a picture of {width:,} x {height:,} pixels; draw fewer, or write .npz."
+        )
     page = np.full((height, width, *tiles.shape[3:]), _PAGE, np.uint8)
-    corners = [(margin + i // n_columns * row_height, left + i % n_columns * (w + gap)) for i in range(n)]
+    corners = [(margin + i // n_columns * row_height, left + i % n_columns * (w + gap)) for i in places.tolist()]
     for tile, (y, x) in zip(tiles, corners, strict=True):
+        page[y - 1 : y + h + 1, x - 1 : x + w + 1] = _EDGE
         page[y : y + h, x : x + w] = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    rows = [(text, left - margin, y + h // 2) for text, (y, _) in zip(labels or (), corners[::n_columns], strict=False)]
-    below = [(text, x + w // 2, y + h + 4) for text, (y, x) in zip(captions or (), corners, strict=False)]
-    return _write(_write(page, rows, font, "rm", _LABEL_WIDTH), below, small, "ma", w + gap)
+    starts = [(text, left - margin, margin + row * row_height + h // 2) for row, text in enumerate(names)]
+    page = write(page, starts, size, "rm", _LABEL_WIDTH)
+    under = [(text, x + w // 2, y + h + 4 + small) for text, (y, x) in zip(below, corners, strict=False)]
+    return write(page, under, small, "ms", w)
+
+
+def _texts(texts: Texts | None, n: int, name: str, each: str) -> list[str]:
+    if texts is not None and len(texts) != n:
+        raise ValueError(f"{name} has {len(texts)} texts; give one for each {each}, {n} in all.")
+    return [] if texts is None else [str(text) for text in texts]
 
 
 def film_strip(
@@ -144,9 +219,11 @@ def film_strip(
     n_frames: int = 10,
     *,
     pixel_range: tuple[float, float] | None = None,
-    captions: Sequence[str] | None = None,
+    captions: Texts | None = None,
 ) -> AnyArray:
     """One image's way from noise, in a row.
+
+    ``film_strip(trajectory[:, 0])`` shows the first image of what ``sample(..., return_trajectory=True)`` returns.
 
     Parameters
     ----------
@@ -160,40 +237,60 @@ def film_strip(
         By default the number of each step.
     """
     chosen = pick(len(frames), n_frames)
-    captions = captions or ["noise", *(f"step {i}" for i in range(1, len(frames)))]
+    captions = captions or step_names(len(frames))
     return grid(
         np.asarray(frames)[chosen], len(chosen), pixel_range=pixel_range, captions=[captions[i] for i in chosen]
     )
 
 
+def step_names(n: int) -> list[str]:
+    """What to call the pictures of a trajectory.
+
+    Examples
+    --------
+    >>> step_names(3)
+    ['noise', 'step 1', 'step 2']
+    """
+    return ["noise", *(f"step {i}" for i in range(1, n))]
+
+
 def sheet(
     images: Any,
-    labels: Sequence[str],
+    labels: Texts,
     *,
     pixel_range: tuple[float, float] | None = None,
     most: int = 20,
 ) -> AnyArray:
-    """As many images for each label: a row a label, or several rows where there are more than ``most``.
+    """A row of images for each label, or several rows where there are more than ``most``.
 
     Parameters
     ----------
-    images : array of shape (len(labels) * m, ...)
-        As in `to_tiles`; m for the first label, m for the second, and so on.
-    labels : sequence of str
+    images : array of shape (len(labels) * m, ...), or list of len(labels) arrays
+        As in `to_tiles`. An array holds m for the first label, m for the second, and so on; a list, those of each.
+    labels : sequence of prompts
     pixel_range : (float, float), optional
         As in `to_tiles`.
     most : int
         Images in a row at most.
+
+    Returns
+    -------
+    array of shape (H, W) or (H, W, 3), uint8
+
+    Examples
+    --------
+    >>> sheet(np.zeros((6, 28, 28)), ["a", "b"]).shape[0], sheet(np.zeros((6, 28, 28)), ["a", "b"], most=2).shape[0]
+    (195, 369)
     """
-    tiles = to_tiles(images, pixel_range)
-    each = len(tiles) // len(labels)
-    n_rows = -(-each // most)
-    n_columns = -(-each // n_rows)
-    tiles = tiles.reshape(len(labels), each, *tiles.shape[1:])
-    blank = np.full((len(labels), n_rows * n_columns - each, *tiles.shape[2:]), _PAGE, np.uint8)
-    tiles = np.concatenate([tiles, blank], axis=1).reshape(-1, *tiles.shape[2:])
-    starts = [text for label in labels for text in (label, *[""] * (n_rows - 1))]
-    return grid(tiles, n_columns, labels=starts if any(starts) else None)
+    groups = images if isinstance(images, list) else np.split(np.asarray(images), len(labels))
+    tiles = [to_tiles(group, pixel_range) for group in groups]
+    longest = max(map(len, tiles))
+    n_columns = -(-longest // -(-longest // most))
+    n_rows = [-(-len(group) // n_columns) for group in tiles]
+    starts = [text for label, n in zip(labels, n_rows, strict=True) for text in (label, *[""] * (n - 1))]
+    first = n_columns * np.cumsum([0, *n_rows[:-1]])
+    places = np.concatenate([start + np.arange(len(group)) for start, group in zip(first, tiles, strict=True)])
+    return _page(np.concatenate(tiles), places, n_columns, labels=starts if any(map(str, starts)) else None)
 
 
 def pick(n: int, n_frames: int) -> Index:
@@ -211,7 +308,7 @@ def pick(n: int, n_frames: int) -> Index:
 
 def side_by_side(pictures: Sequence[AnyArray], titles: Sequence[str]) -> AnyArray:
     """Pictures of one height next to each other, each below its title."""
-    font, gap = _font(24), 24
+    gap = 24
     header = np.full((48, sum(p.shape[1] + gap for p in pictures) - gap, *pictures[0].shape[2:]), _PAGE, np.uint8)
     space = np.full((pictures[0].shape[0], gap, *pictures[0].shape[2:]), _PAGE, np.uint8)
     body = np.hstack([part for picture in pictures for part in (space, picture)][1:])
@@ -219,7 +316,7 @@ def side_by_side(pictures: Sequence[AnyArray], titles: Sequence[str]) -> AnyArra
     texts = [
         (title, int(start) + p.shape[1] // 2, 30) for title, start, p in zip(titles, starts, pictures, strict=True)
     ]
-    return np.vstack([_write(header, texts, font, "mm", max(p.shape[1] for p in pictures)), body])
+    return np.vstack([write(header, texts, 24, "mm", max(p.shape[1] for p in pictures)), body])
 
 
 def components(model: "LinearDiffusion", n: int = 60, n_columns: int = 12) -> AnyArray:
@@ -230,7 +327,7 @@ def components(model: "LinearDiffusion", n: int = 60, n_columns: int = 12) -> An
 def prompt_means(model: "LinearDiffusion", n_columns: int = 10) -> AnyArray:
     """The mean image of each prompt, decoded from its mean latent."""
     means = model._encoder.decode(model.means_).reshape(-1, *model.image_shape_)
-    return grid(means, n_columns, pixel_range=range_of(model), captions=[str(p) for p in model.classes_])
+    return grid(means, n_columns, pixel_range=range_of(model), captions=model.classes_)
 
 
 def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> AnyArray:
@@ -243,18 +340,16 @@ def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> 
     vectors = model._prior.basis[:n_prompts, :, ::-1][:, :, :n].swapaxes(-1, -2)  # (p, n, k)
     pixels = (vectors @ model._encoder.to_pixels).reshape(-1, model.n_features_in_)
     largest = np.take_along_axis(pixels, np.abs(pixels).argmax(axis=1, keepdims=True), axis=1)
-    return grid(_signed(model, pixels * np.sign(largest)), n, labels=[str(p) for p in model.classes_])
+    return grid(_signed(model, pixels * np.sign(largest)), n, labels=model.classes_[:n_prompts])
 
 
 def styles(model: "LinearDiffusion", n: int = 15, n_prompts: int = 20) -> AnyArray:
     """The mean images of each prompt's most frequent styles: a row a prompt, the most frequent first."""
-    n = min(n, max(map(len, model.style_weights_)))
     rows = []
     for shares, means in zip(model.style_weights_[:n_prompts], model.style_means_, strict=False):
         most = np.argsort(-shares, kind="stable")[:n]
-        tiles = to_tiles(model._encoder.decode(means[most]).reshape(-1, *model.image_shape_), range_of(model))
-        rows.append(np.concatenate([tiles, np.full((n - len(tiles), *tiles.shape[1:]), _PAGE, np.uint8)]))
-    return grid(np.concatenate(rows), n, labels=[str(p) for p in model.classes_[:n_prompts]])
+        rows.append(model._encoder.decode(means[most]).reshape(-1, *model.image_shape_))
+    return sheet(rows, model.classes_[:n_prompts], pixel_range=range_of(model), most=n)
 
 
 def range_of(model: "LinearDiffusion") -> tuple[float, float] | None:
@@ -294,18 +389,24 @@ def save_gif(
     path: str | Path,
     *,
     pixel_range: tuple[float, float] | None = None,
+    captions: Texts | None = None,
     frame_ms: int = 80,
     last_ms: int = 2000,
 ) -> None:
     """Write images (n, h, w[, 3]) as an animation that rests on its last frame and starts again.
 
-    The file appears whole or not at all.
+    With captions, each frame is a page with its caption below it. Without, frames that are equal to the one before are
+    one frame in the file, shown for as long. The file appears whole or not at all.
     """
     from PIL import Image
 
     tiles = to_tiles(frames, pixel_range)
     zoom = max(280 // max(tiles.shape[1:3]), 1)
-    shown = [Image.fromarray(tile.repeat(zoom, axis=0).repeat(zoom, axis=1)) for tile in tiles]
+    if captions is None:
+        pages = [tile.repeat(zoom, axis=0).repeat(zoom, axis=1) for tile in tiles]
+    else:
+        pages = [grid(tile[None], 1, captions=[text], zoom=zoom) for tile, text in zip(tiles, captions, strict=True)]
+    shown = [Image.fromarray(page) for page in pages]
     content = BytesIO()
     durations = [frame_ms] * (len(shown) - 1) + [last_ms]
     shown[0].save(content, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0)
@@ -323,41 +424,3 @@ def _signed(model: "LinearDiffusion", rows: Array) -> AnyArray:
 def _zoom(h: int, w: int, n_columns: int) -> int:
     """As large as about 84 pixels a tile and 2,400 a row allow."""
     return max(min(round(_TILE / max(h, w)), 2400 // (n_columns * w)), 1)
-
-
-def _font(size: int) -> "ImageFont | FreeTypeFont":
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
-
-
-def _line_height(font: "ImageFont | FreeTypeFont") -> int:
-    return int(font.getbbox("Ag")[3])
-
-
-def _label_width(labels: Sequence[str], font: "ImageFont | FreeTypeFont") -> int:
-    return int(min(max((font.getlength(text) for text in labels), default=0), _LABEL_WIDTH)) + 1
-
-
-def _write(
-    page: AnyArray,
-    texts: Sequence[tuple[str, int, int]],
-    font: "ImageFont | FreeTypeFont",
-    anchor: str,
-    width: int,
-) -> AnyArray:
-    """Text at (x, y) of a page; what is wider than ``width`` is cut."""
-    if not texts:
-        return page
-    from PIL import Image, ImageDraw
-
-    image = Image.fromarray(page)
-    draw = ImageDraw.Draw(image)
-    for text, x, y in texts:
-        text = " ".join(text.split())
-        if font.getlength(text) > width:
-            while text and font.getlength(text + "...") > width:
-                text = text[:-1]
-            text += "..."
-        draw.text((x, y), text, fill=_INK if page.ndim == 2 else (_INK,) * 3, font=font, anchor=anchor)
-    return np.asarray(image)

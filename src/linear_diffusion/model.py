@@ -682,6 +682,12 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         counts = np.bincount(owner, minlength=len(self.classes_))
         return np.cumsum(counts) - counts, counts
 
+    def _without_curves(self, prompts: Any) -> Self:
+        """What draws the same images of given prompts as they are before the curves, which come last."""
+        model = copy(self._at(prompts))
+        model._curves = model._details = None
+        return model
+
     def _generator(self) -> Generator:
         styles = self._drawn_styles() if self._mixture else None
         return Generator(

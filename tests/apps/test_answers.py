@@ -104,6 +104,11 @@ def test_colour_is_given_to_grey_files(tmp_path, digits):
     assert done.exit_code == 0, done.output
     found = np.asarray(Image.open(tmp_path / "out.png")).astype(float)
     assert np.abs(found - images[0]).mean() < 6
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    left = np.flatnonzero((sheet[12] < 255).any(axis=1))[0] + 1
+    unsure = sheet[12 + 2 * 90 : 12 + 2 * 90 + 80 : 10, left : left + 80 : 10].astype(int)
+    assert np.ptp(unsure, axis=2).max() == 0  # grey
+    assert unsure.max() == 255
 
 
 @pytest.mark.parametrize(

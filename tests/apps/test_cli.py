@@ -176,7 +176,7 @@ def test_without_a_seed_each_call_differs_and_can_be_repeated(model, tmp_path):
     assert (tmp_path / "again.png").read_bytes() == files[0]
 
 
-@pytest.mark.parametrize(("frames", "shown"), [(None, 21), (6, 6)])
+@pytest.mark.parametrize(("frames", "shown"), [(None, 22), (6, 6), (2, 2)])
 def test_trace_writes_an_animation(model, tmp_path, frames, shown):
     out, more = tmp_path / "a.gif", () if frames is None else ("--frames", frames)
     result = invoke("trace", model, "5", "-o", out, "--steps", 20, "--seed", 0, "--json", *more)
@@ -185,10 +185,33 @@ def test_trace_writes_an_animation(model, tmp_path, frames, shown):
     with Image.open(out) as film:
         assert film.n_frames == shown
         film.seek(shown - 1)
-        last = np.asarray(film.convert("L"))[::35, ::35]
+        last = np.asarray(film.convert("L"))[12 : 12 + 280 : 35, 12 : 12 + 280 : 35]
     fitted = LinearDiffusion.from_pretrained(model)
     expected, _ = fitted.sample(1, "5", sampler="ddim", n_steps=20, random_state=0)
     assert np.abs(last.astype(int) - expected[0]).max() <= 1
+
+
+@pytest.mark.parametrize("text_encoder", ["one-hot", "bag-of-words"])
+def test_curves_are_the_last_step_of_a_trace(tmp_path, grey, text_encoder):
+    images, prompts = grey[0][:400], grey[1][:400].astype(str)
+    frames, expected = {}, {}
+    for tone in (True, False):
+        model = LinearDiffusion(styles=1, latent_dim=9, tone=tone, text_encoder=text_encoder).fit(images, prompts)
+        model.save_pretrained(tmp_path / "model")
+        args = ["trace", tmp_path / "model", "5", "-o", tmp_path / "a.gif", "--steps", 9, "--seed", 0, "--json"]
+        result = invoke(*args)
+        assert result.exit_code == 0, result.output
+        with Image.open(tmp_path / "a.gif") as film:
+            assert film.n_frames == json.loads(result.stdout)["frames"] == (11 if tone else 10)
+            film.seek(9)
+            frames["before"] = np.asarray(film.convert("L"))[12 : 12 + 280 : 35, 12 : 12 + 280 : 35]
+            film.seek(film.n_frames - 1)
+            frames[tone] = np.asarray(film.convert("L"))[12 : 12 + 280 : 35, 12 : 12 + 280 : 35]
+        np.testing.assert_array_equal(frames["before"], frames.setdefault("first", frames["before"]))
+        expected[tone] = model.sample(1, "5", sampler="ddim", n_steps=9, random_state=0)[0][0]
+        np.testing.assert_allclose(frames[tone], expected[tone], atol=1)
+    np.testing.assert_array_equal(frames["before"], frames[False])
+    assert np.abs(expected[True].astype(float) - expected[False]).mean() > 2
 
 
 def test_trace_writes_a_strip(model, tmp_path):
@@ -394,7 +417,7 @@ def test_demo_writes_its_folder_and_its_next_steps_work(tmp_path):
     sizes = {name: Image.open(out / f"{name}.png").size for name in pictures}
     assert sizes["grid"][1] == 24 + 10 * 87 - 3  # ten prompts
     assert sizes["one-shot"][0] > 2 * sizes["grid"][0]
-    assert Image.open(out / "film.gif").n_frames == 51
+    assert Image.open(out / "film.gif").n_frames == 52
     grid = np.asarray(Image.open(out / "grid.png"))
     assert 0.6 < (grid < 64).mean() < 0.9, "dark tiles"
     assert done.stdout.count(" s  ") == 7, done.stdout
@@ -461,6 +484,10 @@ def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
     with np.load(out) as written:
         assert np.abs(written["images"] - written["images"][0]).mean() < np.abs(images - images[0]).mean()
     assert invoke("sample", model, "8", "--init", picture, "-o", tmp_path / "sheet.png").exit_code == 0
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    first = sheet[12 : 12 + 80 : 10, -(12 + 10 * 90 - 10) :][:, :80:10]  # the source, above ten samples
+    assert np.abs(first.astype(float) - np.asarray(Image.open(picture).convert("L").resize((8, 8), 4))).mean() < 12
+    assert (sheet[12 : 12 + 80, -9 * 90 :] == 255).all()
 
 
 def test_a_warning_is_one_line(model, tmp_path):

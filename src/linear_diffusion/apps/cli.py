@@ -262,7 +262,8 @@ def sample(
             images = model.edit(picture.repeat(len(listed or ()), axis=0), listed, strength, **call)
             drawn = [prompt_text(prompt) for prompt in listed or ()]
     with log.step("write", f"writing {out}"):
-        drawing.write_samples(model, images, drawn, prompts or [], out)
+        source = None if init is None or picture is None else (f"from {init.name}", picture)
+        drawing.write_samples(model, images, drawn, prompts or [], out, source)
     record = {
         "out": str(out),
         "n_images": len(images),
@@ -301,7 +302,7 @@ def trace(
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
-    """Show one image's way from noise."""
+    """Show one image's way from noise; the curves that finish it are a step of their own."""
     check_file(out, (".png", ".gif"))
     log = Log()
     model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
@@ -310,9 +311,9 @@ def trace(
     drawing.require_drawable(model, 1)
     steps = steps or (1 if sampler == "one-step" else 50)
     with log.step("sample", f"{steps:,} steps"):
-        _, _, path = model.sample(1, prompt, sampler=sampler, n_steps=steps, random_state=seed, return_trajectory=True)
+        way, names = drawing.trace(model, prompt, sampler=sampler, n_steps=steps, random_state=seed)
     with log.step("write", f"writing {out}"):
-        shown = drawing.write_trace(model, path[:, 0], frames, out)
+        shown = drawing.write_trace(model, way, names, frames, out)
     record = {
         "out": str(out),
         "prompt": prompt,

@@ -13,6 +13,7 @@ from .. import pictures
 from ..datasets import load_images
 from ..model import LinearDiffusion
 from .console import Log
+from .drawing import trace, write_trace
 
 if TYPE_CHECKING:
     from .._types import AnyArray
@@ -98,11 +99,9 @@ def _grid(model: LinearDiffusion, out: Path, log: Log) -> Path:
 def _film(model: LinearDiffusion, seed: int, out: Path, log: Log) -> list[Path]:
     strip, film = out / "film.png", out / "film.gif"
     with log.step("film", "drawing the film") as done:
-        frames = model.sample(
-            1, _FILM, sampler="ddim", n_steps=50, random_state=seed + _FILM_SEED, return_trajectory=True
-        )[2][:, 0]
-        pictures.save_png(pictures.film_strip(frames, 11), strip)
-        pictures.save_gif(frames, film)
+        way, names = trace(model, _FILM, sampler="ddim", n_steps=50, random_state=seed + _FILM_SEED)
+        write_trace(model, way, names, 11, strip)
+        write_trace(model, way, names, None, film)
         done.append(f'{strip}, {film.name}: noise becomes a "{_FILM}", in 50 steps of DDIM')
     return [strip, film]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from math import ceil, sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,9 +40,17 @@ def require_drawable(model: "LinearDiffusion", n: int) -> None:
 
 
 def write_samples(
-    model: "LinearDiffusion", images: AnyArray, drawn: ArrayLike, prompts: Sequence[str], out: Path
+    model: "LinearDiffusion",
+    images: AnyArray,
+    drawn: ArrayLike,
+    prompts: Sequence[str],
+    out: Path,
+    source: tuple[str, AnyArray] | None = None,
 ) -> None:
-    """Write samples: a row a prompt, or one grid with captions where no prompt was given; or arrays."""
+    """Write samples: a row a prompt, or one grid with captions where no prompt was given; or arrays.
+
+    A source, the name of a picture and the picture (1, ...) that samples started from, is a row above them.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     names = np.asarray(drawn)
     names = names.astype(str) if names.dtype == object else names  # an object array would be a pickle
@@ -53,22 +61,39 @@ def write_samples(
         return
     pixel_range = pictures.range_of(model)
     if prompts:
-        picture = pictures.sheet(images, prompts, pixel_range=pixel_range)
+        rows, labels = np.split(images, len(prompts)), list(prompts)
+        if source is not None:
+            rows, labels = [source[1], *rows], [source[0], *labels]
+        picture = pictures.sheet(rows, labels, pixel_range=pixel_range)
     else:
-        captions = [str(name) for name in names] if len(model.classes_) > 1 else None
+        captions = names if len(model.classes_) > 1 else None
         n_columns = max(10, ceil(sqrt(len(images))))
         picture = pictures.grid(images, n_columns, pixel_range=pixel_range, captions=captions)
     pictures.save_png(picture, out)
 
 
-def write_trace(model: "LinearDiffusion", path: AnyArray, n_frames: int | None, out: Path) -> int:
-    """Write one image's way from noise, and return how many frames it shows."""
+def trace(model: "LinearDiffusion", prompt: str, **call: Any) -> tuple[AnyArray, list[str]]:
+    """One image's way from noise, and what to call each picture; curves, if there are any, are a step of their own."""
+    way = model._without_curves(prompt).sample(1, prompt, return_trajectory=True, **call)[2][:, 0]
+    finished = model.sample(1, prompt, return_trajectory=True, **call)[2][-1]
+    names = pictures.step_names(len(way))
+    if np.array_equal(way[-1], finished[0]):
+        return way, names
+    return np.concatenate([way, finished]), [*names, "curves"]
+
+
+def write_trace(model: "LinearDiffusion", way: AnyArray, names: Sequence[str], n_frames: int | None, out: Path) -> int:
+    """Write what `trace` returns as a strip or an animation, and return how many frames it shows."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    pixel_range = pictures.range_of(model)
-    if out.suffix.lower() == ".gif":
-        chosen = pictures.pick(len(path), n_frames or len(path))
-        pictures.save_gif(path[chosen], out, pixel_range=pixel_range)
+    film, n = out.suffix.lower() == ".gif", len(way)
+    most = n_frames or (n if film else 10)
+    if names[-1] == "curves" and most > 2:  # with what they make of the picture before them
+        chosen = np.append(pictures.pick(n - 1, most - 1), n - 1)
     else:
-        chosen = pictures.pick(len(path), n_frames or 10)
-        pictures.save_png(pictures.film_strip(path, len(chosen), pixel_range=pixel_range), out)
+        chosen = pictures.pick(n, most)
+    shown, captions, pixel_range = way[chosen], [names[i] for i in chosen], pictures.range_of(model)
+    if film:
+        pictures.save_gif(shown, out, pixel_range=pixel_range, captions=captions)
+    else:
+        pictures.save_png(pictures.grid(shown, len(shown), pixel_range=pixel_range, captions=captions), out)
     return len(chosen)

@@ -151,7 +151,7 @@ def write(restored: AnyArray, targets: Sequence[Path]) -> None:
 
 
 def sheet(before: AnyArray, restored: AnyArray, std: AnyArray, operator: Any) -> AnyArray:
-    """Rows of what was seen, what was restored, and how unsure each pixel is (white is the most)."""
+    """Rows of what was seen, what was restored, and how unsure each pixel is, with a scale below."""
     n = min(len(before), _ON_SHEET)
     shown = before[:n]
     if isinstance(operator, operators.Mask):
@@ -160,10 +160,24 @@ def sheet(before: AnyArray, restored: AnyArray, std: AnyArray, operator: Any) ->
     factor = restored.shape[1] // shown.shape[1]
     shown = pictures.as_images(shown.repeat(factor, axis=1).repeat(factor, axis=2))
     restored, unsure = pictures.as_images(restored[:n]), pictures.as_images(std[:n])
-    unsure = np.rint(unsure * (255 / max(float(unsure.max()), 1e-12))).astype(np.uint8)
-    if shown.ndim < restored.ndim:
-        shown = np.repeat(shown[..., None], 3, axis=-1)
-    return pictures.grid(np.concatenate([shown, restored, unsure]), n, labels=["seen", "restored", "unsure"])
+    if unsure.ndim == 4:
+        unsure = np.sqrt(np.mean(unsure**2, axis=-1))  # of all colours together
+    most = max(float(unsure.max()), 1e-12)
+    grey = np.rint(unsure * (255 / most)).astype(np.uint8)
+    shown, grey = (x[..., None].repeat(3, axis=-1) if x.ndim < restored.ndim else x for x in (shown, grey))
+    page = pictures.grid(np.concatenate([shown, restored, grey]), n, labels=["seen", "restored", "unsure"])
+    bar = np.linspace(0, 255, 84).astype(np.uint8)[None, None].repeat(16, axis=1)
+    if page.ndim == 3:
+        bar = bar[..., None].repeat(3, axis=-1)
+    scale = pictures.grid(bar, 1, labels=[f"0 to {most:.3g} grey levels"], zoom=1)
+    width = max(page.shape[1], scale.shape[1])
+    return np.vstack([_widened(page, width), _widened(scale, width)])
+
+
+def _widened(page: AnyArray, width: int) -> AnyArray:
+    """A page with white at its right."""
+    margins = [(0, 0), (0, width - page.shape[1]), (0, 0)][: page.ndim]
+    return np.pad(page, margins, constant_values=255)
 
 
 def write_table(rows: Sequence[dict[str, Any]], out: Path) -> None:

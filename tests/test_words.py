@@ -1,6 +1,7 @@
 """A model whose prompts are words: unseen combinations, the one-hot route beside it, saving, and what is refused."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from linear_diffusion import (
     NotEnoughMemoryError,
     UnknownPromptError,
     moments,
+    render,
     training,
     words,
 )
 from linear_diffusion.denoiser import GaussianDenoiser
 from linear_diffusion.operators import inpaint
+from linear_diffusion.tasks import fitted as fitted_module
 
 NAMES = ["bag-of-words", "word-products"]
 WORDS = {
@@ -349,13 +352,48 @@ def test_a_fit_that_does_not_fit_is_refused_with_advice(
     assert "regression on 6 numbers a prompt: about" in caplog.text
 
 
-def test_too_many_different_prompts_at_once_are_refused(
+def test_prompts_that_do_not_fit_together_are_worked_out_in_turn(
     fitted: LinearDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "available_memory", lambda: 2 * 8 * 12 * (4 * 12 + 2 * 25) + 1)
-    assert fitted.sample(4, "right low")[0].shape == (4, 5, 5)
-    with pytest.raises(NotEnoughMemoryError, match=r"3 different prompts at once .* at most 2 at once"):
-        fitted.sample(prompts=["right low", "left top", "left low"])
+    """The same answers, whether all Gaussians are held at once or one after the other."""
+    (X, _), prompts = drawings(30), [*fitted.classes_, "right low", "low right", *fitted.classes_] * 20
+    asks: list[Any] = [
+        lambda: fitted.sample(prompts=prompts)[0],
+        lambda: fitted.sample(prompts=prompts[:9], sampler="ddim", return_trajectory=True, n_steps=2)[2],
+        lambda: fitted.sample(prompts=prompts[:9], guidance_scale=1.2, negative_prompts="left low dot", n_steps=2)[0],
+        lambda: fitted.predict_proba(X),
+        lambda: fitted.score_samples(X),
+        lambda: fitted.score_samples(X, prompts[:30]),
+        lambda: fitted.denoise(X, 0.1),
+        lambda: fitted.restore(X.mean(axis=1), np.eye(25).reshape(5, 5, 25).mean(axis=0), 0.1, return_std=True),
+    ]
+    whole = [ask() for ask in asks]
+    for module, name in ((words, "_CACHED_BYTES"), (render, "_LAWS"), (fitted_module, "_BLOCK_BYTES")):
+        monkeypatch.setattr(module, name, 1)
+    for ask, expected in zip(asks, whole, strict=True):
+        assert_allclose(ask(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_prompts_gaussian_is_worked_out_once_a_call(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    X, y = drawings(60)
+    asks: list[Callable[[LinearDiffusion], Any]] = [
+        lambda model: model.predict(X),
+        lambda model: model.score_samples(X, y),
+        lambda model: model.sample(prompts=y),
+        lambda model: model.covariances_,
+        lambda model: model.save_pretrained(tmp_path),
+    ]
+    eigh, seen = np.linalg.eigh, list[int]()
+    for ask in asks:
+        model = LinearDiffusion(text_encoder=name, latent_dim=12).fit(X, y)
+        with monkeypatch.context() as patch:
+            patch.setattr(np.linalg, "eigh", lambda a: seen.append(a.size // 12**2) or eigh(a))
+            ask(model)
+        assert sum(seen) == len(model.classes_) == 8
+        seen.clear()
 
 
 def test_memory_is_for_dimensions_of_the_code_not_for_prompts() -> None:

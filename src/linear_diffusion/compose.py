@@ -140,17 +140,12 @@ class Composition:
         cond = self.linear(piece.parts)
         return cond if self.scale == 1.0 else GuidedDenoiser(cond, self.away(piece.negative), self.scale)
 
-    def laws(self, run: Run) -> list[AffineMap]:
-        """Each piece's run as one map, ``eps -> z_0``, full matrix; their total variance, exact, is checked."""
-        laws = []
-        for piece in self.pieces:
-            denoiser = self.guided(piece)
-            if isinstance(denoiser, GaussianDenoiser) and run.sampler == "exact":
-                laws.append(exact_law(denoiser))
-            else:
-                laws.append(compile_law(SAMPLERS[run.sampler], run.levels, denoiser, run.eta))
-        self._check(np.array([(law.matrix**2).sum() for law in laws]))
-        return laws
+    def law(self, run: Run, piece: Piece) -> AffineMap:
+        """A piece's run as one map, ``eps -> z_0``, full matrix."""
+        denoiser = self.guided(piece)
+        if isinstance(denoiser, GaussianDenoiser) and run.sampler == "exact":
+            return exact_law(denoiser)
+        return compile_law(SAMPLERS[run.sampler], run.levels, denoiser, run.eta)
 
     def decoder(self) -> Decoder:
         """The decoder with a curve a piece, mixed as its parts are."""
@@ -175,7 +170,7 @@ class Composition:
         What a loop tells of its variance; the law of styles that are not compiled would cost far more than the loop.
         """
         counts = np.bincount(index, minlength=len(self.pieces)).clip(1)
-        self._check(np.bincount(index, squared, len(self.pieces)) / counts)
+        self.check_variances(np.bincount(index, squared, len(self.pieces)) / counts)
 
     def centers(self) -> Array:
         """Mean latent of each piece's prompts in training, shape (m, k)."""
@@ -193,11 +188,11 @@ class Composition:
         owner = self.styles.owner.tolist()
         return [tuple((owner[s], w) for s, w in piece.parts) for piece in self.pieces]
 
-    def _check(self, variances: Array) -> None:
+    def check_variances(self, variances: Array) -> None:
         """Warn of the piece whose total variance is largest, over that of its prompts in training."""
         if self.scale == 1.0:
             return
-        training = [sum(w * self.generator.prior.variances[j].sum() for j, w in mix) for mix in self._prompts]
+        training = [sum(w * self.generator.prior[j].variances.sum() for j, w in mix) for mix in self._prompts]
         ratios = np.divide(variances, training, out=np.zeros(len(variances)), where=np.array(training) > 0)
         worst = int(np.where(np.isfinite(ratios), ratios, np.inf).argmax())
         named = {self.names[j]: w for j, w in self._prompts[worst]}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._threads import one_thread
+from ._threads import in_parallel, one_thread
 from ._types import AnyArray, Array
 from .denoiser import GaussianDenoiser
 from .products import ProductCode
@@ -25,6 +25,8 @@ _TOLERANCE = 1e-10
 """Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen."""
 _LEAST = 0.01
 """Share of the pooled variance that a direction has where the regression says less than none."""
+TOGETHER = 8
+"""Codes that a regression is evaluated at together."""
 _BLOCK = 32
 """Prompts whose residual products are held at once."""
 
@@ -32,6 +34,9 @@ _BLOCK = 32
 @dataclass(frozen=True)
 class Regression:
     """A linear regression on a code, in whitened coordinates.
+
+    What it says at a code is the same to the last bit whichever others are asked for beside: products are of so many
+    codes always, filled up with zeros, since BLAS rounds products of other shapes in other ways.
 
     Parameters
     ----------
@@ -50,13 +55,21 @@ class Regression:
     def whitened(self, codes: Array) -> Array:
         """u of codes (n, v), shape (n, r)."""
         features = codes if self.products is None else self.products(codes)
-        u: Array = self.whitening[0] + features @ self.whitening[1:]
+        with one_thread():
+            moved = [row @ self.whitening[1:] for row in features]
+        u: Array = self.whitening[0] + np.reshape(moved, (len(codes), -1))
         return u
 
     def __call__(self, codes: Array) -> Array:
         """What the regression says at codes (n, v), shape (n, ...)."""
-        predicted: Array = np.tensordot(self.whitened(codes), self.weights, axes=1)
-        return predicted
+        u, weights = self.whitened(codes), self.weights.reshape(len(self.weights), -1)
+        predicted = np.empty((len(u), weights.shape[1]))
+        with one_thread():
+            for part in (slice(first, first + TOGETHER) for first in range(0, len(u), TOGETHER)):
+                filled = np.zeros((TOGETHER, len(weights)))
+                filled[: len(u[part])] = u[part]
+                predicted[part] = (filled @ weights)[: len(u[part])]
+        return predicted.reshape(len(u), *self.weights.shape[1:])
 
 
 def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
@@ -164,8 +177,8 @@ class ConditionalGaussian:
         an error of estimation), and all are scaled so that the total variance is the regression's own. How often that
         happens is measured in docs/words.md.
         """
-        with one_thread():
-            values, basis = np.linalg.eigh(self.covariance(codes))
+        found = in_parallel(np.linalg.eigh, self.covariance(codes))
+        values, basis = (np.stack(parts) for parts in zip(*found, strict=True))
         least = _LEAST * np.clip(((self.pooled @ basis) * basis).sum(axis=-2), 0.0, None)
         indefinite = self._is_negative(values[:, :1], values)
         lifted = np.where(indefinite, np.maximum(values, least), np.clip(values, 0.0, None))

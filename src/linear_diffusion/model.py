@@ -42,7 +42,7 @@ from .text import OneHotEncoder
 from .tone import ToneCurves, fit_tone_curves
 from .training import Learned, draw_noise, learn
 from .variations import VariationsMixin
-from .words import NAMED, KnownPrompts, Words, asked_for, learn_words
+from .words import NAMED, Words, WordsCurves, WordsPrior, asked_for, learn_words
 
 _KINDS = [np.float64, np.float32, np.uint8]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
@@ -468,9 +468,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
     @property
     def covariances_(self) -> Array:
         """Covariance of each prompt's latents, shape (p, k, k)."""
-        basis = self._prior.basis
-        covariances: Array = (basis * self._prior.variances[:, None, :]) @ basis.swapaxes(-1, -2)
-        return covariances
+        return self._prior[:].covariances
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_prior")
@@ -528,7 +526,13 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
     ) -> None:
         """Take what was learned (or loaded) of a code of words."""
         self._set_learned(
-            classes, weights, n_images, image, encoder, cast(GaussianDenoiser, KnownPrompts(words)), residual
+            classes,
+            weights,
+            n_images,
+            image,
+            encoder,
+            cast(GaussianDenoiser, WordsPrior(words, words.prompts)),
+            residual,
         )
         self._words = words
         self._regression = self._mixture = self._calibration = self._curves = self._details = None
@@ -552,18 +556,20 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         names, classes = asked_for(prompts, self._text)
         if negatives is not None:
             names, classes = asked_for([*names, *asked_for(negatives, self._text)[0]], self._text)
-        evaluated = self._words.at(names, self._encoder, self._image)
-        model = copy(self)
+        words, model = self._words, copy(self)
+        prior, pixel_range = WordsPrior(words, names), self._image.pixel_range
         model._set_learned(
             classes,
             np.full(len(names), 1 / len(names)),
             self.n_images_,
             self._image,
             self._encoder,
-            evaluated.prior,
-            evaluated.residual,
+            cast(GaussianDenoiser, prior),
+            np.clip(words.residual(prior.codes), 0.0, None),
         )
-        model._curves, model._words = evaluated.curves, None
+        model._words = None
+        if words.tones is not None and pixel_range is not None:
+            model._curves = cast(ToneCurves, WordsCurves(prior, self._encoder, pixel_range))
         return model
 
     def _set_learned(

@@ -337,7 +337,7 @@ def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> 
     prompt's covariance.
     """
     n = min(n, model.latent_dim_)
-    vectors = model._prior.basis[:n_prompts, :, ::-1][:, :, :n].swapaxes(-1, -2)  # (p, n, k)
+    vectors = model._prior[:n_prompts].basis[:, :, ::-1][:, :, :n].swapaxes(-1, -2)  # (p, n, k)
     pixels = (vectors @ model._encoder.to_pixels).reshape(-1, model.n_features_in_)
     largest = np.take_along_axis(pixels, np.abs(pixels).argmax(axis=1, keepdims=True), axis=1)
     return grid(_signed(model, pixels * np.sign(largest)), n, labels=model.classes_[:n_prompts])

@@ -27,6 +27,8 @@ Walk = Callable[[int, Array, Iterator[Array]], Iterator[Array]]
 Deviate = Callable[[int, Array], Array]
 """``(style, eps (n, k)) -> z_0 less the style's mean``, in the prompt's basis."""
 _SUPERBLOCK = 16 * BLOCK
+_LAWS = 2**27
+"""Bytes of the maps from noise to pixels that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Decoder:
             return self.image.cast(pixels)
         out = np.empty(pixels.shape, self.image.dtype)
         for g, rows in _runs(curve):
-            position = self.curves.position(pixels[rows], g)
-            out[rows] = self.image.cast(self.curves.look_up(position, g))
+            own = self.curves[np.array([g])]
+            out[rows] = self.image.cast(own.look_up(own.position(pixels[rows], 0), 0))
         if self.details is not None:
             for j, rows in _runs(self.details.owner[curve]):
                 out[rows] = self.image.cast(self.details.apply(out[rows], j, self.image))
@@ -119,26 +121,36 @@ def render(laws: Callable[[Index], AffineMap], index: Index, decoder: Decoder, e
     -------
     images : array of shape (n, \\*image.shape), of the data's dtype
     """
-    encoder, image, curves = decoder.encoder, decoder.image, decoder.curves
+    image, (k, d) = decoder.image, decoder.encoder.components.shape
     used, index = np.unique(index, return_inverse=True)
-    law = laws(used)
-    gain = law.matrix.swapaxes(-1, -2) @ encoder.to_pixels  # (p, k, d)
-    offset = encoder.decode(law.shift)  # (p, d)
-    if curves is not None:
-        curves = curves[used]
+    out = np.empty((len(index), image.n_pixels), image.dtype)
+    most = max(_LAWS // (8 * k * (4 * k + 2 * d)), 1)
+    for first in range(0, len(used), most):
+        group = used[first : first + most]
+        gain, offset, curves = _to_pixels(laws(group), decoder, group)
+        for block, part in blocks(len(index)):
+            here = (index[part] >= first) & (index[part] < first + len(group))
+            if not here.any():
+                continue
+            eps, target = start_noise(entropy, block, part.stop - part.start, k), out[part]
+            for j, rows in by_prompt(np.where(here, index[part] - first, -1)):
+                if j >= 0:
+                    pixels = eps[rows] @ gain[j]
+                    pixels += offset[j]
+                    target[rows] = image.cast(pixels) if curves is None else curves.look_up(pixels, j)
+    return image.images(out)
+
+
+def _to_pixels(law: AffineMap, decoder: Decoder, used: Index) -> tuple[Array, Array, ToneCurves | None]:
+    """The map from noise to pixels, or to positions in the tables of the curves, of some prompts; and these curves."""
+    gain = law.matrix.swapaxes(-1, -2) @ decoder.encoder.to_pixels  # (p, k, d)
+    offset, curves = decoder.encoder.decode(law.shift), None  # (p, d)
+    if decoder.curves is not None:
+        curves = decoder.curves[used]
         step, low = (np.tile(a, gain.shape[-1] // a.shape[1]) for a in (curves.step, curves.low))
         gain, offset = gain / step[:, None, :], (offset - low) / step
-        curves = replace(curves, table=image.cast(curves.table))  # once a table, not once a pixel
-    gain, offset = gain.astype(np.float32), offset.astype(np.float32)
-    out = np.empty((len(index), image.n_pixels), image.dtype)
-    for block, part in blocks(len(index)):
-        eps = start_noise(entropy, block, part.stop - part.start, law.k)
-        target = out[part]
-        for j, rows in by_prompt(index[part]):
-            pixels = eps[rows] @ gain[j]
-            pixels += offset[j]
-            target[rows] = image.cast(pixels) if curves is None else curves.look_up(pixels, j)
-    return image.images(out)
+        curves = replace(curves, table=decoder.image.cast(curves.table))  # once a table, not once a pixel
+    return gain.astype(np.float32), offset.astype(np.float32), curves
 
 
 def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decoder, entropy: int) -> AnyArray:

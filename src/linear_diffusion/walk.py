@@ -35,15 +35,23 @@ def images(composition: Composition, run: Run, index: Index) -> AnyArray:
     """Images of given pieces, shape (n, ...)."""
     if composition.generator.styles is not None:
         return _Walk(composition, run).images(index)
-    laws = composition.laws(run)
-    stack = AffineMap(np.stack([law.matrix for law in laws]), np.stack([law.shift for law in laws]))
-    return render(lambda used: stack[used], index, composition.decoder(), run.entropy)
+    variances = np.zeros(len(composition.pieces))
+
+    def laws(used: Index) -> AffineMap:
+        found = [composition.law(run, composition.pieces[j]) for j in used]
+        variances[used] = [(law.matrix**2).sum() for law in found]
+        return AffineMap(np.stack([law.matrix for law in found]), np.stack([law.shift for law in found]))
+
+    drawn = render(laws, index, composition.decoder(), run.entropy)
+    composition.check_variances(variances)
+    return drawn
 
 
 def paths(composition: Composition, run: Run, index: Index) -> AnyArray:
     """All that the loops of images pass through, shape (n_steps + 1, n, ...)."""
     if composition.generator.styles is None and composition.scale != 1.0:
-        composition.laws(run)  # for its warning alone
+        totals = [(composition.law(run, piece).matrix ** 2).sum() for piece in composition.pieces]
+        composition.check_variances(np.array(totals))
     return _Walk(composition, run).paths(index, n_levels=len(run.levels))
 
 

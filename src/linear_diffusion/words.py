@@ -3,22 +3,21 @@
     prompt --text--> c --conditional--> N(B 1c, S(c)),  tones of its pixels  --> what a one-hot model knows of a prompt
 
 Everything after the denoiser is made for prompts that are one Gaussian each. So a model of words is, for the prompts at
-hand, such a model: `Words.at` evaluates the regressions at their codes, and samplers, tone curves and tasks go on as
-ever. No k x k matrix is kept for a prompt, but for the few that were asked for last.
+hand, such a model: `WordsPrior` and `WordsCurves` evaluate the regressions at their codes when they are read, and
+samplers, tone curves and tasks go on as ever. k x k matrices are kept for the prompts that were asked for last alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ._types import AnyArray, Array, Index
-from .conditional import ConditionalGaussian, Regression, regress, regress_products
+from .conditional import TOGETHER, ConditionalGaussian, Regression, regress, regress_products
 from .denoiser import GaussianDenoiser
-from .exceptions import NotEnoughMemoryError, UnknownPromptError
+from .exceptions import UnknownPromptError
 from .image import ImageFormat, PCAEncoder
-from .memory import available_memory, readable
 from .moments import chunks_by_prompt
 from .products import MOST_DIMENSIONS, choose_products
 from .text import BagOfWords, OneHotEncoder, PromptEncoder, TransformedPrompts
@@ -27,18 +26,11 @@ from .training import Learned, learn
 
 _SKETCH = 24
 """Random directions that residual products are seen in when the correlations of words are chosen."""
-_CACHED_BYTES = 2**27
+_CACHED_BYTES, _CACHED_CURVES = 2**27, 1024
+"""Of Gaussians, and how many curves, that are kept from one call to the next."""
+_GAUSSIAN = ("means", "variances", "basis")
 NAMED = ("bag-of-words", "word-products")
 """Encoders by name, which can be saved; both read prompts as words."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What is known of some prompts: a Gaussian each, what the image encoder discards, and tone curves."""
-
-    prior: GaussianDenoiser
-    residual: Array
-    curves: ToneCurves | None
 
 
 @dataclass(frozen=True)
@@ -65,66 +57,81 @@ class Words:
     gaussian: ConditionalGaussian
     residual: Regression
     tones: Regression | None
-    _cache: dict[bytes, Evaluated] = field(default_factory=dict, repr=False, compare=False)
+    _priors: dict[bytes, GaussianDenoiser] = field(default_factory=dict, repr=False, compare=False)
+    _curves: dict[bytes, ToneCurves] = field(default_factory=dict, repr=False, compare=False)
 
-    def at(self, prompts: Sequence[str], encoder: PCAEncoder, image: ImageFormat) -> Evaluated:
-        """What is known of any prompts; those asked for last are not worked out again.
+    def priors(self, codes: Array) -> list[GaussianDenoiser]:
+        """The Gaussian of each code (n, v). Those worked out before are kept while there is room for them."""
+        keys = [code.tobytes() for code in codes]
+        found = {key: self._priors[key] for key in keys if key in self._priors}
+        missing = [j for j, key in enumerate(keys) if key not in found]
+        for first in range(0, len(missing), TOGETHER):  # S(c) of many codes is one product
+            block = missing[first : first + TOGETHER]
+            made = self.gaussian.at(codes[block])
+            found |= {keys[j]: made[[i]] for i, j in enumerate(block)}
+        k = len(self.gaussian.pooled)
+        _keep(self._priors, found, max(_CACHED_BYTES // (8 * k * (k + 2)), 1))
+        return [found[key] for key in keys]
 
-        Raises
-        ------
-        UnknownPromptError
-            If a prompt lies outside the span of the known ones.
-        NotEnoughMemoryError
-            If so many different prompts at once would not fit.
-        """
-        codes, parts = self.text.encode(prompts), []
-        _require_memory(len(codes), *encoder.components.shape)
-        for code in codes[:, None]:
-            key = code.tobytes()
-            part = self._cache.pop(key, None) or self._evaluate(code, encoder, image)
-            self._cache[key] = part  # the one used last is the last in the dict
-            parts.append(part)
-        k = len(encoder.components)
-        while len(self._cache) * 8 * k * (k + 3) > _CACHED_BYTES and len(self._cache) > 1:
-            self._cache.pop(next(iter(self._cache)), None)
-        return _joined(parts)
-
-    def _evaluate(self, code: Array, encoder: PCAEncoder, image: ImageFormat) -> Evaluated:
-        prior, residual = self.gaussian.at(code), np.clip(self.residual(code), 0.0, None)
-        if self.tones is None or image.pixel_range is None:
-            return Evaluated(prior, residual, None)
-        gain = (prior.basis[0] * np.sqrt(prior.variances[0])).T @ encoder.to_pixels
-        mixture = encoder.decode(prior.means), (gain**2).sum(axis=0)[None], np.ones(1)
-        shares = np.clip(self.tones(code), 0.0, None)
-        return Evaluated(prior, residual, fit_tone_curves([mixture], shares, image.pixel_range))
+    def curves(self, codes: Array, encoder: PCAEncoder, pixel_range: tuple[float, float]) -> ToneCurves:
+        """The tone curves of codes (n, v): from the pixels of each code's Gaussian to its histogram."""
+        tones = cast(Regression, self.tones)
+        keys = [code.tobytes() for code in codes]
+        found = {key: self._curves[key] for key in keys if key in self._curves}
+        missing = [j for j, key in enumerate(keys) if key not in found]
+        for j, prior in zip(missing, self.priors(codes[missing]), strict=True):
+            gain = (prior.basis[0] * np.sqrt(prior.variances[0])).T @ encoder.to_pixels
+            mixture = encoder.decode(prior.means), (gain**2).sum(axis=0)[None], np.ones(1)
+            shares = np.clip(tones(codes[[j]]), 0.0, None)
+            found[keys[j]] = fit_tone_curves([mixture], shares, pixel_range)
+        _keep(self._curves, found, _CACHED_CURVES)
+        return ToneCurves.joined([found[key] for key in keys])
 
 
-class KnownPrompts:
-    """The Gaussians of the known prompts, worked out when they are read; a stand-in for `GaussianDenoiser`.
+class WordsPrior:
+    """The Gaussians of some prompts of words, worked out when they are read; a stand-in for `GaussianDenoiser`.
 
     Parameters
     ----------
     words : Words
+    prompts : sequence of p strings
+
+    Raises
+    ------
+    UnknownPromptError
+        If a prompt lies outside the span of the known ones.
     """
 
-    def __init__(self, words: Words) -> None:
-        self._words, self._codes = words, words.text.encode(words.prompts)
-        self.means = words.gaussian.mean(self._codes)
+    def __init__(self, words: Words, prompts: Sequence[str]) -> None:
+        self.words, self.codes = words, words.text.encode(prompts)
+        self.means = words.gaussian.mean(self.codes)
 
     def __getitem__(self, prompt: Any) -> GaussianDenoiser:
         if np.ndim(prompt) == 0 and not isinstance(prompt, slice):
-            return self._words.gaussian.at(self._codes[[prompt]])[0]
-        return self._words.gaussian.at(self._codes[prompt])
+            return self.words.priors(self.codes[[prompt]])[0][0]
+        parts = self.words.priors(self.codes[prompt])
+        return GaussianDenoiser(*(np.concatenate([getattr(p, n) for p in parts]) for n in _GAUSSIAN))
 
-    @property
-    def variances(self) -> Array:
-        """Shape (p, k)."""
-        return self[:].variances
 
-    @property
-    def basis(self) -> Array:
-        """Shape (p, k, k)."""
-        return self[:].basis
+class WordsCurves:
+    """The tone curves of some prompts of words, worked out when they are read; a stand-in for `ToneCurves`.
+
+    Parameters
+    ----------
+    prior : WordsPrior
+    encoder : PCAEncoder
+    pixel_range : (low, high)
+    """
+
+    def __init__(self, prior: WordsPrior, encoder: PCAEncoder, pixel_range: tuple[float, float]) -> None:
+        self._prior, self._encoder, self._range = prior, encoder, pixel_range
+
+    def __getitem__(self, prompts: Index) -> ToneCurves:
+        return self._prior.words.curves(self._prior.codes[prompts], self._encoder, self._range)
+
+    def mixed(self, weights: dict[int, float], plain: float = 0.0) -> ToneCurves:
+        """See `ToneCurves.mixed`."""
+        return self[np.fromiter(weights, np.intp)].mixed(dict(enumerate(weights.values())), plain)
 
 
 def prompt_encoder(text_encoder: Any, prompts: Sequence[str]) -> PromptEncoder:
@@ -262,23 +269,10 @@ def _residual_scatter(
     yield last, total
 
 
-def _require_memory(p: int, k: int, d: int) -> None:
-    """Refuse to draw so many different prompts at once that their matrices, some k x k and some k x d, do not fit."""
-    available, each = available_memory(), 8 * k * (4 * k + 2 * d)
-    if available is not None and p * each > available:
-        raise NotEnoughMemoryError(
-            f"{p:,} different prompts at once take {readable(p * each)}, and {readable(available)} are available; ask "
-            f"for at most {max(available // each, 1):,} at once."
-        )
-
-
-def _joined(parts: list[Evaluated]) -> Evaluated:
-    priors, curves = [p.prior for p in parts], [p.curves for p in parts if p.curves is not None]
-    prior = GaussianDenoiser(
-        *(np.concatenate([getattr(p, n) for p in priors]) for n in ("means", "variances", "basis"))
-    )
-    residual = np.concatenate([p.residual for p in parts])
-    if not curves:
-        return Evaluated(prior, residual, None)
-    joined = ToneCurves(*(np.concatenate([getattr(c, n) for c in curves]) for n in ("low", "step", "table")))
-    return Evaluated(prior, residual, joined)
+def _keep(kept: dict[bytes, Any], found: dict[bytes, Any], most: int) -> None:
+    """Put what was found last, drop what was asked for longest ago; of more than there is room for, keep the first."""
+    for key in list(found)[:most]:
+        kept.pop(key, None)
+        kept[key] = found[key]
+    while len(kept) > most:
+        kept.pop(next(iter(kept)), None)

@@ -8,7 +8,7 @@ chosen by what they are for, the prompts of training images. Of each prompt the 
 out meanwhile: an image that had its part in a piece says little about new ones there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,40 +69,44 @@ class Witnesses:
         self.rows, self.index = rows[some], index[some]
         self._found: Confidence | None = None
 
-    def tell(self, prompts: Callable[[], Sequence[PromptDensity]], weights: Array) -> Confidence:
+    def tell(self, prompts: Callable[[], Iterable[Sequence[PromptDensity]]], weights: Array) -> Confidence:
         """What they tell of a density, worked out once."""
         if self._found is None:
             self._found = gauge(prompts(), weights, self.rows, self.index)
         return self._found
 
 
-def gauge(prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index) -> Confidence:
+def gauge(blocks: Iterable[Sequence[PromptDensity]], weights: Array, rows: AnyArray, index: Index) -> Confidence:
     """Choose a level and a temperature, and keep quantiles, by training images.
 
     Parameters
     ----------
-    prompts : sequence of p PromptDensity
+    blocks : iterable of sequences of PromptDensity
+        Of p prompts, block after block, which need not be there at the same time.
     weights : array of shape (p,)
     rows : array of shape (n, d)
         Training images.
     index : array of int, shape (n,)
         Prompt of each.
     """
-    scores = marginal_log_density(log_densities(prompts, rows), weights)
-    level2, temperature = choose_reading(prompts, weights, rows[:_N_READ], index[:_N_READ])
+    whole, read = [], []
+    for prompts in blocks:
+        levels = np.array(LEVELS if len(weights) > 1 else ()) * prompts[0].encoder.variances.mean()
+        whole.append(log_densities(prompts, rows))
+        read.append([class_log_densities(prompts, rows[:_N_READ], float(v), leave_out=True) for v in levels])
+    scores = marginal_log_density(np.hstack(whole), weights)
+    at_levels = [np.hstack(found) for found in zip(*read, strict=True)]
+    level2, temperature = choose_reading(levels, at_levels, weights, index[:_N_READ])
     return Confidence(level2, temperature, np.quantile(scores, np.linspace(0, 1, N_QUANTILES)))
 
 
-def choose_reading(
-    prompts: Sequence[PromptDensity], weights: Array, rows: AnyArray, index: Index
-) -> tuple[float, float]:
-    """Level and temperature under which the images' own prompts are most probable."""
+def choose_reading(levels: Array, log_densities: Sequence[Array], weights: Array, index: Index) -> tuple[float, float]:
+    """Level and temperature under which the images' own prompts are most probable; of one prompt, 0 and 1."""
     best, chosen = np.inf, (0.0, 1.0)
-    for level in np.array(LEVELS if len(prompts) > 1 else ()) * prompts[0].encoder.variances.mean():
-        log_density = class_log_densities(prompts, rows, float(level), leave_out=True)
+    for level, log_density in zip(levels, log_densities, strict=True):
         for t in TEMPERATURES:
             found = log_softmax(t * log_density + np.log(weights), axis=1)
-            loss = -float(found[np.arange(len(rows)), index].mean())
+            loss = -float(found[np.arange(len(index)), index].mean())
             if loss < best:
                 best, chosen = loss, (float(level), t)
     return chosen

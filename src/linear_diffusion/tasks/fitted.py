@@ -1,5 +1,6 @@
 """What the methods of the tasks read of a fitted model."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from .._types import AnyArray, Array, Index
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from ..denoiser import GaussianDenoiser
     from ..image import ImageFormat, PCAEncoder
     from ..styles import Styles
+
+
+_BLOCK_BYTES = 2**27
+"""What densities of prompts without styles take that are asked together."""
 
 
 def is_exact(model: Any) -> bool:
@@ -43,11 +48,20 @@ class Fitted:
     @property
     def _confidence(self) -> Confidence | None:
         found = self._gauged
-        return found.tell(self._densities, self.weights_) if isinstance(found, Witnesses) else found
+        return found.tell(self._density_blocks, self.weights_) if isinstance(found, Witnesses) else found
 
     @_confidence.setter
     def _confidence(self, confidence: Confidence | None) -> None:
         self._gauged = confidence
 
-    def _densities(self) -> list[PromptDensity]:
-        return densities(self._encoder, self._prior, self._residual, self._mixture)
+    def _densities(self, prompts: slice = slice(None)) -> list[PromptDensity]:
+        """The densities of some prompts, or of all; with styles, always of all."""
+        if self._mixture is not None:
+            return densities(self._encoder, self._prior, self._residual, self._mixture)
+        return densities(self._encoder, self._prior[prompts], self._residual[prompts])
+
+    def _density_blocks(self) -> Iterator[list[PromptDensity]]:
+        """The densities of all prompts in turn, as many at once as fit; with styles, all at once."""
+        p, (k, d) = len(self._residual), self._encoder.components.shape
+        most = p if self._mixture is not None else max(_BLOCK_BYTES // (8 * k * (k + d)), 1)
+        yield from (self._densities(slice(first, first + most)) for first in range(0, p, most))

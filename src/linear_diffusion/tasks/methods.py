@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._types import AnyArray, Array, Index
 from ..noise import DEQUANTISE, entropy_of, stream
-from ..text import by_prompt
 from . import likelihood
 from .confidence import Witnesses
 from .fitted import is_exact
@@ -161,13 +160,16 @@ class TasksMixin(RestoreMixin):
         return deviations
 
     def _log_density(self, rows: AnyArray, y: Any, noise_std: float = 0.0) -> Array:
-        known = self._at(y)
-        models = known._densities()
         if y is None:
-            return likelihood.marginal_log_density(likelihood.log_densities(models, rows, noise_std), self.weights_)
-        out = np.empty(len(rows))
-        for j, members in by_prompt(known._index_prompts(len(rows), y, 0)):
-            out[members] = likelihood.log_densities([models[j]], rows[members], noise_std)[:, 0]
+            found = [likelihood.log_densities(block, rows, noise_std) for block in self._density_blocks()]
+            return likelihood.marginal_log_density(np.hstack(found), self.weights_)
+        known = self._at(y)
+        index, out = known._index_prompts(len(rows), y, 0), np.empty(len(rows))
+        models = (density for block in known._density_blocks() for density in block)
+        for j, density in enumerate(models):
+            members = np.flatnonzero(index == j)
+            if len(members):
+                out[members] = likelihood.log_densities([density], rows[members], noise_std)[:, 0]
         return out
 
     def _read_prompts(self, X: Any) -> Array:
@@ -175,7 +177,8 @@ class TasksMixin(RestoreMixin):
         rows = self._check_rows(X)
         found = self._confidence
         level2, t = (found.level2, found.prompt_temperature) if found else (0.0, 1.0)
-        joint: Array = t * likelihood.class_log_densities(self._densities(), rows, level2) + np.log(self.weights_)
+        found_in = [likelihood.class_log_densities(block, rows, level2) for block in self._density_blocks()]
+        joint: Array = t * np.hstack(found_in) + np.log(self.weights_)
         return joint
 
     def _gauge(self, rows: AnyArray, index: Index) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -240,3 +242,60 @@ def test_progress_counts_headers_and_pixels(tmp_path: Path, save: Callable) -> N
     calls: list[tuple[int, int]] = []
     load_images(tmp_path, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(i, 6) for i in range(1, 7)]
+
+
+# Other shapes
+
+STRIPES = np.repeat(np.arange(8, dtype=np.uint8)[None] * 30, 4, axis=0)  # 4 x 8
+
+
+@pytest.mark.parametrize(
+    ("resize", "expected"),
+    [
+        ("squash", STRIPES.reshape(4, 4, 2).mean(axis=2)),
+        ("crop", STRIPES[:, 2:6]),
+        ("pad", np.pad(STRIPES.reshape(2, 2, 4, 2).mean(axis=(1, 3)), ((1, 1), (0, 0)))),
+    ],
+)
+@pytest.mark.parametrize("kind", ["files", "bytes", "floats", "parquet"])
+def test_three_ways_to_another_shape(
+    resize: str, expected: np.ndarray, kind: str, tmp_path: Path, save: Callable
+) -> None:
+    source = tmp_path / "data.npz"
+    if kind == "files":
+        source = save(tmp_path / "it" / "a.png", STRIPES).parent
+    elif kind == "parquet":
+        source = tmp_path / "data.parquet"
+        pq.write_table(pa.table({"image": [save(tmp_path / "a.png", STRIPES).read_bytes()]}), source)
+    else:
+        np.savez(source, images=STRIPES[None].astype(float if kind == "floats" else np.uint8))
+    told: list[str] = []
+    images, _ = load_images(source, size=4, resize=resize, report=told.append)
+    np.testing.assert_allclose(images[0], expected, atol=0 if kind == "floats" else 0.5)
+    words = {"squash": "squashed to 4 x 4; resize=", "crop": "cropped to 4 x 4", "pad": "padded to 4 x 4"}[resize]
+    assert told[0].startswith(f"1 image of 4 x 8 (height x width) will be {words}")
+    assert len(told) == 1
+
+
+def test_resizing_that_distorts_nothing_is_not_called_squashing(tmp_path: Path, save: Callable) -> None:
+    for i, shape in enumerate([(30, 40), (60, 80), (6, 8), (45, 60)]):
+        save(tmp_path / f"{i}.png", np.zeros(shape, np.uint8))
+    told: list[str] = []
+    load_images(tmp_path, size=(6, 8), report=told.append)
+    assert told == ["3 images of 3 sizes from 30 x 40 to 60 x 80 (height x width) will be resized to 6 x 8."]
+
+
+def test_images_of_too_many_pixels_are_refused_by_their_header(
+    tmp_path: Path, save: Callable, monkeypatch: pytest.MonkeyPatch, raises_line: Callable
+) -> None:
+    path = save(tmp_path / "a.png", np.zeros((40, 50), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1999)
+    with raises_line(path, "40 x 50 pixels", "1,999 pixels", "MAX_IMAGE_PIXELS"):
+        load_images(tmp_path, size=8)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_large_jpegs_are_decoded_small(tmp_path: Path, save: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.jpg", np.full((400, 500), 90, np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 199_999)
+    np.testing.assert_allclose(load_images(tmp_path, size=8)[0], 90, atol=2)

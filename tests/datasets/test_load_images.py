@@ -78,7 +78,7 @@ def test_an_unknown_name_lists_the_known_and_the_nearest(source: str, near: str,
         load_images(source)
 
 
-@pytest.mark.parametrize("source", ["", "/no/such/folder", "x" * 5000, "a\0b"])
+@pytest.mark.parametrize("source", ["", "/no/such/folder", "x" * 5000, "a\0b", "~nosuch/x"])
 def test_a_path_that_does_not_exist(source: str, raises_line: Callable) -> None:
     with raises_line(repr(source), *NAMES):
         load_images(source)
@@ -103,7 +103,9 @@ def test_test_is_refused_where_there_are_no_splits(tmp_path: Path, save: Callabl
     path = save(tmp_path / "a" / "a.png", np.zeros((3, 3), np.uint8))
     np.savez(tmp_path / "a.npz", images=np.zeros((1, 3, 3)))
     for source in ("digits", "mnist-5k", "mnist-5k-words", path.parent, tmp_path / "a.npz"):
-        with raises_line(source, "split='test'", "no splits"):
+        with raises_line(source, "split='validation'", "no parts"):
+            load_images(source, split="valid")
+        with raises_line(source, "split='test'", "no parts"):
             load_images(source, split="test")
     assert len(load_images("digits", split="all")[0]) == 1797
 
@@ -117,7 +119,10 @@ def test_test_is_refused_where_there_are_no_splits(tmp_path: Path, save: Callabl
         ({"size": 2.5}, TypeError, ["size", "2.5"]),
         ({"size": "28"}, TypeError, ["size", "'28'"]),
         ({"mode": "CMYK"}, ValueError, ["mode", "'L'", "'RGB'", "'CMYK'"]),
-        ({"split": "valid"}, ValueError, ["split", "'train', 'test' or 'all'", "'valid'"]),
+        ({"split": "nope"}, ValueError, ["split", "'train', 'validation', 'test' or 'all'", "'nope'"]),
+        ({"resize": "stretch"}, ValueError, ["resize", "'squash', 'crop' or 'pad'", "'stretch'"]),
+        ({"resize": "crop"}, ValueError, ["resize='crop'", "size=32"]),
+        ({"text_column": "text"}, ValueError, ["text_column", "digits", "no columns"]),
         ({"source": 3}, TypeError, ["source", "int"]),
         ({"source": None}, TypeError, ["source", "NoneType"]),
     ],

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +94,8 @@ def test_npz_integers_within_a_byte_and_a_single_channel_are_taken(npz: Callable
         ({"images": IMAGES, "prompts": [1.0, 2.0, np.nan, 3.0]}, ["prompts", "NaN"]),
         ({"images": IMAGES, "prompts": np.array(PROMPTS, dtype=bytes)}, ["prompts", "|S1", "dtype=str"]),
         ({"images": IMAGES, "prompts": np.array(PROMPTS, dtype=object)}, ["dtype=str"]),
+        ({"images": IMAGES, "prompts": np.array(PROMPTS).astype("<U1001")}, ["prompts", "<U1001", "1,000 characters"]),
+        ({"images": IMAGES, "prompts": ["a", "b", "\ud800", "c"]}, ["prompts, row 2", r"'\ud800'", "not Unicode"]),
         ({"images": np.array([IMAGES[0], IMAGES[1, :2]], dtype=object)}, ["allow_pickle"]),
     ],
 )
@@ -135,7 +139,7 @@ def test_npz_that_does_not_fit_is_refused(npz: Callable, memory_of: Callable, ra
 
 
 @pytest.mark.parametrize("wrap", [lambda b: b, lambda b: {"bytes": b, "path": "somewhere.png"}])
-@pytest.mark.parametrize(("image", "prompt"), [("images", "prompts"), ("image", "text"), ("image", "label")])
+@pytest.mark.parametrize(("image", "prompt"), [("images", "prompts"), ("image", "text"), ("img", "labels")])
 def test_parquet_of_encoded_files(wrap: Callable, image: str, prompt: str, parquet: Callable) -> None:
     path = parquet(**{image: [wrap(png(pixels)) for pixels in IMAGES], prompt: PROMPTS, "other": range(4)})
     images, prompts = load_parquet(path)
@@ -144,6 +148,40 @@ def test_parquet_of_encoded_files(wrap: Callable, image: str, prompt: str, parqu
     order = np.random.default_rng(0).permutation(4)
     np.testing.assert_array_equal(load_images(path)[0], IMAGES[order])
     assert load_images(path, size=3, mode="RGB")[0].shape == (4, 3, 3, 3)
+
+
+def test_parquet_columns_can_be_chosen(parquet: Callable) -> None:
+    files = [png(pixels) for pixels in IMAGES]
+    path = parquet(picture=files, title=PROMPTS, text=["x"] * 4)
+    images, prompts = load_images(path, image_column="picture", text_column="title", random_state=0)
+    order = np.random.default_rng(0).permutation(4)
+    np.testing.assert_array_equal(images, IMAGES[order])
+    assert prompts.tolist() == np.array(PROMPTS)[order].tolist()
+    assert load_parquet(path, image_column="picture", text_column="")[1].tolist() == [""] * 4
+
+
+def test_parquet_that_says_one_row_many_times_takes_the_memory_of_one(parquet: Callable, memory_of: Callable) -> None:
+    """A file of 100 kB can say a picture of 100 kB five hundred times."""
+    noise = np.random.default_rng(0).integers(0, 256, (400, 250), np.uint8)
+    column = pa.array([png(noise)]).take(pa.array(np.zeros(500, int)))
+    path = parquet(image=column)
+    assert path.stat().st_size < 2 * noise.nbytes
+    tracemalloc.start()
+    images, _ = load_images(path, size=4)
+    assert tracemalloc.get_traced_memory()[1] < 200 * noise.nbytes
+    tracemalloc.stop()
+    assert len(images) == 500
+    memory_of(10_000)
+    for options in ({}, {"text_column": ""}):
+        with pytest.raises(NotEnoughMemoryError, match=re.escape(str(path))):
+            load_parquet(path, **options)
+
+
+def test_parquet_lists_that_do_not_fit_are_refused_unread(parquet: Callable, memory_of: Callable) -> None:
+    path = parquet(images=np.zeros((50, 20, 20), np.uint8).tolist())
+    memory_of(150_000)
+    with pytest.raises(NotEnoughMemoryError, match="220 kB"):
+        load_images(path)
 
 
 @pytest.mark.parametrize("kind", ["list", "large", "fixed"])
@@ -198,6 +236,8 @@ def test_hugging_faces_classes_are_held_to_their_range(parquet: Callable, raises
         ({"image": [[1, 2]]}, ["image must have shape", "(1, 2)"]),
         ({"image": [[[1, 300]]]}, ["0..255", "300"]),
         ({"image": [[[1.0, float("nan")]]]}, ["image 0", "NaN"]),
+        ({"image": [b""], "title": ["a"]}, ["no column 'prompts' or", "['title']", "text_column=NAME"]),
+        ({"image": [png(IMAGES[0])], "text": ["x" * 1001]}, ["text, row 0", "1,001 characters", "1,000 at most"]),
         ({"image": [png(IMAGES[0])] * 2, "text": ["a", None]}, ["text, row 1", "None"]),
         ({"image": [png(IMAGES[0])], "label": [1.5]}, ["label, row 0", "1.5"]),
     ],

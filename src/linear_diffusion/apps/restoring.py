@@ -14,7 +14,7 @@ import numpy as np
 from .. import operators, pictures
 from .._types import AnyArray
 from ..datasets.decode import SUFFIXES, Encoded, read_images
-from ..datasets.folder import list_folder
+from ..datasets.folder import list_folder, walk
 from ..files import write_files
 from .console import Log
 
@@ -37,7 +37,10 @@ TASKS = {
 def list_images(where: Path) -> list[Path]:
     """One image file, or the images of a folder and its subfolders."""
     if where.is_dir():
-        return list_folder(where)[0]
+        paths = [path for path in walk(where) if path.suffix.lower() in SUFFIXES]
+        if not paths:
+            raise ValueError(f"{where} holds no images ({', '.join(SUFFIXES)}).")
+        return paths
     if not where.exists():
         raise ValueError(f"{where} does not exist; give an image file or a folder of images.")
     if where.suffix.lower() not in SUFFIXES:
@@ -74,7 +77,7 @@ def read_data(
     where = Path(data)
     with log.step("load", f"reading {data}"):
         if where.is_dir() and not any(where.glob("*ubyte*")):
-            paths, prompts = list_folder(where)
+            paths, prompts, _ = list_folder(where)
             images = read(paths, model.image_shape_, 1)
             return in_units(model, images), prompts, [str(path.relative_to(where)) for path in paths]
         if where.is_file() and where.suffix.lower() in SUFFIXES:

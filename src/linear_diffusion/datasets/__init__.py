@@ -9,7 +9,7 @@
 | "mnist-5k-words"         | small or inverted; prompts say so     |                                         |
 | a folder of IDX files    | as MNIST's, with labels as prompts    | the user's own: `idx.py`                |
 | any other folder         | images; prompts from subfolders or    | the user's own, by Hugging Face's       |
-|                          | metadata.csv / metadata.jsonl         | convention: `folder.py`                 |
+|                          | metadata.csv, .jsonl or .parquet      | convention: `folder.py`, `metadata.py`  |
 | a .npz or .parquet file  | `images` and `prompts`                | the user's own: `table.py`              |
 
 A loader returns what its source holds, in the source's order. `load_images` is the one way in: it picks the
@@ -17,6 +17,7 @@ loader, brings images to one size and mode, and shuffles, always the same way.
 """
 
 import operator
+import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
 from os import PathLike
@@ -26,10 +27,10 @@ import numpy as np
 
 from ..exceptions import DataError
 from .arrays import fit_images
-from .common import AnyArray, Mode, Progress, Size
+from .common import AnyArray, Mode, Progress, Report, Resize, Size
 from .decode import Encoded, read_images
 from .embedded import load_digits, load_mnist_5k
-from .folder import list_folder
+from .folder import SPLITS, list_folder, refuse_split
 from .idx import holds_idx, load_idx
 from .memory import check_fits
 from .mnist import load_fashion_mnist, load_mnist
@@ -51,7 +52,7 @@ _DOWNLOADED: dict[str, Callable[[str, str | PathLike[str] | None], tuple[AnyArra
     "fashion-mnist": load_fashion_mnist,
     "mnist-words": lambda split, data_dir: transform_digits(*load_mnist(split, data_dir)),
 }
-_SPLITS = ("train", "test", "all", "train+test")
+_SPLITS = {name: split for split, names in SPLITS.items() for name in names} | {"all": "all", "train+test": "all"}
 
 
 def load_images(
@@ -59,10 +60,14 @@ def load_images(
     *,
     size: int | tuple[int, int] | None = None,
     mode: Mode | None = None,
-    split: str = "train",
+    resize: Resize = "squash",
+    split: str | None = None,
+    text_column: str | None = None,
+    image_column: str | None = None,
     data_dir: str | PathLike[str] | None = None,
     random_state: int | np.random.Generator | None = 0,
     progress: Progress | None = None,
+    report: Report | None = None,
 ) -> tuple[AnyArray, AnyArray]:
     """Load images and their prompts, in a fixed shuffled order.
 
@@ -73,14 +78,23 @@ def load_images(
         several words, see `transformed`), or the path of a folder, a .npz or a .parquet file. A folder that shares its
         name with a data set is reached as "./mnist" or as a `Path`.
     size : int or (height, width), optional
-        Resize every image to exactly this, whatever its aspect ratio: by the mean of the pixels that fall together
-        where it shrinks, bilinearly where it grows.
+        Resize every image to exactly this: by the mean of the pixels that fall together where it shrinks, bilinearly
+        where it grows.
     mode : {"L", "RGB"}, optional
         Grey or colour. By default as stored; a source that mixes both becomes "RGB". Transparent pixels turn white,
         16-bit grey is scaled to 8 bits, and photographs are turned upright as their EXIF orientation says.
-    split : {"train", "test", "all"}, default="train"
-        Which part of a data set that comes in two parts: MNIST, Fashion-MNIST and folders of IDX files. "train+test"
-        is another name of "all". Other sources come whole, and refuse "test".
+    resize : {"squash", "crop", "pad"}, default="squash"
+        With `size`, how an image of another shape is brought to it: distorted, cut at two sides, or with two black
+        bands added.
+    split : {"train", "validation", "test", "all"}, optional
+        Which part of a data set that comes in parts: MNIST, Fashion-MNIST, folders of IDX files, and folders of images
+        whose subfolders all bear the names of parts, as Hugging Face spells them. The training part by default; it is
+        said then which other parts of a folder of images were left out. Sources without parts come whole, and refuse
+        "test" and "validation".
+    text_column, image_column : str, optional
+        Columns of a .parquet or metadata file that hold the prompts and the images. By default `file_name` in metadata,
+        `images`, `image` or `img` in .parquet, and for prompts the first that is there of `prompts`, `prompt`, `text`,
+        `caption` and `label` and their plurals. `text_column=""` reads no prompts.
     data_dir : path, optional
         Where the IDX files of "mnist" and "fashion-mnist" are: in this folder, or in its subfolder of that name. By
         default what the environment variable LINEAR_DIFFUSION_DATA says.
@@ -89,6 +103,9 @@ def load_images(
     progress : callable, optional
         Called as `progress(done, total)` while files are read or images resized. A file counts twice: its header is
         read before any pixels are.
+    report : callable, optional
+        Called with a sentence on each thing that was found: what is left out and why, and what is resized from which
+        sizes. By default what is left out is a warning (UserWarning).
 
     Returns
     -------
@@ -106,7 +123,7 @@ def load_images(
     NotEnoughMemoryError
         If the images would not fit in memory.
     ValueError, TypeError
-        If `size`, `mode`, `split` or `random_state` is not one of the above.
+        If `size`, `mode`, `resize`, `split` or `random_state` is not one of the above.
 
     Examples
     --------
@@ -118,50 +135,62 @@ def load_images(
     pair = _check_size(size)
     if mode not in (None, "L", "RGB"):
         raise ValueError(f"mode must be 'L' (grey), 'RGB' or None (as stored), got {mode!r}.")
-    if split not in _SPLITS:
-        raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}.")
+    if resize not in ("squash", "crop", "pad"):
+        raise ValueError(f"resize must be 'squash', 'crop' or 'pad', got {resize!r}.")
+    if resize != "squash" and size is None:
+        raise ValueError(f"resize={resize!r} needs a size; give one with size=, such as size=32.")
+    if split is not None and split not in _SPLITS:
+        raise ValueError(f"split must be 'train', 'validation', 'test' or 'all', got {split!r}.")
+    part = None if split is None else _SPLITS[split]
+    columns = {"text_column": text_column, "image_column": image_column}
     rng = np.random.default_rng(random_state)
 
     path = _find(source)
     if path is not None and path.is_dir() and not holds_idx(path):
-        _refuse_test_split(split, source)
-        paths, prompts = list_folder(path)
+        paths, prompts, notes = list_folder(path, part, **columns)
+        for note in notes:
+            (report or _warn)(note)
         # The files are shuffled rather than the images, which then exist once in memory.
         order = rng.permutation(len(paths))
         files = [Encoded(str(paths[i]), paths[i]) for i in order]
-        return read_images(files, pair, mode, progress), prompts[order]
+        return read_images(files, pair, mode, progress, resize, report), prompts[order]
 
-    images, prompts = _load(str(source) if path is None else path, split, data_dir, pair, mode, progress)
+    if path is not None and path.suffix.lower() == ".parquet":
+        refuse_split(part, source)
+        images, prompts = load_parquet(path, pair, mode, progress, resize, report, **columns)
+    elif text_column or image_column:
+        raise ValueError(
+            f"text_column and image_column mean nothing to {source}, which has no columns; leave them out."
+        )
+    else:
+        images, prompts = _load(str(source) if path is None else path, part, data_dir)
     if not images.size:
         raise DataError(f"{source} holds no images; choose a source that does.")
-    images = fit_images(images, pair, mode, progress, name=str(source))
+    images = fit_images(images, pair, mode, progress, resize, report, name=str(source))
     check_fits(images.nbytes, name=str(source))  # for the shuffled copy
     order = rng.permutation(len(images))
     return images[order], prompts[order]
 
 
-def _load(
-    source: str | Path,
-    split: str,
-    data_dir: str | PathLike[str] | None,
-    size: Size | None,
-    mode: Mode | None,
-    progress: Progress | None,
-) -> tuple[AnyArray, AnyArray]:
-    """Images and prompts of anything but a folder of images; encoded images are fitted as they are decoded."""
+def _load(source: str | Path, split: str | None, data_dir: str | PathLike[str] | None) -> tuple[AnyArray, AnyArray]:
+    """Images and prompts of what comes as arrays."""
+    if split == "validation" or (isinstance(source, str) and source not in _DOWNLOADED):
+        refuse_split(split, source)
     if isinstance(source, str) and source in _DOWNLOADED:
-        return _DOWNLOADED[source](split, data_dir)
-    if isinstance(source, Path) and source.is_dir():
-        images, labels = load_idx(source, split)
-        return images, labels.astype(str)
-    _refuse_test_split(split, source)
+        return _DOWNLOADED[source](split or "train", data_dir)
     if isinstance(source, str):
         return _EMBEDDED[source]()
+    if source.is_dir():
+        images, labels = load_idx(source, split or "train")
+        return images, labels.astype(str)
+    refuse_split(split, source)
     if source.suffix.lower() == ".npz":
         return load_npz(source)
-    if source.suffix.lower() == ".parquet":
-        return load_parquet(source, size, mode, progress)
     raise DataError(f"{source} is a file of a kind that is not read; give a folder, a .npz or a .parquet file.")
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, stacklevel=3)
 
 
 def _find(source: str | PathLike[str]) -> Path | None:
@@ -170,10 +199,11 @@ def _find(source: str | PathLike[str]) -> Path | None:
         return None
     if not isinstance(source, str | PathLike):
         raise TypeError(f"source must be a name ({', '.join(NAMES)}) or a path, got {type(source).__name__}.")
-    path = Path(source).expanduser()
+    path = Path(source)
     try:
+        path = path.expanduser()
         exists = path.exists() and str(source) != ""
-    except OSError:  # too long to be a path, or hidden by permissions
+    except (OSError, RuntimeError):  # too long to be a path, hidden by permissions, or of a user that is not there
         exists = False
     if not exists:
         near = get_close_matches(str(source).lower(), NAMES, n=1, cutoff=0.5)
@@ -198,9 +228,3 @@ def _check_size(size: int | tuple[int, int] | None) -> Size | None:
     if min(pair) < 1:
         raise ValueError(problem)
     return pair
-
-
-def _refuse_test_split(split: str, source: object) -> None:
-    # Giving everything for "test" would quietly score a model on what it was trained on.
-    if split == "test":
-        raise DataError(f"split='test' was asked of {source}, which has no splits; leave split at 'train' or 'all'.")

@@ -1,12 +1,14 @@
 """Step 0, from arrays: images that are numbers already, checked and brought to one size and mode."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..exceptions import DataError
-from .common import AnyArray, Mode, Progress, Size
+from .common import AnyArray, Mode, Progress, Report, Resize, Size, check_text, count
 from .memory import check_fits
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601-2, as Pillow's
@@ -75,11 +77,26 @@ def check_prompts(prompts: AnyArray, n: int, *, name: str) -> AnyArray:
         raise DataError(f"{name} must be strings or numbers, got dtype {prompts.dtype}; save them as dtype=str.")
     if prompts.dtype.kind == "f" and not np.isfinite(prompts).all():
         raise DataError(f"{name} must be finite, but hold NaN or infinity; give every image a prompt.")
-    return prompts
+    if prompts.dtype.kind != "U":
+        return prompts
+    return np.array([check_text(text, f"{name}, row {i}") for i, text in enumerate(prompts.tolist())], dtype=str)
+
+
+def as_prompts(texts: Sequence[str], *, name: str) -> AnyArray:
+    """Checked texts as one array."""
+    check_fits(4 * len(texts) * max(map(len, texts), default=1), name=name, what="prompts")
+    return np.array(texts, dtype=str)
 
 
 def fit_images(
-    images: AnyArray, size: Size | None, mode: Mode | None, progress: Progress | None = None, *, name: str
+    images: AnyArray,
+    size: Size | None,
+    mode: Mode | None,
+    progress: Progress | None = None,
+    resize: Resize = "squash",
+    report: Report | None = None,
+    *,
+    name: str,
 ) -> AnyArray:
     """Bring images of shape (n, h, w) or (n, h, w, 3) to one size and mode; they come back as they are if they fit.
 
@@ -98,37 +115,59 @@ def fit_images(
     shape = (height, width, 3) if colour else (height, width)
     if images.shape[1:] == shape:
         return images
+    if report is not None:
+        describe_resizing(Counter({images.shape[1:3]: len(images)}), (height, width), resize, report)
     n, fit = len(images), _fit_uint8 if images.dtype == np.uint8 else _fit_floats
     check_fits(n * math.prod(shape) * images.dtype.itemsize, name=name, size=(height, width))
     fitted = np.empty((n, *shape), images.dtype)
     for i, pixels in enumerate(images):
-        fitted[i] = fit(pixels, (height, width), colour)
+        fitted[i] = fit(pixels, (height, width), colour, resize)
         if progress is not None:
             progress(i + 1, n)
     return fitted
 
 
-def resize(image: Image.Image, size: Size) -> Image.Image:
-    """Resize one image in mode "L", "RGB" or "F" to (height, width).
+def fit_image(image: Image.Image, size: Size, how: Resize = "squash") -> Image.Image:
+    """Bring one image in mode "L", "RGB" or "F" to (height, width).
 
     Examples
     --------
-    >>> resize(Image.new("L", (4, 4), 9), (2, 8)).size
+    >>> fit_image(Image.new("L", (4, 4), 9), (2, 8)).size
     (8, 2)
     """
     height, width = size
     if image.size == (width, height):
         return image
+    scales = height / image.height, width / image.width
     # Neither filter overshoots, so what lies in 0..1 stays there; both average over all that they shrink.
-    shrinks = height <= image.height and width <= image.width
-    return image.resize((width, height), Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR)
+    shrinks = (min(scales) if how == "pad" else max(scales)) <= 1
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    if how == "squash":
+        return image.resize((width, height), method)
+    return (ImageOps.fit if how == "crop" else ImageOps.pad)(image, (width, height), method)
 
 
-def _fit_uint8(pixels: AnyArray, size: Size, colour: bool) -> AnyArray:
-    return np.asarray(resize(Image.fromarray(pixels).convert("RGB" if colour else "L"), size))
+def describe_resizing(sizes: Counter[Size], size: Size, how: Resize, report: Report) -> None:
+    """Say how many images are resized, from which sizes, and whether that distorts them."""
+    others = sorted((other for other in sizes if other != size), key=math.prod)
+    if not others:
+        return
+    height, width = size
+    # By more than a pixel, once they are resized.
+    distorts = any(abs(h / height * width - w) * min(height / h, width / w) > 1 for h, w in others)
+    first, last = (f"{h} x {w}" for h, w in (others[0], others[-1]))
+    found = first if len(others) == 1 else f"{len(others)} sizes from {first} to {last}"
+    words = {"squash": "squashed", "crop": "cropped", "pad": "padded"}[how] if distorts else "resized"
+    text = f"{count(sum(sizes[other] for other in others), 'image')} of {found} (height x width) will be {words} to "
+    hint = '; resize="crop" or resize="pad" keeps their shape' if words == "squashed" else ""
+    report(f"{text}{height} x {width}{hint}.")
 
 
-def _fit_floats(pixels: AnyArray, size: Size, colour: bool) -> AnyArray:
+def _fit_uint8(pixels: AnyArray, size: Size, colour: bool, how: Resize) -> AnyArray:
+    return np.asarray(fit_image(Image.fromarray(pixels).convert("RGB" if colour else "L"), size, how))
+
+
+def _fit_floats(pixels: AnyArray, size: Size, colour: bool, how: Resize) -> AnyArray:
     if colour and pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
     elif not colour and pixels.ndim == 3:
@@ -136,5 +175,5 @@ def _fit_floats(pixels: AnyArray, size: Size, colour: bool) -> AnyArray:
     if pixels.shape[:2] == size:
         return pixels
     planes = np.atleast_3d(pixels).astype(np.float32)  # (h, w, 1 or 3); Pillow resizes one float plane at a time
-    resized = [np.asarray(resize(Image.fromarray(plane), size)) for plane in np.moveaxis(planes, -1, 0)]
+    resized = [np.asarray(fit_image(Image.fromarray(plane), size, how)) for plane in np.moveaxis(planes, -1, 0)]
     return np.stack(resized, axis=-1) if colour else resized[0]

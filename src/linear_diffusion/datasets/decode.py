@@ -16,8 +16,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..exceptions import DataError
-from .arrays import resize
-from .common import AnyArray, Mode, Progress, Size, reason
+from .arrays import describe_resizing, fit_image
+from .common import AnyArray, Mode, Progress, Report, Resize, Size, reason
 from .memory import check_fits
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm")
@@ -41,7 +41,12 @@ class _Header(NamedTuple):
 
 
 def read_images(
-    files: Sequence[Encoded], size: Size | None, mode: Mode | None, progress: Progress | None = None
+    files: Sequence[Encoded],
+    size: Size | None,
+    mode: Mode | None,
+    progress: Progress | None = None,
+    resize: Resize = "squash",
+    report: Report | None = None,
 ) -> AnyArray:
     """Decode files into one array, in their order.
 
@@ -55,6 +60,10 @@ def read_images(
         Grey or colour; by default colour as soon as one file is stored in colour.
     progress : callable, optional
         Called as `progress(done, total)`, where a file counts twice: header and pixels.
+    resize : {"squash", "crop", "pad"}, default="squash"
+        How an image of another shape is brought to `size`.
+    report : callable, optional
+        Called with a sentence, before the pixels are read, if images will be resized.
 
     Returns
     -------
@@ -84,9 +93,11 @@ def read_images(
     shape = (n, height, width, 3) if target == "RGB" else (n, height, width)
     check_fits(math.prod(shape), name=_names(files), size=(height, width))
 
+    if report is not None:
+        describe_resizing(Counter(header.size for header in headers), (height, width), resize, report)
     images = np.empty(shape, np.uint8)
     for i, file in enumerate(files):
-        images[i] = _read_pixels(file, (height, width), target)
+        images[i] = _read_pixels(file, (height, width), target, resize)
         if progress is not None:
             progress(n + i + 1, 2 * n)
     return images
@@ -94,6 +105,12 @@ def read_images(
 
 def _read_header(file: Encoded) -> _Header:
     with _opened(file) as image:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit and math.prod(image.size) > limit and image.format != "JPEG":  # which can be decoded at 1/8
+            raise DataError(
+                f"{file.name} has {image.height:,} x {image.width:,} pixels, which take too much memory to decode; "
+                f"shrink it to {limit:,} pixels at most, or raise PIL.Image.MAX_IMAGE_PIXELS."
+            )
         if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
             raise DataError(f"{file.name} has 32-bit pixels, whose range is not known; convert it to 8 or 16 bits.")
         lies_on_its_side = _orientation(image) >= 5
@@ -111,7 +128,7 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY
 
 
-def _read_pixels(file: Encoded, size: Size, mode: Mode) -> AnyArray:
+def _read_pixels(file: Encoded, size: Size, mode: Mode, how: Resize) -> AnyArray:
     with _opened(file) as stored:
         orientation = _orientation(stored)
         if size not in (stored.size, stored.size[::-1]):
@@ -119,7 +136,7 @@ def _read_pixels(file: Encoded, size: Size, mode: Mode) -> AnyArray:
             stored.draft(None, (2 * max(size), 2 * max(size)))
         stored.load()
         image = ImageOps.exif_transpose(stored) if orientation > 1 else stored
-        return np.asarray(resize(_convert(image, mode), size))
+        return np.asarray(fit_image(_convert(image, mode), size, how))
 
 
 def _convert(image: Image.Image, mode: Mode) -> Image.Image:
@@ -129,7 +146,7 @@ def _convert(image: Image.Image, mode: Mode) -> Image.Image:
     if image.mode.lower() in ("la", "pa", "rgba") or "transparency" in image.info:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # which copies
 
 
 def _orientation(image: Image.Image) -> int:
@@ -146,6 +163,8 @@ def _orientation(image: Image.Image) -> int:
 def _opened(file: Encoded) -> Iterator[Image.Image]:
     """Open a file with Pillow, and name it in whatever goes wrong until it is closed."""
     try:
+        if isinstance(file.content, Path) and file.content.exists() and not file.content.is_file():
+            raise DataError(f"{file.name} is not a regular file; give an image file.")
         source = BytesIO(file.content) if isinstance(file.content, bytes) else file.content
         with Image.open(source, formats=_FORMATS) as image:
             yield image
@@ -166,7 +185,7 @@ def _common_size(files: Sequence[Encoded], headers: Sequence[_Header]) -> Size:
     advice = usual[0] if usual[0] == usual[1] else usual
     raise DataError(
         f"images differ in size: {example[usual]} is {usual} and {example[rare]} is {rare} (height, width); "
-        f"pass size={advice} to resize them all."
+        f"pass size={advice} to bring them to one."
     )
 
 

@@ -2,26 +2,50 @@
 
     folder/dog/1.png          prompt "dog"; in folder/a/b/1.png it is "b", the folder directly around the file
     folder/1.png              prompt ""
-    folder/metadata.csv       file_name,text
+    folder/metadata.csv       file_name,text                               names files relative to its own folder
     folder/metadata.jsonl     {"file_name": "1.png", "text": "a dog"}
+    folder/metadata.parquet   the same two columns
+    folder/train/..., folder/test/...                                      parts: one of them is read
 
-With a metadata file, the images are those it names, with their texts as prompts.
+With metadata files, the images are those they name, with their texts as prompts.
 """
 
-import csv
-import json
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import NamedTuple
 
 from ..exceptions import DataError
-from .common import AnyArray, reason
+from .arrays import as_prompts
+from .common import AnyArray, check_text, count
 from .decode import SUFFIXES
+from .metadata import TABLES, read_metadata
+
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""Parts of a data set, and what their folders may be called."""
+_FOREIGN = re.compile(
+    r"\.(apng|arw|avif|cr2|cr3|dcm|dng|exr|hdr|hei[cf]|ico|j2k|jfif|jp2|jpe|jxl|nef|psd|raw|svg|tga)", re.I
+)
+"""Endings of images that are not read, so that it is said."""
 
 
-def list_folder(folder: Path) -> tuple[list[Path], AnyArray]:
+class Listed(NamedTuple):
+    """The images of a folder, and sentences on what was left out."""
+
+    paths: list[Path]
+    prompts: AnyArray
+    notes: list[str]
+
+
+def list_folder(
+    folder: Path, split: str | None = None, *, text_column: str | None = None, image_column: str | None = None
+) -> Listed:
     """List the images of a folder with their prompts, without reading them.
 
     Hidden files and folders, links to folders, and files that do not end like an image are passed over.
@@ -30,6 +54,10 @@ def list_folder(folder: Path) -> tuple[list[Path], AnyArray]:
     ----------
     folder : Path
         The root; subfolders are searched.
+    split : {"train", "validation", "test", "all"}, optional
+        Which part, where the folder holds nothing but such parts; "train" by default.
+    text_column, image_column : str, optional
+        As in `load_images`.
 
     Returns
     -------
@@ -37,94 +65,109 @@ def list_folder(folder: Path) -> tuple[list[Path], AnyArray]:
         In the order of the metadata, or sorted.
     prompts : ndarray of shape (n,)
         Strings.
+    notes : list of str
+        What was left out, and why.
 
     Raises
     ------
     DataError
-        If there are no images, or the metadata cannot be used: a row lacks a field, or names a file that is missing or
-        outside the folder.
+        If there are no images, or not this part, or the metadata cannot be used: a row lacks a field, or names a file
+        that is missing or outside the folder.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
-    ...     Path(root, "dog").mkdir()
-    ...     Path(root, "dog", "1.png").touch()
-    ...     paths, prompts = list_folder(Path(root))
-    >>> paths[0].name, prompts.tolist()
-    ('1.png', ['dog'])
+    ...     for name in ("train", "test"):
+    ...         Path(root, name, "dog").mkdir(parents=True)
+    ...         Path(root, name, "dog", "1.png").touch()
+    ...     paths, prompts, notes = list_folder(Path(root))
+    >>> [path.parts[-3:] for path in paths], prompts.tolist()
+    ([('train', 'dog', '1.png')], ['dog'])
     """
-    tables = [path for name in ("metadata.csv", "metadata.jsonl") if (path := folder / name).is_file()]
-    if len(tables) > 1:
-        raise DataError(f"{folder} holds both metadata.csv and metadata.jsonl; keep one.")
-    pairs = list(_from_metadata(tables[0]) if tables else _from_names(folder))
+    files = list(walk(folder))
+    left, notes = _choose_part(folder, files, split)
+    kept = [path for path in files if left.isdisjoint(path.parents)]
+    images = [path for path in kept if path.suffix.lower() in SUFFIXES]
+    foreign = [path for path in kept if _FOREIGN.fullmatch(path.suffix)]
+    tables = [path for path in kept if path.name in TABLES]
+    for table, following in pairwise(tables):
+        if table.parent == following.parent:
+            raise DataError(f"{table.parent} holds both {table.name} and {following.name}; keep one.")
+    if tables:
+        rows = [row for table in tables for row in read_metadata(table, images, text_column, image_column)]
+        pairs = [(path, text) for path, text in rows if left.isdisjoint(path.parents)]
+        unnamed = len(set(images).difference(path for path, _ in pairs))
+        if unnamed:
+            notes.append(f"{count(unnamed, 'image')} that no metadata file names will be left out.")
+    elif text_column or image_column:
+        raise DataError(f"{folder} holds none of {', '.join(TABLES)}, and so no columns to choose.")
+    else:
+        pairs = [(path, _folder_prompt(path, folder)) for path in images]
+    if foreign and not tables:
+        notes.append(_describe_foreign(foreign, {path.parent for path in images}, folder))
     if not pairs:
-        raise DataError(f"{tables[0] if tables else folder} holds no images ({', '.join(SUFFIXES)}).")
-    paths, prompts = zip(*pairs, strict=True)
-    return list(paths), np.array(prompts, dtype=str)
+        where = tables[0] if tables else folder
+        raise DataError(" ".join([f"{where} holds no images ({', '.join(SUFFIXES)}).", *notes]))
+    return Listed([path for path, _ in pairs], as_prompts([text for _, text in pairs], name=str(folder)), notes)
 
 
-def _from_names(folder: Path) -> Iterator[tuple[Path, str]]:
+def walk(folder: Path) -> Iterator[Path]:
+    """The regular files of a folder and its subfolders, sorted; not what is hidden, nor links to folders."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
-            yield path, "" if path.parent == folder else path.parent.name
+        if not hidden and path.is_file():
+            yield path
 
 
-def _from_metadata(table: Path) -> Iterator[tuple[Path, str]]:
-    rows = _csv_rows(table) if table.suffix == ".csv" else _jsonl_rows(table)
-    try:
-        for line, row in rows:
-            yield _row_path(table, line, row), _row_text(table, line, row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} cannot be read ({reason(error)}); save it as UTF-8.") from error
+def find_splits(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """The parts of a folder and their subfolders; none if it holds other images or folders of images than parts.
+
+    A folder that holds nothing but one other is looked into: archives are often packed like this.
+    """
+    tops = {folder / path.relative_to(folder).parts[0] for path in files if path.suffix.lower() in SUFFIXES}
+    names = {name: split for split, known in SPLITS.items() for name in known}
+    parts: dict[str, list[Path]] = {}
+    for top in sorted(tops):
+        parts.setdefault(names.get(top.name.lower(), ""), []).append(top)
+    if "" not in parts:
+        return parts
+    only = next(iter(tops))
+    return (
+        find_splits(only, [path for path in files if only in path.parents]) if len(tops) == 1 != only.is_file() else {}
+    )
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin a file with a mark
-        reader = csv.DictReader(file)
-        missing = {"file_name", "text"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(f"{table} lacks the column {' and '.join(sorted(missing))}; its first line must name both.")
-        for row in reader:
-            yield reader.line_num, row
+def _choose_part(folder: Path, files: Sequence[Path], split: str | None) -> tuple[set[Path], list[str]]:
+    """The subfolders that are left out, and what to say of them."""
+    parts = find_splits(folder, files)
+    if not parts:
+        refuse_split(split, folder)
+        return set(), []
+    wanted = list(parts) if split == "all" else [split or "train"]
+    if wanted[0] not in parts:
+        raise DataError(
+            f"{folder} has no part {wanted[0]!r}; choose one of those it has with split={next(iter(parts))!r}."
+        )
+    left = {name: parts[name] for name in parts if name not in wanted}
+    n_left = Counter(name for path in files for name in left if not set(left[name]).isdisjoint(path.parents))
+    others = " and ".join(f"{name!r} ({count(n_left[name], 'file')})" for name in left)
+    notes = [f"{folder}: the part {wanted[0]!r} is read, {others} left out."] if left and split is None else []
+    return {path for paths in left.values() for path in paths}, notes
 
 
-def _jsonl_rows(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with table.open(encoding="utf-8-sig") as file:
-        for line, text in enumerate(file, start=1):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{table}, line {line} is not JSON: {reason(error)}.") from error
-            if not isinstance(row, dict):
-                raise DataError(
-                    f"{table}, line {line} must be an object with file_name and text, got {text.strip()[:40]!r}."
-                )
-            yield line, row
+def refuse_split(split: str | None, source: object) -> None:
+    """Refuse to read everything as the test part, which would score a model on what it was trained on."""
+    if split in ("test", "validation"):
+        raise DataError(f"split={split!r} was asked of {source}, which has no parts; leave split out.")
 
 
-def _row_path(table: Path, line: int, row: dict[str, Any]) -> Path:
-    name = row.get("file_name")
-    if not isinstance(name, str) or not name:
-        raise DataError(f"{table}, line {line} has no file_name; name an image relative to {table.parent}.")
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise DataError(f"{table}, line {line} names {name!r}, outside the folder; name a file within {table.parent}.")
-    try:
-        found = (table.parent / name).is_file()
-    except OSError:  # a name too long for the file system
-        found = False
-    if not found:
-        raise DataError(f"{table}, line {line} names {name!r}, which does not exist; correct or remove the row.")
-    return table.parent / name
+def _folder_prompt(path: Path, root: Path) -> str:
+    return "" if path.parent == root else check_text(path.parent.name, f"the folder {str(path.parent)!r}")
 
 
-def _row_text(table: Path, line: int, row: dict[str, Any]) -> str:
-    text = row.get("text")
-    if isinstance(text, int) and not isinstance(text, bool):
-        text = str(text)
-    if not isinstance(text, str) or not text.strip():
-        raise DataError(f"{table}, line {line} ({row['file_name']}) has no text; give it a prompt or remove the row.")
-    return text
+def _describe_foreign(files: Sequence[Path], read: set[Path], root: Path) -> str:
+    endings = ", ".join(sorted({path.suffix.lower() for path in files}))
+    text = f"{count(len(files), 'file')} will be passed over: {endings} cannot be read, convert to .png or .jpg"
+    lost = sorted({path.parent.name for path in files if path.parent not in read and path.parent != root})
+    return text + (f" (no images at all in {', '.join(lost[:5])})." if lost else ".")

@@ -7,7 +7,7 @@ from ..memory import available_memory, readable
 from .common import Size
 
 
-def check_fits(n_bytes: int, *, name: str, size: Size | None = None) -> None:
+def check_fits(n_bytes: int, *, name: str, size: Size | None = None, what: str = "images") -> None:
     """Refuse images that would not fit, before any memory is taken for them.
 
     Parameters
@@ -18,6 +18,8 @@ def check_fits(n_bytes: int, *, name: str, size: Size | None = None) -> None:
         What the message calls them.
     size : (height, width), optional
         Their size, where another choice of it would help.
+    what : str
+        What takes the memory.
 
     Raises
     ------
@@ -37,6 +39,6 @@ def check_fits(n_bytes: int, *, name: str, size: Size | None = None) -> None:
         smaller = int(size[0] * shrink), int(size[1] * shrink)
         advice = f"pass size={smaller} or smaller" if min(smaller) else advice
     raise NotEnoughMemoryError(
-        f"{name}: the images would take {readable(n_bytes)}, and {readable(available)} of memory are available; "
+        f"{name}: the {what} would take {readable(n_bytes)}, and {readable(available)} of memory are available; "
         f"{advice}."
     )

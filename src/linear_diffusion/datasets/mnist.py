@@ -77,7 +77,7 @@ def _find_idx(name: str, data_dir: str | PathLike[str] | None) -> Path | None:
         argument, place = "LINEAR_DIFFUSION_DATA", os.environ.get("LINEAR_DIFFUSION_DATA") or None
     if place is None:
         return None
-    folder = Path(place).expanduser()
+    folder = Path(os.path.expanduser(place))  # noqa: PTH111, it leaves a user who is not there as he is
     if not folder.is_dir():
         raise DataError(f"{argument} is {str(place)!r}, which is not a folder; give one that holds the IDX files.")
     if holds_idx(folder / name):

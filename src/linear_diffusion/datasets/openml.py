@@ -42,6 +42,8 @@ def load_openml(name: str) -> tuple[AnyArray, AnyArray]:
     """
     path = cache_folder() / f"{name}.npz"
     if path.exists():
+        if not path.is_file():
+            raise DataError(f"{path} is not a regular file; delete it, and it is fetched again.")
         return _read_cache(path)
     images, labels = _fetch(name)
     try:
@@ -59,10 +61,12 @@ def cache_folder() -> Path:
     >>> cache_folder().is_absolute()
     True
     """
-    if own := os.environ.get("LINEAR_DIFFUSION_CACHE"):
-        return Path(own).expanduser().absolute()
-    common = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(common).expanduser().absolute() / "linear-diffusion"
+    own = os.environ.get("LINEAR_DIFFUSION_CACHE")
+    where = own or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "linear-diffusion"))
+    try:
+        return Path(where).expanduser().absolute()
+    except RuntimeError:
+        raise DataError(f"there is no home folder for {where}; set LINEAR_DIFFUSION_CACHE to a folder.") from None
 
 
 def _fetch(name: str) -> tuple[AnyArray, AnyArray]:

@@ -1,19 +1,21 @@
 """Step 0, from one file that holds images and prompts: .npz and .parquet."""
 
-import json
 import zipfile
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..exceptions import DataError, MissingExtraError, NotEnoughMemoryError
-from .arrays import check_images, check_prompts
-from .common import AnyArray, Mode, Progress, Size, reason
+from ..exceptions import DataError, NotEnoughMemoryError
+from .arrays import as_prompts, check_images, check_prompts
+from .common import LONGEST, TEXTS, AnyArray, Mode, Progress, Report, Resize, Size, check_text, choose_column, reason
 from .decode import Encoded, read_images
 from .memory import check_fits
+from .parquet import brief, opened, rows_of
+
+_IMAGES = ("images", "image", "img")
+"""Columns that are known to hold images."""
 
 # RuntimeError is zipfile's for an encrypted member; MemoryError comes of a header that claims more than the file holds.
 _DAMAGE = (
@@ -61,8 +63,11 @@ def load_npz(path: Path) -> tuple[AnyArray, AnyArray]:
     ((2, 4, 4), ['cat', 'dog'])
     """
     try:
+        if not path.is_file():
+            raise DataError(f"{path} is not a regular file; give a .npz file.")
         with zipfile.ZipFile(path) as archive:
             stored = {name.removesuffix(".npy"): archive.getinfo(name).file_size for name in archive.namelist()}
+            _check_width(archive, path)
         if "images" not in stored:
             raise DataError(f"{path} must hold an array named 'images', found {sorted(stored)}.")
         check_fits(stored["images"], name=str(path))
@@ -81,26 +86,48 @@ def load_npz(path: Path) -> tuple[AnyArray, AnyArray]:
     return images, check_prompts(prompts, len(images), name=f"{path}: prompts")
 
 
+def _check_width(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse prompts of a width that would fill the memory, before they are read."""
+    if "prompts.npy" not in archive.namelist():
+        return
+    with archive.open("prompts.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        dtype = read(file)[2]
+    if dtype.itemsize > 4 * LONGEST:
+        raise DataError(f"{path}: prompts of dtype {dtype} are longer than {LONGEST:,} characters; shorten them.")
+
+
 def load_parquet(
-    path: Path, size: Size | None = None, mode: Mode | None = None, progress: Progress | None = None
+    path: Path,
+    size: Size | None = None,
+    mode: Mode | None = None,
+    progress: Progress | None = None,
+    resize: Resize = "squash",
+    report: Report | None = None,
+    *,
+    text_column: str | None = None,
+    image_column: str | None = None,
 ) -> tuple[AnyArray, AnyArray]:
     """Load a column of images and one of prompts from a .parquet file.
 
     Parameters
     ----------
     path : Path
-        Column `images` or `image`: encoded files as bytes or as Hugging Face's {"bytes", "path"}, or nested lists of
-        numbers. Column `prompts`, `text` or `label`, the first of them that is there; Hugging Face's class labels
-        become their names.
-    size, mode, progress
+        A column of images: encoded files as bytes or as Hugging Face's {"bytes", "path"}, or nested lists of numbers.
+        A column of prompts: strings or integers; Hugging Face's class labels become their names.
+    size, mode, progress, resize, report
         As in `decode.read_images`; nested lists come as they are.
+    text_column, image_column : str, optional
+        Their names; by default `images`, `image` or `img`, and the first that is there of `common.TEXTS`. "" as
+        `text_column` for no prompts.
 
     Returns
     -------
     images : ndarray of shape (n, h, w) or (n, h, w, 3)
         uint8; from nested lists also floats.
     prompts : ndarray of shape (n,)
-        Strings; "" where the file has none.
+        Strings; "" where the file has no other column.
 
     Raises
     ------
@@ -109,38 +136,47 @@ def load_parquet(
     DataError
         If the file is damaged, or its columns are not as above.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingExtraError(f"{path} needs pyarrow: pip install 'linear-diffusion[parquet]'") from error
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            image_name = next((name for name in ("images", "image") if name in names), None)
-            prompt_name = next((name for name in ("prompts", "text", "label") if name in names), None)
-            if image_name is None:
-                raise DataError(f"{path} must have a column 'images' or 'image', found {names}.")
-            table = file.read([name for name in (image_name, prompt_name) if name])
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as .parquet ({reason(error)}); write it again.") from error
-    prompts = np.full(len(table), "") if prompt_name is None else _prompts(table, prompt_name, path)
-    column, name = table.column(image_name), f"{path}: {image_name}"
-    if not len(column):
-        raise DataError(f"{name} has no rows.")
-    if _is_list(column.type):
-        return check_images(_nested(column, name), name=name), prompts
-    files = [_encoded(value, f"{name}, row {i}") for i, value in enumerate(column.to_pylist())]
-    return read_images(files, size, mode, progress), prompts
+    with opened(path) as file:
+        names = file.schema_arrow.names
+        image = choose_column(names, image_column or None, _IMAGES, "image_column", str(path))
+        others = [name for name in names if name != image]
+        text = choose_column(others, text_column, TEXTS, "text_column", str(path)) if others else ""
+        if not file.metadata.num_rows:
+            raise DataError(f"{path}: {image} has no rows.")
+        if _is_list(file.schema_arrow.field(image).type):
+            _check_nested(file, path)
+            pixels = _nested(file.read([image]).column(0), f"{path}: {image}")
+            rows = rows_of(file, [text] if text else [], str(path))
+            prompts = [_text(row[text], f"{path}: {text}, row {i}") for i, row in rows] if text else [""] * len(pixels)
+            return check_images(pixels, name=f"{path}: {image}"), as_prompts(prompts, name=str(path))
+        files, prompts = [], []
+        seen: dict[Path | bytes, Path | bytes] = {}
+        for i, row in rows_of(file, [image, text] if text else [image], str(path)):
+            found = _encoded(row[image], f"{path}: {image}, row {i}")
+            # A file of a few bytes can say one image a million times: then one copy is kept.
+            files.append(found._replace(content=seen.setdefault(found.content, found.content)))
+            prompts.append(_text(row[text], f"{path}: {text}, row {i}") if text else "")
+    return read_images(files, size, mode, progress, resize, report), as_prompts(prompts, name=str(path))
 
 
 def _encoded(value: Any, name: str) -> Encoded:
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
-        raise DataError(f"{name} must be the bytes of an image file, got {_brief(value)}; embed the images.")
+        raise DataError(f"{name} must be the bytes of an image file, got {brief(value)}; embed the images.")
     return Encoded(name, content)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise DataError(f"{name} must be a string or an integer, got {brief(value)}.")
+    return check_text(str(value), name)
+
+
+def _check_nested(file: Any, path: Path) -> None:
+    """Refuse lists that would not fit, by how many numbers the file says that they hold."""
+    groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+    n_values = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+    check_fits(11 * n_values, name=str(path))  # with the levels by which Parquet codes lists
 
 
 def _nested(column: Any, name: str) -> AnyArray:
@@ -165,27 +201,3 @@ def _is_list(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _prompts(table: Any, name: str, path: Path) -> AnyArray:
-    values = table.column(name).to_pylist()
-    classes = _class_names(table.schema, name)
-    for i, value in enumerate(values):
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise DataError(f"{path}: {name}, row {i} must be a string or an integer, got {_brief(value)}.")
-        if classes and not (isinstance(value, int) and 0 <= value < len(classes)):
-            raise DataError(f"{path}: {name}, row {i} must be a class 0..{len(classes) - 1}, got {_brief(value)}.")
-    return np.array([classes[value] if classes else str(value) for value in values], dtype=str)
-
-
-def _class_names(schema: Any, column: str) -> list[str]:
-    """The names that Hugging Face's ClassLabel gives to 0, 1, 2, ...; empty where there are none."""
-    with suppress(KeyError, TypeError, ValueError):
-        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"]
-        return [str(name) for name in names]
-    return []
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:60] + "..."

@@ -1,0 +1,71 @@
+"""Step 0, from Parquet: rows of some columns, in little memory whatever the file claims."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import DataError, MissingExtraError
+from .common import reason
+from .memory import check_fits
+
+_ROWS = 64
+"""Rows that are held at a time: a row may be a large image."""
+_ROW_BYTES = 300
+"""What Python's objects for a row take at least."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a Parquet file, and name it in whatever goes wrong until it is closed."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError(f"{path} needs pyarrow: pip install 'linear-diffusion[parquet]'") from error
+    if not path.is_file():
+        raise DataError(f"{path} is not a regular file; give a .parquet file.")
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as .parquet ({reason(error)}); write it again.") from error
+
+
+def rows_of(file: Any, columns: Sequence[str], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number each row, with class numbers of Hugging Face's as their names."""
+    meta = file.metadata
+    largest = max((meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)), default=0)
+    check_fits(3 * largest + meta.num_rows * _ROW_BYTES, name=name)  # as stored, decoded, and as Python's objects
+    classes = {column: class_names(file.schema_arrow, column) for column in columns}
+    number = -1
+    for batch in file.iter_batches(batch_size=_ROWS, columns=list(columns)):
+        for row in batch.to_pylist():
+            number += 1
+            for column in columns:
+                if classes[column]:
+                    row[column] = _class_name(row[column], classes[column], f"{name}: {column}, row {number}")
+            yield number, row
+
+
+def class_names(schema: Any, column: str) -> list[str]:
+    """The names that Hugging Face's ClassLabel gives to 0, 1, 2, ...; empty where there are none."""
+    with suppress(KeyError, TypeError, ValueError, RecursionError):
+        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"]
+        return [str(name) for name in names]
+    return []
+
+
+def _class_name(value: Any, names: Sequence[str], where: str) -> str:
+    if not (isinstance(value, int) and 0 <= value < len(names)):
+        raise DataError(f"{where} must be a class 0..{len(names) - 1}, got {brief(value)}.")
+    return names[value]
+
+
+def brief(value: Any) -> str:
+    """A value, cut short where it is long."""
+    text = repr(value)
+    return text if len(text) < 60 else text[:60] + "..."

@@ -55,7 +55,7 @@ BLOCKS: dict[str, set[str]] = {
     "edit": {"noise", "styles", "text"},
     "interpolate": {"compose", "denoiser", "noise", "prompts", "sampler"},
     "walk": {"affine", "compose", "denoiser", "generate", "guidance", "noise", "render", "sampler", "text"},
-    "checks": {"noise", "sampler"},
+    "checks": {"noise", "sampler", "text"},
     "research": {"affine", "checks", "denoiser", "guidance", "noise", "sampler"},
     "wordsfile": {"conditional", "products", "text", "tone", "words"},
     "saving": {"checks", "denoiser", "detail", "files", "image", "styles", "tasks", "tone", "words", "wordsfile"},

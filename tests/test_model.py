@@ -448,12 +448,6 @@ def test_prompts_keep_the_dtype_of_the_labels(y: np.ndarray) -> None:
     assert_array_equal(model.sample(prompts=[str(p) for p in y])[1], y)
 
 
-def test_labels_of_mixed_types_are_prompts_as_strings() -> None:
-    model = LinearDiffusion().fit(np.eye(3), np.array([7, "cat", 2.5], dtype=object))
-    assert model.classes_.tolist() == ["2.5", "7", "cat"]
-    assert model.sample(prompts=[7, 2.5, "cat"])[1].tolist() == ["7", "2.5", "cat"]
-
-
 def test_no_labels_are_one_empty_prompt() -> None:
     X = np.random.default_rng(0).standard_normal((9, 3))
     one, named = (LinearDiffusion(random_state=0).fit(X, y) for y in (None, ["x"] * 9))
@@ -502,7 +496,7 @@ WITH_NAN[0, 0], WITH_INF[0, 0, 0] = np.nan, np.inf
         (X, [0, 1, 0, 1, 0, np.nan], "y contains NaN or infinity"),
         (X, np.array(["a", "b", "a", "b", "a", np.nan], dtype=object), "y contains NaN"),
         (X, [0, 1, 0, 1, 0, np.inf], "y contains NaN or infinity"),
-        (X, ["a", "b", "a", "b", "a", None], "y has prompts of type NoneType; prompts are strings or labels"),
+        (X, ["a", "b", "a", "b", "a", None], "y has prompts of type NoneType; prompts are strings or numbers"),
         (X, [1j] * 6, "y has prompts of type complex"),
     ],
 )
@@ -557,7 +551,7 @@ def test_parameters_are_checked_at_fit_and_named(name: str, value: Any) -> None:
             {"n_samples": 3, "prompts": ["a", "b"]},
             "2 prompts do not go with 3 images; give one prompt, or one an image",
         ),
-        ({"prompts": "c"}, "unknown prompt 'c': the model knows 'a', 'b'; the nearest is"),
+        ({"prompts": "c"}, "unknown prompt 'c': the model knows 'a', 'b'"),
         ({"prompts": ["a", 1]}, "unknown prompt 1"),
         ({"sampler": "dddim"}, "sampler='dddim' must be one of 'exact', 'one-step', 'ddpm', 'ddim', 'euler'"),
         ({"n_steps": 10}, 'n_steps=10 means nothing to sampler="exact".* choose steps with sampler="ddim"'),

@@ -40,6 +40,12 @@ def test_unknown_prompt_lists_the_known_ones_and_the_nearest() -> None:
         text.index(["cat", "dgo"])
 
 
+@pytest.mark.parametrize(("asked", "hint"), [("seven", ""), ("CAT", "; the nearest is 'cat'"), ("", ""), (3.5, "")])
+def test_only_what_is_near_is_called_the_nearest(asked: object, hint: str) -> None:
+    with pytest.raises(UnknownPromptError, match=rf"the model knows 'cat', '9', 'd'{hint}\.$"):
+        OneHotEncoder(np.array(["cat", "9", "d"])).index([asked])
+
+
 def test_unknown_prompt_cuts_a_long_list_of_known_ones_short() -> None:
     with pytest.raises(UnknownPromptError, match=r"'119', \.\.\. \(200 in all\); the nearest is '2\d7'"):
         OneHotEncoder(np.arange(100, 300)).index(["27"])
@@ -61,8 +67,8 @@ def test_a_bag_knows_what_is_a_linear_combination_of_known_prompts() -> None:
     """ "8 bold" is "3 bold" + "8" - "3"; no combination of these has two digits or none."""
     text = BagOfWords(["3", "3 bold", "8"])
     assert_array_equal(text.encode(["8 bold"]), [[0, 1, 1]])
-    for prompt in ("3 8", "bold", ""):
-        with pytest.raises(UnknownPromptError, match=r"but not together.*nearest is"):
+    for prompt, nearest in (("3 8", "; the nearest is '3'"), ("bold", "; the nearest is '3 bold'"), ("", "")):
+        with pytest.raises(UnknownPromptError, match=rf"but not together.* known prompts has them{nearest}\.$"):
             text.encode(["3", prompt])
     with pytest.raises(UnknownPromptError, match=r"unknown word 'bald' in prompt '8 bald': .* the nearest is 'bold'\."):
         text.encode(["8 bald"])

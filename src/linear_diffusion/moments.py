@@ -181,6 +181,8 @@ class Moments:
                 f"moments of unlike images do not combine: scatter and histogram of a prompt have shapes {mine} and "
                 f"{theirs}; take both from images of one shape, with the same tones and diagonal."
             )
+        if (self.prompts.dtype.kind in "UO") != (other.prompts.dtype.kind in "UO"):
+            raise ValueError(f"prompts are {self.prompts.dtype} here and {other.prompts.dtype} there; give all alike.")
         prompts = np.union1d(self.prompts, other.prompts)
         out = Moments.empty(prompts, self.means.shape[1], self.histogram.shape[1], diagonal=self.diagonal)
         for part, weight in ((self, 1.0), (other, sign)):

@@ -12,6 +12,7 @@ of those that it saw.
 from collections.abc import Hashable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, Protocol
+from unicodedata import normalize
 
 import numpy as np
 
@@ -22,6 +23,18 @@ MOST_DIMENSIONS = 16
 """What the vectors of a transformer are reduced to, by principal components."""
 _TOLERANCE = 1e-6
 """Distance from a span, as a share of a code's length, that is rounding."""
+
+
+def compose(prompt: Any) -> str:
+    """A prompt as a string in Unicode's composed form (NFC), so that one word has one spelling.
+
+    Examples
+    --------
+    >>> compose("cafe\\u0301") == "caf\\u00e9", compose(3)
+    (True, '3')
+    """
+    text = str(prompt)
+    return text if text.isascii() else normalize("NFC", text)
 
 
 class PromptEncoder(Protocol):
@@ -51,7 +64,7 @@ class OneHotEncoder:
     def __init__(self, prompts: AnyArray) -> None:
         self.prompts = prompts
         # By equality first, then as strings, so that labels 0..9 and prompts "0".."9" both work.
-        self._by_string: dict[str, int] = {str(p): j for j, p in enumerate(prompts.tolist())}
+        self._by_string: dict[str, int] = {compose(p): j for j, p in enumerate(prompts.tolist())}
         self._by_value: dict[Hashable, int] = {p: j for j, p in enumerate(prompts.tolist())}
 
     def index(self, prompts: Any) -> Index:
@@ -82,7 +95,7 @@ class OneHotEncoder:
         prompt = prompt.item() if isinstance(prompt, np.generic) else prompt
         position = self._by_value.get(prompt) if isinstance(prompt, Hashable) else None
         if position is None:
-            position = self._by_string.get(str(prompt))
+            position = self._by_string.get(compose(prompt))
         if position is None:
             raise UnknownPromptError(self._unknown(prompt))
         return position
@@ -90,9 +103,7 @@ class OneHotEncoder:
     def _unknown(self, prompt: Any) -> str:
         known = list(self._by_string)
         listed = ", ".join(map(repr, known[:20])) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
-        nearest = get_close_matches(str(prompt), known, n=1, cutoff=0.0)
-        hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
-        return f"unknown prompt {prompt!r}: the model knows {listed}{hint}."
+        return f"unknown prompt {prompt!r}: the model knows {listed}{_nearest(str(prompt), known)}."
 
 
 class BagOfWords:
@@ -137,9 +148,15 @@ class BagOfWords:
         for j in np.flatnonzero(off > _TOLERANCE * np.linalg.norm(one_c, axis=1)).tolist():
             raise UnknownPromptError(
                 f"unknown prompt {prompts[j]!r}: its words are known, but not together: no linear combination of the "
-                f"{len(self.prompts)} known prompts has them{_nearest(prompts[j], self.prompts)}."
+                f"{len(self.prompts)} known prompts has them{self._alike(prompts[j])}."
             )
         return codes
+
+    def _alike(self, prompt: str) -> str:
+        """The known prompt that shares most words."""
+        words = set(prompt.split())
+        shared = [len(words & set(p.split())) / max(len(words | set(p.split())), 1) for p in self.prompts]
+        return f"; the nearest is {self.prompts[int(np.argmax(shared))]!r}" if max(shared) > 0 else ""
 
     def _count(self, prompts: Sequence[str]) -> Array:
         codes = np.zeros((len(prompts), len(self.words)))
@@ -225,8 +242,10 @@ def _unknown(prompt: str, word: str, words: list[str]) -> str:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    found = get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"; the nearest is {found[0]!r}" if found else ""
+    """What is spelled much like it, whatever the case; nothing where nothing is."""
+    spelled = {word.casefold(): word for word in known}
+    found = get_close_matches(name.casefold(), spelled, n=1)
+    return f"; the nearest is {spelled[found[0]]!r}" if found else ""
 
 
 def by_prompt(index: Index) -> Iterator[tuple[int, Index | slice]]:

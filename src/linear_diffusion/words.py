@@ -20,7 +20,7 @@ from .exceptions import UnknownPromptError
 from .image import ImageFormat, PCAEncoder
 from .moments import chunks_by_prompt
 from .products import MOST_DIMENSIONS, choose_products
-from .text import BagOfWords, OneHotEncoder, PromptEncoder, TransformedPrompts
+from .text import BagOfWords, OneHotEncoder, PromptEncoder, TransformedPrompts, compose
 from .tone import ToneCurves, fit_tone_curves
 from .training import Learned, learn
 
@@ -152,7 +152,7 @@ def asked_for(prompts: Any, known: OneHotEncoder) -> tuple[list[str], AnyArray]:
     try:
         classes = known.prompts[np.unique(known.index(listed))]
     except UnknownPromptError:
-        classes = np.unique([str(p) for p in listed])
+        classes = np.unique([compose(p) for p in listed])
     return [str(p) for p in classes.tolist()], classes
 
 

@@ -18,8 +18,8 @@ from linear_diffusion import LinearDiffusion, exceptions
 
 ROOT = Path(linear_diffusion.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LEAVES = {"_lazy", "_types", "_threads", "exceptions", "memory"}
-"""What anyone may import: names of arrays, how many threads work, errors, and how much memory there is."""
+LEAVES = {"_lazy", "_types", "_threads", "exceptions", "memory", "progress"}
+"""What anyone may import: names of arrays, how many threads work, errors, how much memory there is, and progress."""
 
 # Each block of the path, and the blocks that it may know. None knows more than those to its left.
 BLOCKS: dict[str, set[str]] = {
@@ -28,6 +28,7 @@ BLOCKS: dict[str, set[str]] = {
     "_threads": set(),
     "exceptions": set(),
     "memory": set(),
+    "progress": set(),
     "files": set(),
     "text": set(),
     "tone": set(),

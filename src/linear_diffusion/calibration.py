@@ -18,6 +18,7 @@ from ._types import AnyArray, Array, Index
 from .detail import DetailCurves, count_differences, fit_detail_curves
 from .generate import Generator, Run
 from .noise import CLEAN
+from .progress import counted
 from .render import draw_styles
 from .styles import Calibration, Styles
 from .tone import fit_tone_curves
@@ -74,7 +75,7 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
         curves = histogram[styles.group[own[0]] : styles.group[own[-1]] + 1]
         return _calibrate(generator.only(prompt), z[members], labels[members] - own[0], curves, int(drawn[prompt]))
 
-    found = in_parallel(one, range(len(weights)))
+    found = in_parallel(counted(one, len(weights), "moment matching: prompt"), range(len(weights)))
     means = np.concatenate([part.means for part in found]).astype(np.float32).astype(np.float64)  # what a file keeps
     return Calibration(np.concatenate([part.gain for part in found]), means)
 
@@ -128,7 +129,8 @@ def match_details(
         images = own.images(Run("exact", [CLEAN], 0.0, _N_ROUNDS), style)
         return fit_detail_curves(images.reshape(len(images), -1), target, histogram[prompt], image)
 
-    shift, table = zip(*in_parallel(one, range(len(weights))), strict=True)
+    work = counted(one, len(weights), "detail curves: prompt")
+    shift, table = zip(*in_parallel(work, range(len(weights))), strict=True)
     return DetailCurves(cast(Styles, generator.styles).group_owner, np.stack(shift), np.stack(table))
 
 

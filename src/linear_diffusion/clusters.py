@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 from ._threads import in_parallel, one_openmp_thread, one_thread
 from ._types import Array, Index
 from .noise import CLEAN
+from .progress import counted
 from .styles import LEAST, Styles, pack_factors, unpack_factors
 
 CANDIDATES = (1, 10, 30, 100, 200)
@@ -78,7 +79,7 @@ def fit_styles(
         return _rounded(part), found
 
     parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
-    for j, (part, found) in enumerate(in_parallel(learn, members)):
+    for j, (part, found) in enumerate(in_parallel(counted(learn, n_prompts, "styles: prompt"), members)):
         labels[members[j]] = found + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1

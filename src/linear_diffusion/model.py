@@ -32,6 +32,7 @@ from .image import ImageFormat, PCAEncoder, noise_floor
 from .memory import available_memory, readable
 from .moments import tone_histograms
 from .noise import SCHEDULES, entropy_of
+from .progress import prints_progress, tell
 from .prompts import Mix, as_given, each_mix, has_mix, heaviest
 from .render import Decoder, draw_prompts, draw_styles
 from .sampler import SAMPLERS
@@ -88,6 +89,8 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         it, and none otherwise; plain floating rows have none unless given.
     random_state : None, int, RandomState or Generator, default=None
         For sampling, and for the noise of sampled training.
+    verbose : int, default=0
+        1 prints what `fit` is at: its phases, and how many of the prompts are done. It is not saved with a model.
 
     Attributes
     ----------
@@ -154,6 +157,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         "tone": ["boolean"],
         "pixel_range": [StrOptions({"auto"}), tuple, list, None],
         "random_state": ["random_state", np.random.Generator],
+        "verbose": ["verbose"],
     }
 
     _words: Words | None = None
@@ -172,6 +176,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         tone: bool = True,
         pixel_range: Any = "auto",
         random_state: Any = None,
+        verbose: int = 0,
     ) -> None:
         self.text_encoder = text_encoder
         self.latent_dim = latent_dim
@@ -184,6 +189,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         self.tone = tone
         self.pixel_range = pixel_range
         self.random_state = random_state
+        self.verbose = verbose
 
     @classmethod
     def one_shot(cls, *, latent_dim: int = 144, n_draws: int = 1, random_state: Any = None) -> Self:
@@ -207,6 +213,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
             random_state=random_state,
         )
 
+    @prints_progress
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from images and their prompts, in closed form.
 
@@ -236,6 +243,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         rows = X.reshape(len(X), -1)
         if self.text_encoder != "one-hot":
             return self._fit_words(rows, index, classes, image)
+        tell(f"components and moments of {len(X):,} images")
         most_styles = max(CANDIDATES) if self.styles == "auto" else int(self.styles)
         entropy = entropy_of(self.random_state) if self.training == "sampled" else 0
         learned = learn(
@@ -251,6 +259,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         )
         regression = None
         if self.training == "sampled":
+            tell("noise, drawn")
             joint = draw_noise(rows, index, classes, learned.encoder, self.n_draws, entropy)
             covariances = joint.covariances
             k = len(learned.encoder.components)
@@ -277,6 +286,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         if styled:
             histogram = self._fit_styles(*styled, histogram)
         if self.tone and image.pixel_range:
+            tell("tone curves")
             self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
             if styled and has_details(image):
                 self._details = match_details(self._generator(), *styled, self.weights_, learned.histogram)
@@ -498,6 +508,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
                 f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
                 'choose that, or text_encoder="one-hot".'
             )
+        tell(f"components and regressions on words, of {len(rows):,} images")
         words, learned = learn_words(
             self.text_encoder,
             rows,

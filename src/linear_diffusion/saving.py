@@ -47,6 +47,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         )
     weights = pack(_arrays(model))
     params = model.get_params(deep=False)
+    del params["verbose"]  # how a session is told, not what a model is
     if not isinstance(params["random_state"], Integral):
         params["random_state"] = None  # a generator is the state of a process, not of a model
     config = {

@@ -72,7 +72,7 @@ def test_train_and_test_of_the_user(folder, tmp_path):
     assert done.stderr == ""
     assert "WARNING" not in done.stdout
     assert "--refit" not in done.stdout
-    for words in ("Fréchet distance", "told from real images", "10 images a prompt", str(out), "Held out: "):
+    for words in ("Fréchet distance", "told from real images", "10 images per prompt", str(out), "Held out: "):
         assert words in done.stdout
     assert out.read_text(encoding="utf-8").count("<img") == 3
     assert [p.name for p in out.parent.iterdir()] == ["report.html"]

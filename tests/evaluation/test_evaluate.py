@@ -94,7 +94,7 @@ def test_every_measure_is_there_beside_that_of_real_images(found):
         assert np.isfinite([figure.value, figure.real]).all()
         assert figure.n > 0
     assert found.warnings == []
-    assert any("500 images a prompt are left out: a prompt has 1" in note for note in found.notes)
+    assert any("Sets of 500 images per prompt are left out: half of the prompts have 1" in n for n in found.notes)
     real = {key: figure.real for key, figure in found.figures.items()}
     assert real["prompt_accuracy"] > 0.85
     assert real["density"] == pytest.approx(1, abs=0.2)
@@ -103,6 +103,33 @@ def test_every_measure_is_there_beside_that_of_real_images(found):
     assert found["frechet_distance"].n == 240  # as many as there are stand-ins
     assert found["prompt_accuracy"].n == 600
     assert found["frechet_distance"].value > 0.5 * real["frechet_distance"]
+
+
+def test_one_rare_prompt_leaves_the_others_whole(shuffled):
+    images, prompts = shuffled[0][:900], shuffled[1][:900].astype("U9")
+    few = np.isin(prompts, ["3", "5", "8"])
+    images, prompts = images[few], prompts[few]
+    prompts[[0, 200]] = "rare"  # one in training, one held out
+    train, test = (images[:180], prompts[:180]), (images[180:], prompts[180:])
+    model = LinearDiffusion(styles=1, latent_dim=10).fit(*train)
+    found = evaluate(model, train, test, n_samples=80, small_sets=(5, 10, 500))
+    small = {f"small_{n}_{what}" for n in (5, 10) for what in ("samples", "both")}
+    assert set(found.figures) == FIGURES | small
+    assert all(np.isfinite([figure.value, figure.real]).all() for figure in found.figures.values())
+    assert "Small sets hold all images of prompts that have fewer: 'rare' (1)." in found.notes
+    inside = [page[54:-12:87, -12 - 10 * 83 + 40 :: 83] for page in list(found.pictures.values())[:2]]  # middles
+    assert [page.shape for page in inside] == [(4, 10), (4, 10)], [p.shape for p in found.pictures.values()]
+    np.testing.assert_array_equal((inside[1] == 255).sum(axis=1) >= 9, [False, False, False, True])
+
+
+def test_the_parts_of_an_evaluation_are_told_and_counted(model, pairs, panel, capsys):
+    args = {"n_samples": 50, "panel": panel, "small_sets": ()}
+    quiet = evaluate(model, *pairs, **args)
+    assert capsys.readouterr().out == ""
+    loud = evaluate(model, *pairs, verbose=1, **args)
+    lines = capsys.readouterr().out.splitlines()
+    assert values(quiet) == values(loud)
+    assert [line.split("s  ", 1)[1].split(":")[0] for line in lines] == [*(f"{i} of 8" for i in range(1, 9)), "done"]
 
 
 def test_real_images_in_the_place_of_samples_score_as_real_images_do(pairs, panel):
@@ -268,11 +295,11 @@ def test_steps_are_shown_and_timed(model, pairs, panel):
         "memorisation",
         "two-sample",
         "usefulness",
-        "2 a prompt",
+        "2 per prompt",
         "draw",
     ]
     assert [entry for entry in log if isinstance(entry, str)] == names == list(done.seconds)
-    assert ("sample", "drawing 50 samples") in log
+    assert ("sample", "2 of 9: drawing 50 samples") in log
 
 
 def test_json_is_valid_and_says_it_all(found):

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..exceptions import LinearDiffusionError
+from ..progress import listening
 
 DEBUG = "LINEAR_DIFFUSION_DEBUG"
 """Environment variable: with it, something unexpected shows its traceback."""
@@ -113,7 +114,7 @@ def _spinner(doing: str) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(doing):
+    with Console(stderr=True).status(doing) as status, listening(lambda text: status.update(f"{doing}: {text}")):
         yield
 
 

@@ -90,6 +90,12 @@ class Judge:
             h = np.maximum(h @ weights + bias, 0)
         return h
 
+    @property
+    def prompts(self) -> AnyArray:
+        """What it can read."""
+        known: AnyArray = self.network.classes_
+        return known
+
     def predict(self, images: AnyArray) -> AnyArray:
         """The prompt that it reads off each image, (n,)."""
         read: AnyArray = self.network.predict(to_rows(images, self.bounds))

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._types import AnyArray
 from .diversity import neighbourhoods
-from .features import pixel_bounds, to_rows
+from .features import Judge, pixel_bounds, to_rows
 from .fidelity import frechet_distance, prompt_accuracy
 from .memorisation import Memorisation, memorisation
 from .report import Figure
@@ -40,16 +40,25 @@ def fidelity_figures(panel: Panel, samples: Pairs, test: Pairs) -> dict[str, Fig
         )
     }
     if panel.reader is not None:
+        (ours, n), (theirs, _) = (_read(panel.reader, *pairs) for pairs in (samples, test))
         found["prompt_accuracy"] = Figure(
             "Fidelity",
             "prompt accuracy",
-            prompt_accuracy(panel.reader.predict(samples[0]), samples[1]),
-            prompt_accuracy(panel.reader.predict(test[0]), test[1]),
+            ours,
+            theirs,
             "higher",
-            len(samples[0]),
+            n,
             "How often a second, independent classifier reads the prompt off an image.",
         )
     return found
+
+
+def _read(reader: Judge, images: AnyArray, asked: AnyArray) -> tuple[float, int]:
+    """How often a judge reads the prompts that it knows, and of how many images."""
+    known = np.isin(asked, reader.prompts)
+    if not known.any():
+        return float("nan"), 0
+    return prompt_accuracy(reader.predict(images[known]), asked[known]), int(known.sum())
 
 
 def diversity_figures(panel: Panel, samples: AnyArray) -> dict[str, Figure]:
@@ -163,17 +172,17 @@ def small_set_figures(fit: Fit, train: Pairs, test: Pairs, n_each: int, seed: in
     """What samples of a generator fitted on a small set add to it."""
     found = small_set(fit, train, test, n_each, seed=seed)
     n_prompts = len(np.unique(train[1]))
-    tail = f"a model fitted on {n_each} images a prompt alone"
+    tail = f"a model fitted on {n_each} images per prompt alone"
     common: dict[str, Any] = {"measure": "Usefulness", "real": found.real, "better": "higher", "n": 200 * n_prompts}
     return {
         f"small_{n_each}_samples": Figure(
-            name=f"{n_each} images a prompt: samples only",
+            name=f"{n_each} images per prompt: samples only",
             value=found.samples,
             about=f"Accuracy on held-out images of a classifier trained on samples of {tail}; beside it, on these.",
             **common,
         ),
         f"small_{n_each}_both": Figure(
-            name=f"{n_each} images a prompt: real and samples",
+            name=f"{n_each} images per prompt: real and samples",
             value=found.both,
             about=f"The same, trained on these images and on samples of {tail}.",
             **common,

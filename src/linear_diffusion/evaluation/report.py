@@ -1,5 +1,6 @@
 """What an evaluation found: for people as a table or a page, for machines as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -104,6 +105,18 @@ def show_number(value: float) -> str:
     if not isfinite(value):
         return "-"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def listed(texts: Sequence[str], most: int = 5) -> str:
+    """Texts in a row, the first few of them.
+
+    Examples
+    --------
+    >>> listed(["'a'", "'b'", "'c'"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 def _paragraph(text: str) -> list[str]:

@@ -1,18 +1,19 @@
 """evaluate: check what is to be compared, run every measure, and say what must be known to read the figures."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from .._types import Index
+from .._types import AnyArray, Index
+from ..progress import printed, tell
 from . import measures
 from .inception import inception_features, inception_figures
 from .memorisation import Memorisation
-from .report import Evaluation, Figure
+from .report import Evaluation, Figure, listed
 from .show import draw
 from .splits import Features, Panel, count_copies, make_panel
 from .usefulness import Fit, Generator
@@ -35,6 +36,7 @@ def evaluate(
     panel: Panel | None = None,
     inception: str | Path | None = None,
     step: Step | None = None,
+    verbose: int = 0,
 ) -> Evaluation:
     """Score a fitted model's samples by every measure, each beside what real images score.
 
@@ -55,7 +57,8 @@ def evaluate(
     fitted_on : {"train", "all"}, default="train"
         Whether the model has seen ``test``; with "all" the report says that its figures are those of a fitted set.
     small_sets : sequence of int, default=(10, 30, 100)
-        Real images a prompt of the small sets; those that ``train`` cannot fill are left out.
+        Real images per prompt of the small sets. A prompt that has fewer gives all that it has; a set that most prompts
+        cannot fill is left out.
     panel : Panel, optional
         From `make_panel`, to score several models by the same judges without training them again, or by the features of
         another network.
@@ -64,6 +67,8 @@ def evaluate(
         is downloaded; needs the extra "fid".
     step : callable, optional
         ``step(name, doing)`` gives the context that each part runs in: a progress bar, for instance.
+    verbose : int, default=0
+        1 prints what it is at, part by part.
 
     Returns
     -------
@@ -90,28 +95,30 @@ def evaluate(
         raise ValueError(f'fitted_on={fitted_on!r} must be "train" or "all".')
     train, test = check_pairs(model, train, test, n_samples)
     network = None if inception is None else inception_features(inception)
-    clock = _Clock(step)
-    with clock("judges", "training the judges"):
-        panel = panel or make_panel(train, test)
-    with clock("sample", f"drawing {n_samples:,} samples"):
-        images, asked = model.sample(n_samples, random_state=random_state)
-        samples = np.asarray(images), np.asarray(asked).astype(str)
-    figures, found = _figures(panel, samples, train, test, random_state, clock, network)
-    notes = [panel.note]
-    if panel.reader is not None:
-        figures |= _small_figures(fit or _refit(model), train, test, small_sets, random_state, clock, notes)
-    else:
-        notes.append("There is one prompt: no classifier can read it, so prompt accuracy and usefulness are left out.")
-    with clock("draw", "drawing pictures"):
-        pairs = found.nearest_pairs(10)
-        pictures = draw(model, train, test, samples[0], pairs, random_state)
+    several, notes = len(np.unique(train[1])) > 1, list[str]()
+    fit = fit or _refit(model)
+    sizes = _small_sizes(train[1], small_sets, fit, notes) if several else []
+    clock = _Clock(step, 7 + (network is not None) + several + len(sizes))
+    with printed(verbose, "evaluate"):
+        with clock("judges", "training the judges"):
+            panel = panel or make_panel(train, test)
+        with clock("sample", f"drawing {n_samples:,} samples"):
+            images, asked = model.sample(n_samples, random_state=random_state)
+            samples = np.asarray(images), np.asarray(asked).astype(str)
+        figures, found = _figures(panel, samples, train, test, random_state, clock, network)
+        for n_each in sizes:
+            with clock(f"{n_each} per prompt", f"fitting {n_each} images per prompt"):
+                figures |= measures.small_set_figures(cast(Fit, fit), train, test, n_each, random_state)
+        with clock("draw", "drawing pictures"):
+            pairs = found.nearest_pairs(10)
+            pictures = draw(model, train, test, samples[0], pairs, random_state)
     return Evaluation(
         figures=figures,
         warnings=[
             *data_warnings(model, train[0], test[0], fitted_on, count_copies(train[0], test[0])),
             *memorised_warning(found),
         ],
-        notes=notes,
+        notes=[panel.note, *_reader_notes(panel, samples[1]), *notes],
         settings=_settings(n_samples, train, test, random_state, fitted_on),
         seconds=clock.seconds,
         nearest_pairs=_list_pairs(pairs, found),
@@ -120,27 +127,20 @@ def evaluate(
 
 
 class _Clock:
-    """Runs each part in the caller's context, and keeps what it took."""
+    """Runs each part in the caller's context, tells how many there are, and keeps what each took."""
 
-    def __init__(self, step: Step | None) -> None:
+    def __init__(self, step: Step | None, n_parts: int) -> None:
         self.step = step or (lambda name, doing: nullcontext())
-        self.seconds: dict[str, float] = {}
+        self.n_parts, self.seconds = n_parts, dict[str, float]()
 
-    def __call__(self, name: str, doing: str) -> AbstractContextManager[Any]:
-        return _Timed(self, name, doing)
-
-
-class _Timed(AbstractContextManager[None]):
-    def __init__(self, clock: _Clock, name: str, doing: str) -> None:
-        self.clock, self.name, self.inner = clock, name, clock.step(name, doing)
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-        self.inner.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.inner.__exit__(*error)
-        self.clock.seconds[self.name] = round(time.perf_counter() - self.start, 3)
+    @contextmanager
+    def __call__(self, name: str, doing: str) -> Iterator[None]:
+        doing = f"{len(self.seconds) + 1} of {self.n_parts}: {doing}"
+        tell(doing)
+        start = time.perf_counter()
+        with self.step(name, doing):
+            yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
 
 
 def _figures(
@@ -171,29 +171,27 @@ def _figures(
     return figures, found
 
 
-def _small_figures(
-    fit: Fit | None,
-    train: measures.Pairs,
-    test: measures.Pairs,
-    sizes: Sequence[int],
-    seed: int,
-    clock: _Clock,
-    notes: list[str],
-) -> dict[str, Figure]:
-    """What samples add to small sets; a note says which sets are left out, and why."""
-    if fit is None:
-        if sizes:
-            notes.append("Small sets are left out: the model cannot be cloned, and no fit was given.")
-        return {}
-    fewest = int(np.unique(train[1], return_counts=True)[1].min())
-    figures: dict[str, Figure] = {}
-    for n_each in sizes:
-        if n_each > fewest:
-            notes.append(f"{n_each} images a prompt are left out: a prompt has {fewest} training images.")
-            continue
-        with clock(f"{n_each} a prompt", f"fitting {n_each} images a prompt"):
-            figures |= measures.small_set_figures(fit, train, test, n_each, seed)
-    return figures
+def _small_sizes(prompts: AnyArray, sizes: Sequence[int], fit: Fit | None, notes: list[str]) -> list[int]:
+    """Small sets that can be made; notes say which are left out, and which prompts are not whole in those that are."""
+    names, counts = np.unique(prompts, return_counts=True)
+    if fit is None and sizes:
+        notes.append("Small sets are left out: the model cannot be cloned, and no fit was given.")
+    usual = int(np.median(counts))
+    kept = [n for n in sizes if n <= usual and fit is not None]
+    if fit is not None and len(kept) < len(sizes):
+        left = " and ".join(str(n) for n in sizes if n > usual)
+        notes.append(f"Sets of {left} images per prompt are left out: half of the prompts have {usual} or fewer.")
+    rare = [f"{name!r} ({n})" for name, n in zip(names.tolist(), counts, strict=True) if n < max(kept, default=0)]
+    if rare:
+        notes.append(f"Small sets hold all images of prompts that have fewer: {listed(rare)}.")
+    return kept
+
+
+def _reader_notes(panel: Panel, asked: AnyArray) -> list[str]:
+    if panel.reader is None:
+        return ["There is one prompt: no classifier can read it, so prompt accuracy and usefulness are left out."]
+    unread = [repr(name) for name in np.setdiff1d(asked, panel.reader.prompts).tolist()]
+    return [f"Prompt accuracy leaves out prompts that the judge has no image of: {listed(unread)}."] if unread else []
 
 
 def _refit(model: Any) -> Fit | None:

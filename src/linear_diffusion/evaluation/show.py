@@ -55,18 +55,15 @@ def draw(
 def _samples_and_real(
     model: Any, test: tuple[AnyArray, AnyArray], bounds: tuple[float, float] | None, seed: int
 ) -> dict[str, AnyArray]:
-    names, counts = np.unique(test[1], return_counts=True)
-    known = np.isin(names, [str(p) for p in getattr(model, "classes_", names)])
-    names, counts = names[known][:_PROMPTS], counts[known][:_PROMPTS]
+    known = np.isin(test[1], [str(p) for p in getattr(model, "classes_", test[1])])
+    names = np.unique(test[1][known])[:_PROMPTS]
     if not len(names):
         return {}
-    each = min(_EACH, int(counts.min()))
-    drawn, _ = model.sample(prompts=np.repeat(names, each), random_state=seed)
-    shown = np.flatnonzero(np.isin(test[1], names))
-    chosen = shown[take_each(test[1][shown], each, seed)]
-    chosen = chosen[np.argsort(test[1][chosen], kind="stable")]
-    labels = [str(name) for name in names]
+    drawn, _ = model.sample(prompts=np.repeat(names, _EACH), random_state=seed)
+    chosen = take_each(test[1], _EACH, seed)
+    real = [test[0][chosen[test[1][chosen] == name]] for name in names]
+    labels = names.tolist()
     return {
         "Samples": pictures.sheet(drawn, labels, pixel_range=bounds),
-        "Held-out images": pictures.sheet(test[0][chosen], labels, pixel_range=bounds),
+        "Held-out images": pictures.sheet(real, labels, pixel_range=bounds),
     }

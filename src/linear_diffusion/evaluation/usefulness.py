@@ -31,7 +31,7 @@ class Usefulness:
     """Accuracy on real test images of classifiers trained on small sets."""
 
     n_each: int
-    """Real images a prompt."""
+    """Real images per prompt, at most."""
     real: float
     """Trained on these real images alone."""
     samples: float
@@ -63,26 +63,15 @@ def classifier_accuracy(
 
 
 def take_each(prompts: AnyArray, n_each: int, seed: int) -> Index:
-    """Positions of n_each random images of every prompt, sorted.
-
-    Raises
-    ------
-    ValueError
-        If a prompt has fewer.
+    """Positions of n_each random images of every prompt, or all where there are fewer; sorted.
 
     Examples
     --------
-    >>> take_each(np.array(["a", "b", "a", "b"]), 2, seed=0)
-    array([0, 1, 2, 3])
+    >>> take_each(np.array(["a", "b", "a"]), 2, seed=0)
+    array([0, 1, 2])
     """
     order = np.random.default_rng(seed).permutation(len(prompts))
-    chosen = []
-    for prompt in np.unique(prompts):
-        members = order[prompts[order] == prompt][:n_each]
-        if len(members) < n_each:
-            raise ValueError(f"prompt {str(prompt)!r} has {len(members)} images, fewer than n_each={n_each}.")
-        chosen.append(members)
-    return np.sort(np.concatenate(chosen))
+    return np.sort(np.concatenate([order[prompts[order] == prompt][:n_each] for prompt in np.unique(prompts)]))
 
 
 def small_set(
@@ -105,9 +94,9 @@ def small_set(
     test : (images, prompts)
         Real images that are in no training set.
     n_each : int
-        Real images a prompt.
+        Real images per prompt, or all that it has.
     n_samples : int, default=200
-        Samples a prompt.
+        Samples per prompt.
     seed : int, default=0
         Of the small set, the samples and the classifiers.
 

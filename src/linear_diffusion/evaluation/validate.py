@@ -62,9 +62,10 @@ def data_warnings(model: Any, train: AnyArray, test: AnyArray, fitted_on: str, n
             "them, which makes figures too good, and copies of what is not in train go unseen."
         )
     if n_copies:
+        are = "is also a training image" if n_copies == 1 else "are also training images"
         warnings.append(
-            f"{n_copies:,} of {n_test:,} held-out images are also training images, pixel by pixel: in so far the model "
-            "is scored on what it was fitted on."
+            f"{n_copies:,} of {n_test:,} held-out images {are}, pixel by pixel: with these the model is scored on what "
+            "it was fitted on."
         )
     return warnings
 

@@ -1,0 +1,99 @@
+"""Progress: what long work tells of itself while it runs, to whoever listens.
+
+    with listening(show): model.fit(X, y)        -->        show("styles: prompt 3 of 10")
+
+Where nobody listens, nothing is told. A listener hears what its own thread has started, not what others do meanwhile.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from itertools import count
+from time import perf_counter
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Self = TypeVar("Self", bound=Any)
+Listener = Callable[[str], None]
+
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+_MOST = 10
+"""Lines that a count has at most."""
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """A context in which a listener is told what work is at.
+
+    Examples
+    --------
+    >>> with listening(print):
+    ...     tell("tone curves")
+    tone curves
+    """
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+def tell(text: str) -> None:
+    """Tell what begins now."""
+    for listener in _listeners.get():
+        listener(text)
+
+
+def counted(work: Callable[[T], R], n: int, doing: str) -> Callable[[T], R]:
+    """The same work on an item, on any thread, which tells how many of n items are done; ten times at most.
+
+    Examples
+    --------
+    >>> with listening(print):
+    ...     list(map(counted(abs, 2, "styles: prompt"), [-1, -2]))
+    styles: prompt 1 of 2
+    styles: prompt 2 of 2
+    [1, 2]
+    """
+    listeners, numbers = _listeners.get(), count(1)
+
+    def told(item: T) -> R:
+        result, i = work(item), next(numbers)
+        if i * _MOST // n > (i - 1) * _MOST // n:
+            for listener in listeners:
+                listener(f"{doing} {i:,} of {n:,}")
+        return result
+
+    return told if listeners else work
+
+
+@contextmanager
+def printed(verbose: int | bool, name: str) -> Iterator[None]:
+    """A context whose progress is written to stdout, a line each, as scikit-learn's ``verbose`` does; 0 is silent."""
+    if not verbose:
+        yield
+        return
+    start = perf_counter()
+
+    def write(text: str) -> None:
+        sys.stdout.write(f"[{name}] {perf_counter() - start:6.1f} s  {text}\n")
+        sys.stdout.flush()
+
+    with listening(write):
+        yield
+        write("done")
+
+
+def prints_progress(method: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:
+    """A method of an estimator whose progress is printed as its parameter ``verbose`` says."""
+
+    @wraps(method)
+    def run(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with printed(self.verbose, type(self).__name__):
+            return method(self, *args, **kwargs)
+
+    return run

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linear_diffusion import LinearDiffusion, calibration
+from linear_diffusion import LinearDiffusion, calibration, render
 from linear_diffusion.calibration import _CHANGE, _RANGE, _SPEED, WithinStyles, _correction, _widening, moments_within
 from linear_diffusion.render import draw_prompts, draw_styles
 from linear_diffusion.styles import Styles
@@ -287,3 +287,21 @@ def test_a_rare_prompts_means_are_not_moved_by_chance() -> None:
     model = LinearDiffusion(styles=2).fit(X, y)
     assert_array_equal(model._calibration.means[-1], model._mixture.means[-1])
     assert (model._calibration.means[0] != model._mixture.means[0]).any()
+
+
+def test_what_a_fit_draws_is_not_what_any_seed_of_samples_draws(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = set()
+    original = render.start_noise
+
+    def spy(entropy: int, *rest: int) -> np.ndarray:
+        seeds.add(entropy)
+        return original(entropy, *rest)
+
+    monkeypatch.setattr(render, "start_noise", spy)
+    model = LinearDiffusion(styles=3, latent_dim=8, random_state=3).fit(digits[0], digits[1])
+    assert len(seeds) == 9  # eight rounds of moment matching, one of detail curves
+    assert min(seeds) > 2**40
+    model.sample(2)
+    assert 3 in seeds

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.denoiser import GaussianDenoiser
-from linear_diffusion.edit import draw_responsible, last_levels, likeliest, noised, own_entropy
-from linear_diffusion.noise import CLEAN, SCHEDULES, Level, start_noise
+from linear_diffusion.edit import draw_responsible, last_levels, likeliest, noised
+from linear_diffusion.noise import CLEAN, EDITS, SCHEDULES, Level, derived, start_noise
 from linear_diffusion.sampler import SAMPLERS, trajectory
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
@@ -54,10 +54,10 @@ def test_strength_zero_is_the_picture_and_one_is_a_sample(
     call = {"sampler": sampler} | ({} if sampler in ("exact", "one-step") else {"n_steps": 4})
     assert_array_equal(model.edit(X, prompts, 0.0, **call), decoded)
     assert_array_equal(
-        model.edit(X, prompts, 1.0, **call), model.sample(prompts=prompts, random_state=own_entropy(3), **call)[0]
+        model.edit(X, prompts, 1.0, **call), model.sample(prompts=prompts, random_state=derived(3, EDITS), **call)[0]
     )
     seeded = model.edit(X, "a", 1, random_state=5, **call)
-    assert_array_equal(seeded, model.sample(5, "a", random_state=own_entropy(5), **call)[0])
+    assert_array_equal(seeded, model.sample(5, "a", random_state=derived(5, EDITS), **call)[0])
 
 
 @pytest.mark.parametrize("schedule", VISITED)
@@ -66,7 +66,9 @@ def test_the_exact_edit_is_the_flow_from_the_level_of_its_strength(
 ) -> None:
     plain.set_params(schedule=schedule)
     level = SCHEDULES[schedule].at([0.4])[0]
-    z_t = level.alpha * plain.transform(data[0][:6]) + level.sigma * start_noise(own_entropy(3), 0, 6, 4).astype(float)
+    z_t = level.alpha * plain.transform(data[0][:6]) + level.sigma * start_noise(derived(3, EDITS), 0, 6, 4).astype(
+        float
+    )
     mean, covariance = plain.means_[1], plain.covariances_[1]
     values, vectors = np.linalg.eigh(covariance)
     scale = np.sqrt(values / (level.alpha**2 * values + level.sigma**2))
@@ -81,7 +83,7 @@ def test_a_stepwise_edit_is_the_end_of_the_loop(
 ) -> None:
     plain.set_params(schedule=schedule)
     levels = SCHEDULES[schedule].levels(10)[4:]
-    eps, z = start_noise(own_entropy(3), 0, 6, 4).astype(float), plain.transform(data[0][:6])
+    eps, z = start_noise(derived(3, EDITS), 0, 6, 4).astype(float), plain.transform(data[0][:6])
     z_t = levels[0].alpha * z + levels[0].sigma * eps
     noise_like = z_t / (levels[0].sigma if levels[0].alpha == 1 else 1)
     *_, z_0 = trajectory(SAMPLERS[sampler], levels, plain.denoiser("b"), noise_like, repeat(np.zeros((6, 4))))

@@ -99,7 +99,7 @@ def test_deviate_is_a_square_root_of_the_covariance(r: int) -> None:
     styles = make_styles(r=r)
     for j in range(5):
         root = styles.deviate(j, np.eye(4)).T
-        assert_allclose(root @ root.T, own_covariance(styles, j), atol=1e-12)
+        assert_allclose(root @ root.T, latent_moments(styles, j)[1], atol=1e-12)
         single = styles.deviate(j, np.eye(4, dtype=np.float32))
         assert single.dtype == np.float32
         assert_allclose(single, root.T, atol=1e-5)
@@ -109,7 +109,8 @@ def test_a_style_without_directions_of_its_own_has_the_shared_variances() -> Non
     styles = make_styles()
     bare = replace(styles, factors=np.zeros_like(styles.factors))
     for j in range(5):
-        assert_allclose(bare.deviate(j, np.eye(4)), np.diag(np.sqrt(styles.variances[styles.owner[j]])), atol=1e-15)
+        basis, std = styles.basis[styles.owner[j]], np.sqrt(styles.variances[styles.owner[j]])
+        assert_allclose(bare.deviate(j, np.eye(4)), (basis * std) @ basis.T, atol=1e-14)
         assert np.isfinite(bare.sharpened().factors).all()
 
 
@@ -132,7 +133,22 @@ def test_start_turns_noise_so_that_the_flow_ends_where_deviate_does() -> None:
         turned = styles.start(j, eps, prior)
         assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(eps, axis=1))
         end = list(exact_trajectory(levels, prior, turned))[-1]
-        assert_allclose(end, (styles.means[j] + styles.deviate(j, eps)) @ styles.basis[styles.owner[j]].T, atol=1e-10)
+        assert_allclose(end, latent_moments(styles, j)[0] + styles.deviate(j, eps), atol=1e-10)
+
+
+def test_noise_is_drawn_for_latents_so_that_turned_directions_change_nothing() -> None:
+    styles, eps = make_styles(), np.random.default_rng(1).standard_normal((50, 4))
+    equal = replace(styles, variances=np.repeat(styles.variances[:, :1], 4, axis=1))  # any basis is one of eigenvectors
+    turns = np.stack([np.linalg.qr(np.random.default_rng(c).standard_normal((4, 4)))[0] for c in range(2)])
+    own = turns[styles.owner]
+    turned = replace(
+        equal,
+        basis=styles.basis @ turns,
+        means=np.einsum("mkq,mk->mq", own, styles.means),
+        factors=np.einsum("mkq,mkr->mqr", own, styles.factors).astype(np.float32),
+    )
+    for j in range(5):
+        assert_allclose(turned.deviate(j, eps), equal.deviate(j, eps), atol=1e-5)
 
 
 def test_sharpened_moves_variance_into_a_styles_own_directions() -> None:
@@ -937,6 +953,17 @@ def test_prompts_and_styles_are_drawn_evenly_together(styled: LinearDiffusion) -
     one = render.draw_styles(3, styled._mixture, np.full(500, 4))
     own = styled._mixture.of(4)
     assert_allclose(np.bincount(one, minlength=len(expected))[own] / 500, styled._mixture.shares[own], atol=2 / 500)
+
+
+def test_prompts_that_take_turns_have_the_styles_of_prompts_in_blocks() -> None:
+    rng = np.random.default_rng(0)
+    n_prompts, each = 70, 40
+    images = rng.random((n_prompts * each, 4, 4))
+    model = LinearDiffusion(styles=4, latent_dim=6, random_state=0).fit(images, np.repeat(np.arange(n_prompts), each))
+    blocks, turns = np.repeat(model.classes_, 8), np.tile(model.classes_, 8)
+    drawn = [render.draw_styles(0, model._mixture, prompts) for prompts in (blocks, turns)]
+    assert_array_equal(np.sort(drawn[0]), np.sort(drawn[1]))
+    assert np.mean([len(np.unique(own)) for own in drawn[1].reshape(8, -1).T]) > 3.5  # of 4, in 8 draws
 
 
 @pytest.mark.parametrize("superblock", [1, 2, 16])

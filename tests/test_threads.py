@@ -6,15 +6,10 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_limits
 
-from linear_diffusion import LinearDiffusion
 from linear_diffusion._threads import blas_threads, in_parallel, one_thread
-
-Digits = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
@@ -111,14 +106,3 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     print(np.allclose(pool.map(samples, [y, None]), here, atol=1 / 255))
 """
     assert run_apart(program, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="2") == "True"
-
-
-def test_a_fit_and_its_answers_do_not_depend_on_the_number_of_threads(grey: Digits) -> None:
-    images, y = grey
-    found = []
-    for n_threads in (1, 2):
-        with threadpool_limits(n_threads, user_api="blas"):
-            model = LinearDiffusion(styles=6, latent_dim=20, random_state=0).fit(images, y)
-            found.append((model.sample(50)[0], model._calibration.means, model.denoise(images[:20] / 1.0, 9.0)))
-    for one, two in zip(*found, strict=True):
-        assert_array_equal(one, two)

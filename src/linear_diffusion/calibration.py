@@ -17,7 +17,7 @@ from ._threads import in_parallel
 from ._types import AnyArray, Array, Index
 from .detail import DetailCurves, count_differences, fit_detail_curves
 from .generate import Generator, Run
-from .noise import CLEAN
+from .noise import CLEAN, DETAILS, MATCHING, derived
 from .progress import counted
 from .render import draw_styles
 from .styles import Calibration, Styles
@@ -86,9 +86,10 @@ def _calibrate(generator: Generator, z: Array, labels: Index, histogram: AnyArra
     pixel_range = cast(tuple[float, float], decoder.image.pixel_range)
     target = moments_within(styles, z, labels)
     found = Calibration(np.ones_like(styles.variances), styles.means)
-    for entropy in range(_N_ROUNDS):
+    for n_rounds in range(_N_ROUNDS):
+        entropy = derived(0, MATCHING, n_rounds)
         now = replace(generator, styles=styles.widened(found))
-        if entropy % 2 or entropy == 0:  # from one round to the next curves hardly change
+        if n_rounds % 2 or n_rounds == 0:  # from one round to the next curves hardly change
             curves = fit_tone_curves(now.pixel_mixtures(), histogram, pixel_range)
         now = replace(now, decoder=replace(decoder, curves=curves))
         drawn = draw_styles(entropy, styles, np.zeros(n, np.intp))
@@ -125,8 +126,9 @@ def match_details(
         own, members = generator.only(prompt), np.flatnonzero(index == prompt)
         parts = (rows[members[start : start + most]] for start in range(0, len(members), most))
         target = np.sum([count_differences(image.tones(part), image) for part in parts], axis=0)
-        style = draw_styles(_N_ROUNDS, cast(Styles, own.styles), np.zeros(drawn[prompt], np.intp))
-        images = own.images(Run("exact", [CLEAN], 0.0, _N_ROUNDS), style)
+        entropy = derived(0, DETAILS)
+        style = draw_styles(entropy, cast(Styles, own.styles), np.zeros(drawn[prompt], np.intp))
+        images = own.images(Run("exact", [CLEAN], 0.0, entropy), style)
         return fit_detail_curves(images.reshape(len(images), -1), target, histogram[prompt], image)
 
     work = counted(one, len(weights), "detail curves: prompt")

@@ -37,6 +37,7 @@ RANKS = (5, 25)
 """Other ranks that the search of "auto" tries."""
 LEADING = 25
 """Leading directions of a prompt, in whose span its styles' own directions begin."""
+_ROWS = 4096
 _NEIGHBOURS = 8
 """Styles that lend their scatter to one, since it has few images itself."""
 _MOST_WIDER = 10.0
@@ -132,16 +133,19 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
     counts = np.bincount(labels).astype(np.float64)
     means = _means(z, labels, counts)
     residual = z - means.astype(z.dtype)[labels]
-    leading = _leading(residual.T @ residual / len(z))
+    leading = _leading(_product(residual) / len(z))
     thin = _own_scatter(residual, labels, leading)
-    fourth = float((((residual @ leading) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
-    lent = _lent(counts, means, leading.T @ thin, fourth).astype(z.dtype)
+    fourth = float((((residual @ leading.astype(z.dtype)) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
+    lent = _lent(counts, means, leading.T @ thin, fourth)
     own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading, rank)
     shares = counts / counts.sum()
-    weight = (shares @ lent).astype(z.dtype)[labels]  # how much each image counts in the mean of all covariances
-    rest = residual.T @ (weight[:, None] * residual) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
-    variances, basis = np.linalg.eigh(rest.astype(np.float64))
-    own *= _sizes(residual, labels, own, max(float(variances.sum()), 0.0)).astype(z.dtype)[:, None, None]
+    weight = np.sqrt(shares @ lent)[labels]  # how much each image counts in the mean of all covariances
+    rest = _product(residual, weight) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
+    # Directions in which nothing varies all have the floor, and could be any; so that they are not what rounding makes
+    # of them, which each processor does in its own way, a tenth of the floor tells them apart.
+    rest[np.diag_indices_from(rest)] += 0.1 * floor * np.linspace(1.0, 0.0, len(rest))
+    variances, basis = np.linalg.eigh(rest)
+    own *= _sizes(residual, labels, own, max(float(variances.sum()), 0.0))[:, None, None]
     return Styles(
         owner=np.zeros(len(counts), np.intp),
         group=group,
@@ -249,14 +253,31 @@ def _leading(within: Array) -> Array:
     return vectors[:, ::-1][:, :LEADING]
 
 
+def _product(x: Array, weight: Array | None = None) -> Array:
+    """``x' x`` of rows (n, k), each times its weight, in float64 a chunk at a time.
+
+    In float32 its rounding, which each processor does in its own way, turns eigenvectors whose values are close.
+    """
+    k = x.shape[1]
+    total = np.zeros((k, k))
+    for start in range(0, len(x), _ROWS):
+        part = x[start : start + _ROWS].astype(np.float64)
+        if weight is not None:
+            part *= weight[start : start + _ROWS, None]
+        total += part.T @ part
+    return total
+
+
 def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
     """Scatter of each style times the leading directions, shape (s, k, m)."""
     order, seen = np.argsort(labels, kind="stable"), np.bincount(labels)
-    ordered = residual[order]
-    projected = ordered @ leading
-    parts = zip(*(np.split(a, np.cumsum(seen[:-1])) for a in (ordered, projected)), strict=True)
+    parts = np.split(order, np.cumsum(seen[:-1]))
+    thin = np.empty((len(seen), *leading.shape))
     with one_thread():
-        return np.stack([x.T @ y for x, y in parts])
+        for style, own in enumerate(parts):
+            x = residual[own].astype(np.float64)
+            thin[style] = x.T @ (x @ leading)
+    return thin
 
 
 def _own_directions(covariance: Array, leading: Array, rank: int) -> Array:
@@ -270,4 +291,4 @@ def _own_directions(covariance: Array, leading: Array, rank: int) -> Array:
     values, rotation = values[:, ::-1][:, :rank], rotation[:, :, ::-1][:, :, :rank]
     safe = np.where(values > 1e-6 * values[:, :1].clip(LEAST), values, np.inf)
     factors: Array = covariance @ (rotation / np.sqrt(safe)[:, None, :])
-    return factors
+    return factors * np.where(factors.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)

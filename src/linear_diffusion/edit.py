@@ -11,16 +11,11 @@ from typing import Any
 import numpy as np
 
 from ._types import Array, Index
-from .noise import CLEAN, EDITS, STYLES, Level, Schedule, add_noise, blocks, start_noise, stream
+from .noise import CLEAN, STYLES, Level, Schedule, add_noise, blocks, start_noise, stream
 from .styles import MixtureDenoiser, Styles
 from .text import by_prompt
 
 _ROUNDING = 1e-9
-
-
-def own_entropy(entropy: int) -> int:
-    """What an edit's noise grows from: not from where samples' does, which may be what is edited, by the same seed."""
-    return int(stream(entropy, EDITS).integers(2**63))
 
 
 def check_strength(strength: Any) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ._threads import in_parallel
 from ._types import AnyArray, Array
 from .tone import N_TONES
 
@@ -133,8 +134,11 @@ class PCAEncoder:
         dtype = np.float64 if rows.dtype == np.float64 else np.float32
         to_latent = (self.components * (self.scale / self.std)).T.astype(dtype)
         out = np.empty((len(rows), len(self.components)), dtype)
-        for part in _chunks(len(rows)):
+
+        def fill(part: slice) -> None:
             out[part] = (rows[part].astype(dtype, copy=False) - self.mean.astype(dtype)) @ to_latent
+
+        in_parallel(fill, _chunks(len(rows)))
         return out
 
     def decode(self, z: Array) -> Array:

@@ -4,7 +4,7 @@
 
 They add over batches, files, machines and days, and they subtract (docs/mathematics.md, "Moments"). Sums of squares are
 kept about the mean and merged as in Chan, Golub and LeVeque (1983, eq. 2.1), since raw ones lose their digits when data
-is far from zero. Products over images run in the images' own precision (float32 for uint8), sums in float64.
+is far from zero. Products of uint8 images are exact in float32, those of all others run in float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from .files import pack, unpack, write_files
 N_TONES = 256
 """Bins of a histogram of pixels: the levels of 8 bits."""
 _CHUNK_BYTES = 32 * 2**20
+_MIDDLE, _EXACT_ROWS = 128, 1024
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,15 @@ class Moments:
 
     def include(self, prompt: int, rows: AnyArray) -> None:
         """Take in images (m, d) of the prompt at a position, in place; ``rows`` must fit in memory as floats."""
-        x = rows.astype(precision(rows), copy=False)
-        mean = x.mean(axis=0, dtype=np.float64)
-        x = x - mean.astype(x.dtype)
+        if rows.dtype == np.uint8 and not self.diagonal:
+            return _merge(self, prompt, float(len(rows)), *_exact_moments(rows))
+        # In float64: what float32 rounds, in its own way on each processor, turns eigenvectors whose values are close.
+        x = rows.astype(np.float64)
+        mean = x.mean(axis=0)
+        x -= mean
         # x' x is one symmetric product in BLAS: numpy sees that both sides are the same array.
         scatter = np.einsum("nd,nd->d", x, x) if self.diagonal else x.T @ x
-        _merge(self, prompt, float(len(x)), mean, scatter)
+        return _merge(self, prompt, float(len(x)), mean, scatter)
 
     def __add__(self, other: "Moments") -> "Moments":
         return self._combine(other, 1.0)
@@ -210,6 +214,22 @@ def chunks_by_prompt(rows: AnyArray, index: Index, n_prompts: int) -> Iterator[t
     for j, members in enumerate(np.split(order, ends[:-1])):
         for start in range(0, len(members), size):
             yield j, rows[members[start : start + size]]
+
+
+def _exact_moments(rows: AnyArray) -> tuple[Array, Array]:
+    """Mean (d,) and scatter (d, d) of uint8 images, the same to the last bit on every processor.
+
+    About the middle of their range pixels are whole numbers of at most 7 bits, and a sum of 1,024 of their products has
+    at most 24, which float32 holds exactly, whatever the order that a processor or its threads add them up in.
+    """
+    d = rows.shape[1]
+    total, square = np.zeros(d), np.zeros((d, d))
+    for start in range(0, len(rows), _EXACT_ROWS):
+        x = rows[start : start + _EXACT_ROWS].astype(np.float32) - np.float32(_MIDDLE)
+        total += x.sum(axis=0)
+        square += x.T @ x
+    mean = total / len(rows)
+    return mean + _MIDDLE, square - np.outer(total, mean)
 
 
 def _merge(out: Moments, j: int, n: float, mean: Array, scatter: Array) -> None:

@@ -18,9 +18,10 @@ from ._types import Array
 
 BLOCK = 4096
 """Rows of noise that share one random stream; part of what a seed means, so changing it changes samples."""
-START, STEPS, PROMPTS, DRAWS, STYLES, POSTERIOR, DEQUANTISE, EDITS = range(8)
+START, STEPS, PROMPTS, DRAWS, STYLES, POSTERIOR, DEQUANTISE, EDITS, MATCHING, DETAILS = range(10)
 """Purposes of random streams: a sample's start, the noise of steps, which prompt, sampled training, which style;
-draws from a posterior, and the noise that makes bytes real numbers."""
+draws from a posterior, the noise that makes bytes real numbers, edits; and what a fit draws to match the moments and
+the details of training images."""
 
 
 class Level(NamedTuple):
@@ -170,14 +171,19 @@ def stream(entropy: int, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(entropy, spawn_key=key)))
 
 
-def even_draws(entropy: int, purpose: int, n: int) -> Array:
+def derived(entropy: int, *key: int) -> int:
+    """What all streams of a part of the work grow from, so that it shares none with any other part of the same seed."""
+    return int(stream(entropy, *key).integers(2**63))
+
+
+def even_draws(entropy: int, purpose: int, n: int, *key: int) -> Array:
     """Uniform numbers in [0, 1), shape (n,), that fill the interval evenly however many are drawn.
 
     A randomly shifted Kronecker sequence (Niederreiter 1992, section 3.4): each number is uniform, but together they
     are spread, so that prompts and styles come out as often as they should.
     """
     ratio = {PROMPTS: (5**0.5 - 1) / 2, STYLES: 2**0.5 - 1}[purpose]
-    draws: Array = (stream(entropy, purpose).random() + ratio * np.arange(n)) % 1.0
+    draws: Array = (stream(entropy, purpose, *key).random() + ratio * np.arange(n)) % 1.0
     return draws
 
 

@@ -25,7 +25,9 @@ from .tone import ToneCurves
 Walk = Callable[[int, Array, Iterator[Array]], Iterator[Array]]
 """``(prompt or style, start noise (n, k), noise of each step (n, k)) -> z at each level``."""
 Deviate = Callable[[int, Array], Array]
-"""``(style, eps (n, k)) -> z_0 less the style's mean``, in the prompt's basis."""
+"""``(style, eps (n, k)) -> z_0 less the style's mean``, before the prompt's frame."""
+Frame = Callable[[int], Array]
+"""``prompt -> (k, k)``, what deviations are multiplied by to be latents."""
 _SUPERBLOCK = 16 * BLOCK
 _LAWS = 2**27
 """Bytes of the maps from noise to pixels that are held at once."""
@@ -92,11 +94,15 @@ def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
 
 
 def draw_styles(entropy: int, styles: Styles, index: Index) -> Index:
-    """Styles of images whose prompts are given, drawn as often as in training."""
-    draws, drawn = even_draws(entropy, STYLES, len(index)), np.empty(len(index), np.intp)
-    for j in np.unique(index):
-        own, rows = styles.of(int(j)), index == j
-        drawn[rows] = own[choose(styles.shares[own], draws[rows])]
+    """Styles of images whose prompts are given, drawn as often as in training.
+
+    Each prompt has even numbers of its own, in the order of its images: a slice of numbers that are even together need
+    not be even, such as every tenth where ten prompts take turns.
+    """
+    drawn = np.empty(len(index), np.intp)
+    for j, rows in by_prompt(index):
+        own = styles.of(j)
+        drawn[rows] = own[choose(styles.shares[own], even_draws(entropy, STYLES, drawn[rows].size, j))]
     return drawn
 
 
@@ -153,7 +159,9 @@ def _to_pixels(law: AffineMap, decoder: Decoder, used: Index) -> tuple[Array, Ar
     return gain.astype(np.float32), offset.astype(np.float32), curves
 
 
-def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decoder, entropy: int) -> AnyArray:
+def render_styles(
+    styles: Styles, deviate: Deviate, frame: Frame, drawn: Index, decoder: Decoder, entropy: int
+) -> AnyArray:
     """Draw images of many styles: noise to latents style by style, latents to pixels prompt by prompt.
 
     Parameters
@@ -161,6 +169,7 @@ def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decod
     styles : Styles
         Of m styles.
     deviate : Deviate
+    frame : Frame
     drawn : array of int, shape (n,)
         Style of each image.
     decoder : Decoder
@@ -176,7 +185,7 @@ def render_styles(styles: Styles, deviate: Deviate, drawn: Index, decoder: Decod
         here = slice(start, min(start + _SUPERBLOCK, len(drawn)))
         order = np.argsort(drawn[here], kind="stable")
         z = _ordered_noise(entropy, here, order, k)
-        draw = partial(_draw_run, styles, deviate, decoder, drawn[here][order], z, order, out[here])
+        draw = partial(_draw_run, styles, deviate, frame, decoder, drawn[here][order], z, order, out[here])
         size = max(BLOCK, -(-len(z) // blas_threads()))  # a prompt alone is the work of all threads
         owner = styles.owner[drawn[here][order]]
         in_parallel(draw, [(c, part) for c, rows in _runs(owner) for part in _cut(rows, size)])
@@ -200,6 +209,7 @@ def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:
 def _draw_run(
     styles: Styles,
     deviate: Deviate,
+    frame: Frame,
     decoder: Decoder,
     style: Index,
     z: Array,
@@ -209,14 +219,18 @@ def _draw_run(
 ) -> None:
     """Draw one prompt's images of those in order: rows of noise z become latents, and pixels in their place."""
     c, rows = run
-    gain = (styles.basis[c].T @ decoder.encoder.to_pixels).astype(np.float32)
-    mean = decoder.encoder.mean.astype(np.float32)
+    to_pixels = decoder.encoder.to_pixels.astype(np.float32)
+    gain = frame(c).astype(np.float32) @ to_pixels
+    present = np.unique(style[rows])
+    means = (styles.means[present] @ styles.basis[c].T).astype(np.float32) @ to_pixels
+    means += decoder.encoder.mean.astype(np.float32)
     for j, own in _runs(style[rows]):
         part = slice(rows.start + own.start, rows.start + own.stop)
-        z[part] = deviate(j, z[part]) + styles.means[j].astype(np.float32)
+        z[part] = deviate(j, z[part])
     for part in _cut(rows, BLOCK):
         pixels = z[part] @ gain
-        pixels += mean
+        for j, own in _runs(style[part]):
+            pixels[own] += means[np.searchsorted(present, j)]
         out[order[part]] = decoder.develop(pixels, styles.group[style[part]])
 
 

@@ -13,6 +13,8 @@ from itertools import pairwise
 from math import expm1, inf, log, sqrt
 from typing import TypeVar
 
+import numpy as np
+
 from ._types import Array
 from .affine import AffineMap
 from .denoiser import Denoiser, GaussianDenoiser, LinearDenoiser, from_basis, to_basis
@@ -201,19 +203,22 @@ def trajectory(
     eps : array of shape (n, k)
         Standard normal noise to start from.
     noise : iterator of arrays of shape (n, k)
-        Standard normal noise for the steps that add some, in the denoiser's basis.
+        Standard normal noise for the steps that add some, on latents.
     """
     z = start_std(levels[0]) * eps
     yield z
-    path = run(sampler, levels, denoiser, to_basis(denoiser.basis, z), lambda y, std: y + std * next(noise), eta)
-    for y in path:
+
+    def add_noise(y: Array, std: float) -> Array:
+        return y + std * to_basis(denoiser.basis, next(noise))
+
+    for y in run(sampler, levels, denoiser, to_basis(denoiser.basis, z), add_noise, eta):
         yield from_basis(denoiser.basis, y)
 
 
 def style_deviation(
     styles: Styles, sampler: Sampler | None, levels: Sequence[Level], eta: float = 0.0
-) -> Callable[[int, Array], Array]:
-    """How a run ends, style by style: ``(style, eps (n, k)) -> z_0 less the style's mean``, in the prompt's basis.
+) -> tuple[Callable[[int, Array], Array], Callable[[int], Array]]:
+    """How a run ends: ``deviate(style, eps (n, k)) @ frame(prompt)`` is z_0 less the style's mean.
 
     Parameters
     ----------
@@ -221,17 +226,15 @@ def style_deviation(
         None is the exact map, which needs thin products alone; steps are compiled a style at a time.
     """
     if sampler is None:
-        return styles.deviate
+        return styles.correlate, styles.shared_root
 
     def deviate(style: int, eps: Array) -> Array:
-        prior, shared = styles.gaussian(style), styles.basis[styles.owner[style]]
+        prior = styles.gaussian(style)
         law = compile_map(sampler, levels, prior, eta).from_noise(start_std(levels[0]))
         y = styles.start(style, eps, prior) @ prior.basis
-        z = from_basis(prior.basis, law(y))
-        deviation: Array = (z @ shared - styles.means[style]).astype(eps.dtype)
-        return deviation
+        return (from_basis(prior.basis, law(y)) - prior.means).astype(eps.dtype)
 
-    return deviate
+    return deviate, lambda prompt: np.eye(styles.means.shape[1])
 
 
 def exact_trajectory(levels: Sequence[Level], denoiser: GaussianDenoiser, eps: Array) -> Iterator[Array]:

@@ -61,7 +61,7 @@ class Styles:
 
     def of(self, prompt: int) -> Index:
         """Positions of a prompt's styles."""
-        return np.flatnonzero(self.owner == prompt)
+        return np.arange(*np.searchsorted(self.owner, [prompt, prompt + 1]))
 
     @property
     def group_owner(self) -> Index:
@@ -103,20 +103,33 @@ class Styles:
         variances = np.maximum(self.variances * gain**2, LEAST)
         return replace(self, variances=variances, factors=factors, means=calibration.means)
 
-    def deviate(self, style: int, eps: Array) -> Array:
-        """From standard normal noise (n, k) to a style's deviation from its mean, in the prompt's basis.
+    def shared_root(self, prompt: int) -> Array:
+        """``(Q D Q')^(1/2)``, the symmetric root of what a prompt's styles share, on latents; shape (k, k)."""
+        q = self.basis[prompt]
+        root: Array = (q * np.sqrt(self.variances[prompt])) @ q.T
+        return root
 
-        The covariance ``D + F F'`` has the root ``D^(1/2) (I + A M A')`` with ``A = D^(-1/2) F``, which takes k numbers
-        of noise and two thin products.
+    def correlate(self, style: int, eps: Array) -> Array:
+        """From standard normal noise (n, k) to what `shared_root` makes a style's deviation from its mean of.
+
+        The covariance ``Q (D + F F') Q'`` has the root ``shared_root (I + A M A')`` with ``A = Q D^(-1/2) F``, which
+        takes k numbers of noise and two thin products. Noise is drawn for latents, not for the columns of Q: rounding,
+        which differs from one processor to another, turns columns whose variances are close, and this root not.
         """
-        d = np.sqrt(self.variances[self.owner[style]]).astype(eps.dtype)
-        a = (self.factors[style] / d[:, None]).astype(eps.dtype)
-        result: Array = d * (eps + (eps @ a) @ self._mixing[style].astype(eps.dtype) @ a.T)
+        c = self.owner[style]
+        d = np.sqrt(self.variances[c]).astype(eps.dtype)
+        a = self.basis[c].astype(eps.dtype) @ (self.factors[style] / d[:, None]).astype(eps.dtype)
+        result: Array = eps + (eps @ a) @ self._mixing[style].astype(eps.dtype) @ a.T
         return result
+
+    def deviate(self, style: int, eps: Array) -> Array:
+        """From standard normal noise (n, k) to a style's deviation from its mean, on latents."""
+        deviation: Array = self.correlate(style, eps) @ self.shared_root(int(self.owner[style])).astype(eps.dtype)
+        return deviation
 
     @lazy
     def _mixing(self) -> Array:
-        """M of `deviate`: ``V (sqrt(1 + s^2) - 1) / s^2 V'`` from ``A' A = V s^2 V'``, shape (m, r, r)."""
+        """M of `correlate`: ``V (sqrt(1 + s^2) - 1) / s^2 V'`` from ``A' A = V s^2 V'``, shape (m, r, r)."""
         a = self.factors / np.sqrt(self.variances)[self.owner][..., None]
         with one_thread():
             s2, v = np.linalg.eigh(a.swapaxes(1, 2) @ a)
@@ -141,8 +154,7 @@ class Styles:
         prior : GaussianDenoiser
             What `gaussian` gives for the style.
         """
-        deviation = self.deviate(style, eps) @ self.basis[self.owner[style]].T
-        turned: Array = (deviation @ prior.basis / np.sqrt(prior.variances)) @ prior.basis.T
+        turned: Array = (self.deviate(style, eps) @ prior.basis / np.sqrt(prior.variances)) @ prior.basis.T
         return turned
 
     @lazy

@@ -16,12 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 from . import walk
 from ._types import AnyArray
 from .checks import check_eta, check_levels
-from .edit import check_strength, draw_responsible, flow_levels, last_levels, likeliest, noised, own_entropy
+from .edit import check_strength, draw_responsible, flow_levels, last_levels, likeliest, noised
 from .generate import Run
 from .guidance import check_scale
 from .image import noise_floor
 from .interpolate import between, check_count
-from .noise import SCHEDULES, entropy_of
+from .noise import EDITS, SCHEDULES, derived, entropy_of
 from .prompts import each_mix
 from .tasks.fitted import Fitted, is_exact
 
@@ -103,7 +103,8 @@ class VariationsMixin(Fitted):
             return edited
         mixes = each_mix(prompts, len(rows), self._text, "prompts", required=True)
         negatives = each_mix(negative_prompts, len(rows), self._text, "negative_prompts")
-        entropy = own_entropy(entropy_of(self.random_state if random_state is None else random_state))
+        # Noise of its own: what is edited may be a sample of the same seed.
+        entropy = derived(entropy_of(self.random_state if random_state is None else random_state), EDITS)
         if strength == 0.0:
             return self.inverse_transform(self._encoder.encode(rows))
         if strength == 1.0:

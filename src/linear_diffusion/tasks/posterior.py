@@ -299,7 +299,6 @@ def solve_lower(lower: Array, b: Array, *, transposed: bool = False) -> Array:
 
 def spread(frame: Array, along: Array, across: float, rng: np.random.Generator, n: int) -> Array:
     """n draws from ``N(0, U diag(along) U' + across (I - U U'))``."""
-    rest = np.sqrt(across) * rng.standard_normal((n, frame.shape[1]))
-    inside = rng.standard_normal((n, len(frame))) * np.sqrt(along)
-    drawn: Array = rest + (inside - rest @ frame.T) @ frame
+    eps = rng.standard_normal((n, frame.shape[1]))
+    drawn: Array = np.sqrt(across) * eps + (eps @ frame.T * (np.sqrt(along) - np.sqrt(across))) @ frame
     return drawn

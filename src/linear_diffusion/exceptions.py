@@ -38,3 +38,14 @@ class MissingExtraError(LinearDiffusionError, ImportError):
 
 class GuidanceWarning(LinearDiffusionError, UserWarning):  # noqa: N818
     """Guidance is so strong that samples vary far more than training images; a warning, unless it is made an error."""
+
+
+def count(n: int, what: str) -> str:
+    """A number and its noun, for messages.
+
+    Examples
+    --------
+    >>> count(1, "image"), count(1000, "image")
+    ('1 image', '1,000 images')
+    """
+    return f"{n:,} {what}" + ("" if n == 1 else "s")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -120,6 +121,7 @@ def test_colour_is_given_to_grey_files(tmp_path, digits):
         (("--task", "denoise", "--factor", "2"), "--factor belongs to --task super-resolve"),
         (("--task", "super-resolve", "--factor", "3"), "--factor 3 does not divide"),
         (("--task", "inpaint", "--mask", "in/0/0.jpg"), "in/0/0.jpg"),
+        (("--task", "denoise", "--crop", "--pad"), "--crop and --pad"),
         (("--task", "denoise", "--sheet", "sheet.txt"), "ends in none of .png"),
     ],
 )
@@ -130,3 +132,47 @@ def test_what_a_task_lacks_is_said_before_any_work(folder, tmp_path, monkeypatch
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("command", ["score", "classify", "restore"])
+def test_a_one_shot_model_has_no_density(tmp_path, digits, command):
+    images = np.rint(255 * digits[0]).astype(np.uint8)
+    LinearDiffusion.one_shot(latent_dim=5).fit(images).save_pretrained(tmp_path / "model")
+    Image.fromarray(images[0]).save(tmp_path / "a.png")
+    out = (tmp_path / "out.png",) if command == "restore" else ()
+    result = invoke(command, tmp_path / "model", tmp_path / "a.png", *out)
+    assert result.exit_code == 2
+    assert "no density to score, classify or restore by; fit without --one-shot." in result.stderr
+
+
+def test_files_of_another_size_are_spoken_of(folder, tmp_path):
+    Image.new("L", (24, 12)).save(tmp_path / "wide.png")
+    for command in ("score", "classify"):
+        done = invoke(command, folder / "model", tmp_path / "wide.png")
+        assert done.exit_code == 0, done.output
+        assert done.stderr == (
+            "1 image of 12 x 24 (height x width) will be squashed to 8 x 8; --crop or --pad keeps their shape.\n"
+        )
+    args = ("restore", folder / "model", tmp_path / "wide.png", tmp_path / "out.png")
+    refused = invoke(*args)
+    assert refused.exit_code == 2
+    assert "12 x 24 (height x width) will be squashed to 8 x 8, as the model's images are" in refused.stderr
+    assert "--resize, --crop or --pad" in refused.stderr
+    assert not (tmp_path / "out.png").exists()
+    for option in ("--resize", "--crop", "--pad"):
+        done = invoke(*args, option)
+        assert done.exit_code == 0, done.output
+        assert done.stderr.startswith("1 image of 12 x 24 (height x width) will be ")
+        assert Image.open(tmp_path / "out.png").size == (8, 8)
+
+
+def test_names_that_are_no_text_are_written_as_they_are(folder, tmp_path):
+    name = b"caf\xe9.png"
+    try:
+        (folder / "small" / "0.png").rename(tmp_path / os.fsdecode(name))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    done = invoke("classify", folder / "model", tmp_path, "-o", tmp_path / "out.csv", "--json")
+    (tmp_path / os.fsdecode(name)).rename(folder / "small" / "0.png")
+    assert done.exit_code == 0, done.output
+    assert name in (tmp_path / "out.csv").read_bytes()

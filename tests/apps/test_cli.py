@@ -124,7 +124,7 @@ def test_words_are_fitted_and_an_unseen_combination_is_drawn(tmp_path):
         np.testing.assert_allclose(drawn["images"][:100].mean(axis=(0, 2)), [0.625, 0.125, 0.125, 0.625], atol=0.05)
     assert json.loads(invoke("info", tmp_path / "m", "--json").stdout)["tone"] is True
     assert_one_line(invoke("sample", tmp_path / "m", "8 bald"), "unknown word 'bald'", "'bold'")
-    assert_one_line(invoke("fit", "digits", "-o", tmp_path / "n", "--text-encoder", "bag"), "text_encoder", "'bag'")
+    assert_one_line(invoke("fit", "digits", "-o", tmp_path / "n", "--text-encoder", "bag"), "--text-encoder", "bag")
 
 
 def test_sample_draws_a_row_a_prompt(model, tmp_path):
@@ -163,6 +163,19 @@ def test_sample_writes_arrays_without_pickle(model, tmp_path):
     again = invoke("fit", out, "-o", tmp_path / "again", "--latent-dim", "0.5", "--no-tone", "--standardize")
     assert again.exit_code == 0, again.output
     assert invoke("sample", tmp_path / "again", "-o", tmp_path / "no-prompt.png").exit_code == 0
+
+
+@pytest.mark.parametrize("options", [("--steps", 5), ("--eta", 0.5), ("--steps", 5, "--eta", 1)])
+def test_steps_alone_mean_ddim(model, tmp_path, options):
+    result = invoke("sample", model, "7", "-n", 3, "--seed", 0, "-o", tmp_path / "a.npz", "--json", *options)
+    assert json.loads(result.stdout)["sampler"] == "ddim"
+    call = dict(zip(options[::2], options[1::2], strict=True))
+    fitted = LinearDiffusion.from_pretrained(model)
+    expected, _ = fitted.sample(
+        3, "7", sampler="ddim", n_steps=call.get("--steps"), eta=call.get("--eta", 0.0), random_state=0
+    )
+    with np.load(tmp_path / "a.npz") as file:
+        np.testing.assert_array_equal(file["images"], expected)
 
 
 def test_without_a_seed_each_call_differs_and_can_be_repeated(model, tmp_path):
@@ -236,6 +249,21 @@ def test_info_says_what_the_model_is(model):
     assert max(map(len, done.stdout.splitlines())) <= max(80, len(str(model)) + 12)
 
 
+def test_info_is_short_where_there_are_many_prompts_or_words(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"{a}{b} {c}" for a in "abcdefg" for b in "abcdefg" for c in ("big", "small")]
+    for encoder, words in (("one-hot", "one-hot"), ("bag-of-words", "bag-of-words, 51 words: 'aa', 'ab'")):
+        fitted = LinearDiffusion(text_encoder=encoder, styles=1).fit(rng.random((196, 3, 3)), names * 2)
+        fitted.save_pretrained(tmp_path / encoder)
+        shown = invoke("info", tmp_path / encoder).stdout
+        assert "'aa big', 'aa small', 'ab big'" in " ".join(shown.split())
+        assert "and 88 more (--json lists all)" in " ".join(shown.split())
+        assert words in " ".join(shown.split())
+        assert len(shown.splitlines()) < 24
+    record = json.loads(invoke("info", tmp_path / "bag-of-words", "--json").stdout)
+    assert (record["prompts"], len(record["words"])) == (sorted(names), 51)
+
+
 def test_fit_reads_a_folder_of_images(tmp_path):
     rng = np.random.default_rng(0)
     for prompt in ("cat", "a dog"):
@@ -250,6 +278,13 @@ def test_fit_reads_a_folder_of_images(tmp_path):
     assert record["prompts"] == ["a dog", "cat"]
     assert record["image_shape"] == [6, 5]
     assert record["schedule"] == "flow"
+    assert result.stderr.splitlines() == [
+        "12 images of 12 x 10 (height x width) will be resized to 6 x 5.",
+        f"{tmp_path / 'data'}: 12 images of 6 x 5, 2 prompts: a dog 6, cat 6.",
+    ]
+    done = invoke("fit", tmp_path / "data", "-o", out, "--size", 6)
+    assert "squashed to 6 x 6; --crop or --pad keeps their shape." in done.stderr
+    assert invoke("fit", tmp_path / "data", "-o", out, "--size", 6, "--crop").stderr.count("will be cropped") == 1
     assert invoke("fit", tmp_path / "data", "-o", out, "--rgb", "--one-shot", "--size", 4).exit_code == 0  # replaced
     record = json.loads(invoke("info", out, "--json").stdout)
     assert record["image_shape"] == [4, 4, 3]
@@ -281,10 +316,12 @@ def test_what_is_not_asked_for_is_the_estimators_default(tmp_path, options, expe
     ("args", "words"),
     [
         ("sample MODEL 77 -o out.png", ["unknown prompt '77'", "'0', '1'", "nearest is '7'"]),
-        ("sample MODEL 7 -o out.png --sampler nope", ["sampler='nope'", "'ddim'"]),
+        ("sample MODEL 7 -o out.png --sampler nope", ["--sampler nope", "'ddim'"]),
         ("sample MODEL 7 -o out.png --schedule nope", ["schedule", "'cosine'", "nope"]),
-        ("sample MODEL 7 -o out.png --steps 5", ["n_steps=5", "exact"]),
-        ("sample MODEL 7 -o out.png --eta 0.5", ["eta=0.5", "ddim"]),
+        ("sample MODEL 7 -o out.png --sampler exact --steps 5", ["--steps 5 means nothing to --sampler exact"]),
+        ("sample MODEL 7 -o out.png --sampler heun --eta 0.5", ["--eta 0.5", "--sampler ddim"]),
+        ("sample MODEL 7 -o out.png --style 99", ["--style 99 is not among"]),
+        ("sample seed=3/model 7 -o out.png", ["seed=3/model holds no model"]),
         ("sample MODEL 7 -o out.jpg", ["out.jpg", ".png, .npz"]),
         ("sample MODEL 7 -o out", [".png, .npz"]),
         ("sample MODEL 7 -o folder.png", ["folder.png is a folder"]),
@@ -310,8 +347,18 @@ def test_what_is_not_asked_for_is_the_estimators_default(tmp_path, options, expe
         ("fit digits -o out --size 3x4x5", ["--size 3x4x5"]),
         ("fit digits -o out --size ten", ["--size ten"]),
         ("fit digits -o out --latent-dim many", ["--latent-dim many"]),
-        ("fit digits -o out --latent-dim 0", ["latent_dim"]),
-        ("fit digits -o out --latent-dim nan", ["latent_dim"]),
+        ("fit digits -o out --latent-dim 0", ["error: --latent-dim must be"]),
+        ("fit digits -o out --latent-dim nan", ["--latent-dim"]),
+        ("fit sizes -o out", ["images differ in size", "--size 4x6"]),
+        ("fit sizes -o out --crop", ["--crop needs a size", "--size 32"]),
+        ("fit sizes -o out --size 4 --crop --pad", ["--crop and --pad"]),
+        ("fit digits -o out --split test", ["--split test", "no parts"]),
+        ("fit digits -o out --split nope", ["--split nope must be"]),
+        ("fit digits -o out --text-column text", ["--text-column", "no columns"]),
+        ("fit odd -o out", ["['file_name', 'title']", "--text-column NAME"]),
+        ("fit digits -o out --styles 5 --one-shot", ["--styles 5 means nothing to --one-shot"]),
+        ("fit digits -o out --styles 5 --text-encoder bag-of-words", ["--styles 5", "--text-encoder bag-of-words"]),
+        ("fit ~nosuch/x -o out", ["~nosuch/x"]),
         ("fit digits -o out --schedule nope", ["schedule", "nope"]),
         ("fit digits -o out --gray --rgb", ["--gray and --rgb"]),
         ("fit digits -o out --one-shot --schedule karras", ["--one-shot"]),
@@ -327,6 +374,10 @@ def test_wrong_input_is_one_line_and_writes_nothing(model, tmp_path, monkeypatch
     Path("file").write_text("text")
     Path("folder.png").mkdir()
     Path("broken.npz").write_bytes(b"PK not a zip")
+    for name, size in (("sizes/a.png", (6, 4)), ("sizes/b.png", (3, 3)), ("odd/a.png", (3, 3))):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("L", size).save(name)
+    Path("odd/metadata.csv").write_text("file_name,title\na.png,a\n")
     for folder in ("full", "taken/model"):
         Path(folder).mkdir(parents=True)
         Path(folder, "config.json").write_text('{"someone": "else"}')
@@ -386,6 +437,91 @@ def test_a_failed_write_names_the_folder_and_not_a_temporary_name(model, tmp_pat
     monkeypatch.setattr("os.fsync", fail)
     assert_one_line(invoke("sample", model, "7", "-o", tmp_path / "a.png"), f"{tmp_path}: No space left")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_and_columns_are_chosen(tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (4, 4), np.uint8)).save(tmp_path / "data" / part / f"{i}.png")
+        rows = "".join(f"{i}.png,of {part},{'ab'[i % 2]}\n" for i in range(6))
+        (tmp_path / "data" / part / "metadata.csv").write_text(f"file_name,caption,kind\n{rows}")
+    done = invoke("fit", tmp_path / "data", "-o", tmp_path / "m", "--json")
+    assert json.loads(done.stdout)["prompts"] == ["of train"]
+    assert "the part 'train' is read, 'test' (7 files) left out" in done.stderr
+    done = invoke("fit", tmp_path / "data", "-o", tmp_path / "m", "--json", "--split", "test")
+    assert (json.loads(done.stdout)["prompts"], "left out" in done.stderr) == (["of test"], False)
+    done = invoke("fit", tmp_path / "data", "-o", tmp_path / "m", "--json", "--split", "all", "--text-column", "kind")
+    record = json.loads(done.stdout)
+    assert (record["prompts"], record["n_images"]) == (["a", "b"], 12)
+
+
+# Consoles, pipes, disks and signals
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """A model whose prompts no old console can show."""
+    folder = tmp_path_factory.mktemp("foreign") / "model"
+    model = LinearDiffusion(styles=1).fit(np.random.default_rng(0).random((20, 4, 4)), ["кошка", "Hündchen"] * 10)
+    model.save_pretrained(folder)
+    return folder
+
+
+def process(*args, shell="exec {} {}", **options):
+    """Run the command as a process by a shell."""
+    line = shell.format(shlex.quote(sys.executable) + " -m linear_diffusion", shlex.join(map(str, args)))
+    return subprocess.run(line, shell=True, capture_output=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_console_that_cannot_show_a_prompt(foreign, tmp_path, encoding):
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = process("info", foreign, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u043a\u043e\u0448\u043a\u0430" in done.stdout
+    done = process("sample", foreign, "-n", 1, "-o", tmp_path / "a.npz", "--json", env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["prompts"] == ["Hündchen", "кошка"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_reason_to_fail(foreign, tmp_path, closed):
+    args = ("sample", foreign, "-n", 1, "-o", tmp_path / "a.npz")
+    assert process(*args, shell="exec {} {} " + closed).returncode == 0
+    assert (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of a process")
+def test_a_full_disk_is_said_with_the_file(foreign, tmp_path):
+    out = tmp_path / "a.npz"
+    done = process("sample", foreign, "-n", 5000, "-o", out, shell="ulimit -f 8; trap '' XFSZ; exec {} {}")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == f"error: writing {out}: File too large.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_is_quiet_during_imports():
+    code = (
+        "import sys, time\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': print('ready', flush=True); time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from linear_diffusion.__main__ import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
+    assert (child.returncode, out, err) == (130, "", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -493,7 +629,7 @@ def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
 def test_a_warning_is_one_line(model, tmp_path):
     result = invoke("sample", model, "1", "--guidance-scale", 9, "-o", tmp_path / "a.npz")
     assert result.exit_code == 0
-    assert [line.split("=")[0] for line in result.stderr.splitlines()] == ["warning: guidance_scale"]
+    assert [line[:27] for line in result.stderr.splitlines()] == ["warning: --guidance-scale 9"]
 
 
 @pytest.mark.parametrize(
@@ -507,7 +643,7 @@ def test_a_warning_is_one_line(model, tmp_path):
         ("3 --init none.png", ["none.png"]),
         ("3 --init three.png --strength 2", ["--strength", "less than or equal to 1"]),
         ("3 --guidance-scale -1", ["--guidance-scale"]),
-        ("3 --negative-prompt 8", ["change nothing at guidance_scale=1"]),
+        ("3 --negative-prompt 8", ["change nothing at --guidance-scale 1"]),
         ("3 --guidance-scale 2 --negative-prompt x", ["unknown prompt 'x'"]),
         ("3 --guidance-scale 2 --sampler exact", ["no closed form with guidance"]),
     ],

@@ -1,6 +1,7 @@
-"""The commands that answer about images: score, classify, restore.
+"""The commands that answer about images and models: score, classify, restore, evaluate.
 
     MODEL, DATA --score, classify--> text, JSON, .csv        MODEL, image files --restore--> image files, a sheet
+    MODEL, DATA --evaluate--> text, JSON, .html
 
 `cli` registers them.
 """
@@ -10,19 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .arguments import count, open_model
+from ..exceptions import count
+from .arguments import open_model, own_size, reading
 from .console import Log, show
+from .options import Crop, Csv, DataDir, Gray, ImageColumn, Images, Json, ModelPath, Pad, Rgb, Split, TextColumn
 from .outputs import check_apart, check_file, check_folder
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that fit wrote.", show_default=False)]
-Images = Annotated[
-    str,
-    typer.Argument(metavar="DATA", help="An image file, a folder of images, or data as in fit.", show_default=False),
-]
-Csv = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help=".csv: a row an image.")]
-DataDir = Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")]
-Split = Annotated[str, typer.Option(metavar="NAME", help="train or test, of data that has both.")]
 
 
 def score(
@@ -31,7 +24,11 @@ def score(
     contamination: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Stranger than all but this share of training images: an outlier.")
     ] = 0.01,
-    split: Split = "train",
+    crop: Crop = False,
+    pad: Pad = False,
+    split: Split = None,
+    text_column: TextColumn = None,
+    image_column: ImageColumn = None,
     data_dir: DataDir = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed: the noise that makes bytes real numbers.")] = 0,
     out: Csv = None,
@@ -41,11 +38,13 @@ def score(
     if out is not None:
         check_file(out, (".csv",))
         check_apart([out], data)
+    options = {"split": split, "text_column": text_column, "image_column": image_column, "data_dir": data_dir}
+    options |= {"resize": reading(crop=crop, pad=pad)["resize"]}
     log = Log()
-    model = open_model(model_path, None, log)
+    model = open_model(model_path, None, log, exact=True)
     from . import restoring as work
 
-    images, _, names = work.read_data(model, data, split, data_dir, log)
+    images, _, names = work.read_data(model, data, log, options)
     with log.step("score", f"scoring {len(images):,} images"):
         log_density = model.score_samples(images)
         strange = -log_density > model.outlier_threshold(contamination)
@@ -80,7 +79,11 @@ def score(
 def classify(
     model_path: ModelPath,
     data: Images,
-    split: Split = "train",
+    crop: Crop = False,
+    pad: Pad = False,
+    split: Split = None,
+    text_column: TextColumn = None,
+    image_column: ImageColumn = None,
     data_dir: DataDir = None,
     out: Csv = None,
     as_json: Json = False,
@@ -89,11 +92,13 @@ def classify(
     if out is not None:
         check_file(out, (".csv",))
         check_apart([out], data)
+    options = {"split": split, "text_column": text_column, "image_column": image_column, "data_dir": data_dir}
+    options |= {"resize": reading(crop=crop, pad=pad)["resize"]}
     log = Log()
-    model = open_model(model_path, None, log)
+    model = open_model(model_path, None, log, exact=True)
     from . import restoring as work
 
-    images, prompts, names = work.read_data(model, data, split, data_dir, log)
+    images, prompts, names = work.read_data(model, data, log, options)
     with log.step("classify", f"reading the prompts of {len(images):,} images"):
         likely = model.predict_proba(images)
     classes = model.classes_.astype(str)
@@ -148,6 +153,12 @@ def restore(
         float | None,
         typer.Option(min=0.0, help="Deviation of noise, in grey levels.", show_default="estimated for denoise"),
     ] = None,
+    resize: Annotated[
+        bool,
+        typer.Option("--resize", help="Bring files of another size to the model's; --crop or --pad to keep shape."),
+    ] = False,
+    crop: Crop = False,
+    pad: Pad = False,
     prompt: Annotated[
         str | None, typer.Option(help="What the images show.", show_default="all prompts, weighed by evidence")
     ] = None,
@@ -163,16 +174,19 @@ def restore(
         check_folder(out)
     else:
         check_file(out, (".png",))
+    how = reading(crop=crop, pad=pad)["resize"]
     from . import restoring as work
 
     log = Log()
     paths = work.list_images(source)
     targets = work.targets(paths, source, out)
     check_apart([*targets, sheet], source, mask)
-    model = open_model(model_path, None, log)
+    model = open_model(model_path, None, log, exact=True)
     operator = work.operator_of(task, model.image_shape_, mask, blur, factor)
     with log.step("read", f"reading {source}"):
-        images = work.read(paths, model.image_shape_, factor or 1, gray=task == "colorize")
+        images = work.read(
+            paths, model.image_shape_, factor or 1, how, gray=task == "colorize", strict=not (resize or crop or pad)
+        )
     if noise is None and task != "denoise":
         noise = 0.0 if task == "inpaint" else work.ROUNDING
     with log.step("restore", f"restoring {len(images):,} images"):
@@ -193,3 +207,60 @@ def restore(
     }
     text = f"{out}: {count(len(images), 'image')}, {task}, in {log.seconds['restore']:.2f} s"
     show(record, text + ("" if sheet is None else f"; {sheet}"), as_json=as_json)
+
+
+def evaluate(
+    model_path: ModelPath,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="What it was fitted on, as in fit.", show_default=False)],
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="TEST", help="Held-out images: DATA's own test split, or a share.", show_default=False),
+    ] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(help="Share of DATA to hold out by seed.", show_default="0.2 where DATA has no test split"),
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Score a model of the same settings, fitted on the training images alone.")
+    ] = False,
+    n: Annotated[int, typer.Option("-n", min=8, max=1_000_000, help="Samples to draw.")] = 10_000,
+    size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Resize.", show_default="the model's size")] = None,
+    crop: Crop = False,
+    pad: Pad = False,
+    gray: Gray = False,
+    rgb: Rgb = False,
+    text_column: TextColumn = None,
+    image_column: ImageColumn = None,
+    data_dir: DataDir = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed: the split, the samples, small sets.")] = 0,
+    inception: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Inception's TorchScript file, for FID.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Report to write.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Score a model's samples, each figure beside what real images score."""
+    check_file(out, (".html",))
+    check_apart([out], data, test, inception)
+    options = reading(size, gray, rgb, crop, pad)
+    options |= {"text_column": text_column, "image_column": image_column, "data_dir": data_dir}
+    if test is not None and test_share is not None:
+        raise ValueError("--test and --test-share exclude each other; choose one.")
+    if test_share is not None and not 0 < test_share < 1:
+        raise ValueError(f"--test-share {test_share:g} must lie between 0 and 1.")
+    if inception is not None:
+        from ..evaluation import inception_features
+
+        inception_features(inception)  # what is wrong with it is said before any work
+    log = Log()
+    model = open_model(model_path, None, log)
+    from . import evaluate as work
+
+    options = own_size(model) | {name: value for name, value in options.items() if value is not None}
+    train, held_out, where = work.read_pairs(data, test, test_share, seed, log, options)
+    found = work.run(model, train, held_out, n, seed, log, refit=refit, inception=inception)
+    with log.step("write", f"writing {out}"):
+        found.save_html(out)
+    record = {"model": str(model_path), "data": data, "held_out": where, "refitted": refit, "out": str(out)}
+    text = work.describe(found, where, out, refit=refit)
+    show(record | found.to_dict() | {"seconds": log.seconds}, text, as_json=as_json)

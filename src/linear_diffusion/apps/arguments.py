@@ -4,8 +4,9 @@ import re
 import secrets
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from ..exceptions import count
 from .console import Log
 
 if TYPE_CHECKING:
@@ -16,12 +17,23 @@ _PART = r"(.*?\S):([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
 """A prompt and its weight in a mix."""
 
 
-def open_model(path: Path, schedule: str | None, log: Log) -> "LinearDiffusion":
-    """Load a model and give it another schedule."""
+def open_model(path: Path, schedule: str | None, log: Log, *, exact: bool = False) -> "LinearDiffusion":
+    """Load a model and give it another schedule.
+
+    Raises
+    ------
+    ValueError
+        If it must be exact, to have densities, and is not.
+    """
     with log.step("load", f"reading {path}"):
         from .. import LinearDiffusion
 
         model = LinearDiffusion.from_pretrained(path)
+    if exact and model.training != "exact":
+        raise ValueError(
+            f"{path} learned from draws of noise, as --one-shot does, and so has no density to score, classify or "
+            "restore by; fit without --one-shot."
+        )
     if schedule is not None:
         model.set_params(schedule=schedule)
         model._validate_params()
@@ -46,6 +58,8 @@ def describe(model: "LinearDiffusion", folder: Path) -> dict[str, Any]:
         "training": model.training,
         "standardize": model.standardize,
         "tone": model._has_tone(),
+        "text_encoder": str(model.text_encoder),
+        "words": None if model._words is None else list(getattr(model._words.text, "words", ())),
         "files": files,
     }
 
@@ -127,19 +141,49 @@ def read_picture(path: Path, model: "LinearDiffusion") -> "AnyArray":
     return (np.rint(scaled) if model._image.dtype == "uint8" else scaled).astype(model._image.dtype)
 
 
-def parse_mode(gray: bool, rgb: bool) -> Literal["L", "RGB"] | None:
-    """What ``load_images`` calls grey and RGB."""
-    if rgb:
-        return "RGB"
-    return "L" if gray else None
+def reading(
+    size: str | None = None, gray: bool = False, rgb: bool = False, crop: bool = False, pad: bool = False
+) -> dict[str, Any]:
+    """Options of ``load_images`` on sizes and colours, of which two are given at most."""
+    for one, other, both in (("--gray", "--rgb", gray and rgb), ("--crop", "--pad", crop and pad)):
+        if both:
+            raise ValueError(f"{one} and {other} exclude each other; choose one.")
+    return {
+        "size": parse_size(size),
+        "mode": "RGB" if rgb else "L" if gray else None,
+        "resize": "crop" if crop else "pad" if pad else "squash",
+    }
 
 
-def count(n: int, what: str) -> str:
-    """A number and its noun.
+def own_size(model: "LinearDiffusion") -> dict[str, Any]:
+    """Options of ``load_images`` for images as a model was fitted on them; none where it knows no pictures."""
+    shape = model.image_shape_
+    if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
+        return {}
+    return {"size": shape[:2], "mode": "RGB" if len(shape) == 3 else "L"}
+
+
+def describe_data(images: "AnyArray", prompts: "AnyArray") -> str:
+    """What was found: how many images, of which shape, and how many for each prompt.
 
     Examples
     --------
-    >>> count(1, "step"), count(1000, "step")
-    ('1 step', '1,000 steps')
+    >>> import numpy as np
+    >>> describe_data(np.zeros((3, 8, 8)), np.array(["cat", "dog", "cat"]))
+    '3 images of 8 x 8, 2 prompts: cat 2, dog 1'
     """
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
+    import numpy as np
+
+    names, counts = np.unique(prompts.astype(str), return_counts=True)
+    text = f"{count(len(images), 'image')} of {' x '.join(map(str, images.shape[1:]))}"
+    if names.tolist() == [""]:
+        return f"{text}, without prompts"
+    shown = [f"{name or '(no prompt)'} {n:,}" for name, n in zip(names, counts, strict=True)]
+    more = f", ... ({counts.min():,} to {counts.max():,} images for each prompt)" if len(shown) > 10 else ""
+    return f"{text}, {count(len(names), 'prompt')}: {', '.join(shown[:10])}{more}"
+
+
+def shorten(names: Collection[str], most: int = 10) -> str:
+    """The first of many names, and how many more there are."""
+    shown = ", ".join(repr(name) for name in list(names)[:most])
+    return shown + (f" and {len(names) - most:,} more (--json lists all)" if len(names) > most else "")

@@ -12,22 +12,23 @@ from typing import Annotated, Any
 
 import typer
 
+from ..exceptions import count
 from . import answers
-from .answers import Json, ModelPath
 from .arguments import (
-    count,
     describe,
+    describe_data,
     fresh_seed,
     open_model,
-    parse_mode,
     parse_number,
     parse_prompt,
-    parse_size,
     parse_styles,
     prompt_text,
     read_picture,
+    reading,
+    shorten,
 )
-from .console import Commands, Log, plain_warnings, show, table
+from .console import Commands, Log, note, show, table
+from .options import Crop, DataDir, Gray, ImageColumn, Json, ModelPath, Pad, Rgb, Seed, Size, Split, TextColumn
 from .outputs import check_apart, check_file, check_folder, check_model_folder
 
 app = typer.Typer(
@@ -41,13 +42,6 @@ app = typer.Typer(
 
 _SCHEDULES = "linear, scaled_linear, cosine, sigmoid, karras, flow or one-step"
 _SAMPLERS = "exact, ddpm, ddim, euler, heun, dpmpp_2m or one-step"
-
-Seed = Annotated[int | None, typer.Option(min=0, help="Random seed.", show_default="a fresh one, which is printed")]
-
-
-def main() -> None:
-    """Entry point of the command."""
-    app()
 
 
 def _version(wanted: bool) -> None:
@@ -98,14 +92,19 @@ def fit(
             metavar="DATA",
             show_default=False,
             help="mnist-5k, digits, mnist, fashion-mnist, mnist-words, mnist-5k-words; a folder of images (a subfolder "
-            "a prompt, or metadata.csv); or a .npz or .parquet file.",
+            "for each prompt, or metadata.csv); or a .npz or .parquet file.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder to write.", show_default=False)],
-    size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Resize the images, e.g. 32 or 48x64.")] = None,
-    gray: Annotated[bool, typer.Option("--gray", help="Read the images as grey.")] = False,
-    rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
+    size: Size = None,
+    crop: Crop = False,
+    pad: Pad = False,
+    gray: Gray = False,
+    rgb: Rgb = False,
+    split: Split = None,
+    text_column: TextColumn = None,
+    image_column: ImageColumn = None,
+    data_dir: DataDir = None,
     latent_dim: Annotated[
         str | None,
         typer.Option(
@@ -118,7 +117,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="K",
-            help="Linear pieces a prompt at most, or auto; 1 is one Gaussian a prompt.",
+            help="Linear pieces of a prompt at most, or auto; 1 is one Gaussian for each.",
             show_default="165",
         ),
     ] = None,
@@ -138,13 +137,15 @@ def fit(
 ) -> None:
     """Learn a model from images and their prompts."""
     check_model_folder(out)
-    if gray and rgb:
-        raise ValueError("--gray and --rgb exclude each other; choose one.")
+    options = reading(size, gray, rgb, crop, pad)
+    options |= {"split": split, "text_column": text_column, "image_column": image_column, "data_dir": data_dir}
     if one_shot and text_encoder != "one-hot":
         raise ValueError(f"--one-shot has a one-hot code; leave --text-encoder {text_encoder} out.")
     if one_shot and schedule not in (None, "one-step"):
         raise ValueError(f"--one-shot has its own schedule; leave --schedule {schedule} out, sample and trace take it.")
-    pixels = parse_size(size)
+    if styles is not None and (one_shot or text_encoder != "one-hot"):
+        name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
+        raise ValueError(f"--styles {styles} means nothing to {name}, which has no styles; leave it out.")
     chosen: dict[str, int | float | str] = {}
     if latent_dim is not None:
         chosen["latent_dim"] = parse_number(latent_dim)
@@ -164,18 +165,17 @@ def fit(
         )
     model.set_params(**chosen)
     model._validate_params()  # before the data is read, which can take long
-    log, mode = Log(), parse_mode(gray, rgb)
+    log = Log()
     with log.bar("load", f"reading {data}") as progress:
-        images, prompts = load_images(
-            data, size=pixels, mode=mode, data_dir=data_dir, random_state=seed, progress=progress
-        )
+        images, prompts = load_images(data, **options, random_state=seed, progress=progress, report=note)
+    note(f"{data}: {describe_data(images, prompts)}.")
     with log.step("fit", f"fitting {len(images):,} images"):
         model.fit(images, prompts)
     with log.step("save", f"writing {out}"):
         model.save_pretrained(out)
     record = describe(model, out) | {"seconds": log.seconds}
     text = (
-        f"{out}: {model.n_images_:,} images of {count(len(model.classes_), 'prompt')}, "
+        f"{out}: {count(model.n_images_, 'image')} of {count(len(model.classes_), 'prompt')}, "
         f"{count(sum(record['styles']), 'style')}, "
         f"{count(model.latent_dim_, 'component')} ({model.explained_variance_ratio_.sum():.1%} of the variance); "
         f"read in {log.seconds['load']:.2f} s, fitted in {log.seconds['fit']:.2f} s"
@@ -195,12 +195,15 @@ def sample(
         ),
     ] = None,
     n: Annotated[
-        int, typer.Option("-n", min=1, max=10_000_000, help="Images a prompt (in all, where no prompt is given).")
+        int,
+        typer.Option("-n", min=1, max=10_000_000, help="Images for each prompt (in all, where no prompt is given)."),
     ] = 10,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help=".png: a row a prompt; .npz: images and prompts.")
+        Path, typer.Option("--out", "-o", metavar="FILE", help=".png: a row for each prompt; .npz: images and prompts.")
     ] = Path("out.png"),
-    sampler: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SAMPLERS}.", show_default="exact")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"{_SAMPLERS}.", show_default="exact; ddim with --steps or --eta")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the sampler.", show_default="50; 1000 for ddpm")
     ] = None,
@@ -235,6 +238,8 @@ def sample(
         raise ValueError(f"--strength {strength:g} says how much a picture is changed; give one with --init.")
     if init is not None and (not prompts or style is not None):
         raise ValueError("--init needs a prompt to change the picture by, and takes no --style.")
+    if sampler is None and (steps is not None or eta):
+        sampler = "ddim"  # the only one that takes both
     log = Log()
     model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
     from . import drawing
@@ -253,7 +258,7 @@ def sample(
         "negative_prompts": None if negative_prompt is None else parse_prompt(negative_prompt, known),
         "random_state": seed,
     }
-    with log.step("sample", "sampling"), plain_warnings():
+    with log.step("sample", "sampling"):
         if picture is None:
             images, drawn = model.sample(None if listed else n, listed, styles=style, **call)
             drawn = [prompt_text(prompt) for prompt in drawn] if drawn.dtype == object else drawn
@@ -349,12 +354,14 @@ def info(
         show(record, "", as_json=True)
         return
     low_high = "none" if record["pixel_range"] is None else "{:g} to {:g}".format(*record["pixel_range"])
+    words = "" if record["words"] is None else f", {count(len(record['words']), 'word')}: {shorten(record['words'])}"
     table(
         {
             "model": str(model_path),
-            "fitted on": f"{model.n_images_:,} images of {count(len(model.classes_), 'prompt')}",
-            "prompts": ", ".join(repr(p) for p in record["prompts"]),
-            "styles": f"{sum(record['styles']):,}: {min(record['styles'])} to {max(record['styles'])} a prompt",
+            "fitted on": f"{count(model.n_images_, 'image')} of {count(len(model.classes_), 'prompt')}",
+            "prompts": shorten(record["prompts"]),
+            "text": record["text_encoder"] + words,
+            "styles": f"{sum(record['styles']):,}: {min(record['styles'])} to {max(record['styles'])} for each prompt",
             "images": f"{' x '.join(map(str, model.image_shape_))}, {record['dtype']}, range {low_high}",
             "latent": f"{count(model.latent_dim_, 'component')}, {record['explained_variance']:.1%} of the variance"
             + (", pixels standardised" if model.standardize else ""),
@@ -366,61 +373,7 @@ def info(
     )
 
 
-@app.command(epilog="Example: linear-diffusion evaluate digits-model mnist-5k --refit -o report.html")
-def evaluate(
-    model_path: ModelPath,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="What it was fitted on, as in fit.", show_default=False)],
-    test: Annotated[
-        str | None,
-        typer.Option(metavar="TEST", help="Held-out images: DATA's own test split, or a share.", show_default=False),
-    ] = None,
-    test_share: Annotated[
-        float | None,
-        typer.Option(help="Share of DATA to hold out by seed.", show_default="0.2 where DATA has no test split"),
-    ] = None,
-    refit: Annotated[
-        bool, typer.Option("--refit", help="Score a model of the same settings, fitted on the training images alone.")
-    ] = False,
-    n: Annotated[int, typer.Option("-n", min=8, max=1_000_000, help="Samples to draw.")] = 10_000,
-    size: Annotated[str | None, typer.Option(metavar="N|HxW", help="Resize.", show_default="the model's size")] = None,
-    gray: Annotated[bool, typer.Option("--gray", help="Read the images as grey.")] = False,
-    rgb: Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed: the split, the samples, small sets.")] = 0,
-    inception: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Inception's TorchScript file, for FID.", show_default=False)
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Report to write.")] = Path("report.html"),
-    as_json: Json = False,
-) -> None:
-    """Score a model's samples, each figure beside what real images score."""
-    check_file(out, (".html",))
-    check_apart([out], data, test, inception)
-    if gray and rgb:
-        raise ValueError("--gray and --rgb exclude each other; choose one.")
-    if test is not None and test_share is not None:
-        raise ValueError("--test and --test-share exclude each other; choose one.")
-    if test_share is not None and not 0 < test_share < 1:
-        raise ValueError(f"--test-share {test_share:g} must lie between 0 and 1.")
-    parse_size(size)
-    if inception is not None:
-        from ..evaluation import inception_features
-
-        inception_features(inception)  # what is wrong with it is said before any work
-    log = Log()
-    model = open_model(model_path, None, log)
-    from . import evaluate as work
-
-    options = work.own_options(model, size, gray, rgb) | {"data_dir": data_dir}
-    train, held_out, where = work.read_pairs(data, test, test_share, seed, log, options)
-    found = work.run(model, train, held_out, n, seed, log, refit=refit, inception=inception)
-    with log.step("write", f"writing {out}"):
-        found.save_html(out)
-    record = {"model": str(model_path), "data": data, "held_out": where, "refitted": refit, "out": str(out)}
-    text = work.describe(found, where, out, refit=refit)
-    show(record | found.to_dict() | {"seconds": log.seconds}, text, as_json=as_json)
-
-
+app.command(epilog="Example: linear-diffusion evaluate digits-model mnist-5k --refit -o report.html")(answers.evaluate)
 app.command(epilog="Example: linear-diffusion score digits-model my-scans -o scores.csv")(answers.score)
 app.command(epilog="Example: linear-diffusion classify digits-model mnist --split test")(answers.classify)
 app.command(epilog="Example: linear-diffusion restore digits-model in.png out.png --task inpaint --mask mask.png")(

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 something unexpected, 2 wrong input, 130 Ctrl-C.
 """
 
+import io
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from typer.core import TyperGroup
 
 from ..exceptions import LinearDiffusionError
 from ..progress import listening
+from .messages import in_options, speak_for
 
 DEBUG = "LINEAR_DIFFUSION_DEBUG"
 """Environment variable: with it, something unexpected shows its traceback."""
@@ -30,20 +32,38 @@ class Commands(TyperGroup):
         """Run a command and leave with its exit code."""
         kwargs["standalone_mode"] = False
         run = super().main
+        _open_streams()
         sys.exit(exit_code(lambda: run(*args, **kwargs)))
+
+    def resolve_command(self, *args: Any) -> Any:
+        """Find the command, whose options messages will name."""
+        found = super().resolve_command(*args)
+        speak_for(found[1].params if found[1] else ())
+        return found
+
+
+def _open_streams() -> None:
+    """What a console cannot show is written as an escape, and a closed stream is no reason to fail."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, for as long as we run
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def exit_code(run: Callable[[], Any]) -> int:
     """Run a command; report what goes wrong, and return the exit code."""
     try:
-        code = run()
+        with _plain_warnings():
+            code = run()
         return code if isinstance(code, int) else 0  # typer's Exit comes back as its code
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except OSError as error:
         return _fail(_name_file(error), 2)
     except (LinearDiffusionError, ValueError) as error:
-        return _fail(str(error), 2)
+        return _fail(in_options(str(error)), 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error of typer, whose class has moved between versions
             where = getattr(getattr(error, "ctx", None), "command_path", "linear-diffusion")
@@ -85,7 +105,7 @@ class Log:
         """Time a step; what is put into the list that it yields is the line printed after it."""
         done: list[str] = []
         start = time.perf_counter()
-        with _spinner(doing):
+        with _spinner(doing), _named(doing):
             yield done
         self.seconds[name] = round(time.perf_counter() - start, 3)
         if self.echo:
@@ -119,16 +139,32 @@ def _spinner(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def plain_warnings() -> Iterator[None]:
+def _named(doing: str) -> Iterator[None]:
+    """Say what was being done where the system does not say with which file, as of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, doing) from error
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
     """Warnings as one line on stderr, without where in the code they arose."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        warnings.showwarning = lambda message, *_, **__: note(f"warning: {message}")
         yield
+
+
+def note(text: str) -> None:
+    """Say on stderr what one should know of the data before work starts."""
+    typer.echo(in_options(" ".join(text.split())), err=True)
 
 
 def show(record: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print what a command did: a JSON object for machines, text for people."""
-    typer.echo(json.dumps(record, ensure_ascii=False) if as_json else text)
+    typer.echo(json.dumps(record) if as_json else text)
 
 
 def table(rows: dict[str, str]) -> None:

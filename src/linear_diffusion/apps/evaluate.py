@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..datasets import load_images
+from ..datasets.folder import find_splits, walk
 from ..datasets.idx import holds_idx
 from ..evaluation import Evaluation, evaluate
 from ..evaluation.splits import split
-from .arguments import parse_mode, parse_size
-from .console import Log
+from .console import Log, note
 
 if TYPE_CHECKING:
     from .._types import AnyArray
@@ -18,34 +18,30 @@ SHARE = 0.2
 """What is held out where the data has no test split of its own."""
 
 
-def own_options(model: "LinearDiffusion", size: str | None, gray: bool, rgb: bool) -> dict[str, Any]:
-    """Size and mode to read images in: as asked for, else the model's, as it was fitted on them."""
-    shape = model.image_shape_
-    drawn = model._image.dtype == "uint8" and (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3))
-    own: dict[str, Any] = {"size": shape[:2], "mode": "RGB" if len(shape) == 3 else "L"} if drawn else {}
-    asked = {"size": parse_size(size), "mode": parse_mode(gray, rgb)}
-    return own | {name: value for name, value in asked.items() if value is not None}
-
-
 def read_pairs(
     data: str, test: str | None, share: float | None, seed: int, log: Log, options: dict[str, Any]
 ) -> tuple[tuple["AnyArray", "AnyArray"], tuple["AnyArray", "AnyArray"], str]:
     """Training images, held-out images, and where the latter are from."""
     with log.bar("load", f"reading {data}") as progress:
-        options = options | {"random_state": seed, "progress": progress}
-        images, prompts = load_images(data, **options)
+        own = test_split(data) if share is None and test is None else None
+        options = options | {"random_state": seed, "progress": progress, "report": note}
+        images, prompts = load_images(data, **options, split="train" if own else None)
         if test is not None:
             return (images, prompts), load_images(test, **options), test
-        if share is None and has_test_split(data):
-            return (images, prompts), load_images(data, split="test", **options), f"the test split of {data}"
+        if own:
+            return (images, prompts), load_images(data, split=own, **options), f"the {own} split of {data}"
     share = SHARE if share is None else share
     rest, part = split(prompts.astype(str), share, seed)
     return (images[rest], prompts[rest]), (images[part], prompts[part]), f"{share:g} of {data}, by seed {seed}"
 
 
-def has_test_split(data: str) -> bool:
-    """Whether a data set comes in two parts."""
-    return data in ("mnist", "fashion-mnist") or (Path(data).is_dir() and holds_idx(Path(data)))
+def test_split(data: str) -> str | None:
+    """The part of a data set that is held out of training, where it comes in parts."""
+    folder = Path(data)
+    if data in ("mnist", "fashion-mnist") or (folder.is_dir() and holds_idx(folder)):
+        return "test"
+    parts = find_splits(folder, list(walk(folder))) if folder.is_dir() else {}
+    return next((name for name in ("test", "validation") if {name, "train"} <= parts.keys()), None)
 
 
 def run(

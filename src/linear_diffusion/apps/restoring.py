@@ -13,10 +13,12 @@ import numpy as np
 
 from .. import operators, pictures
 from .._types import AnyArray
+from ..datasets.common import Resize
 from ..datasets.decode import SUFFIXES, Encoded, read_images
-from ..datasets.folder import list_folder, walk
+from ..datasets.folder import check_split, list_folder, walk
 from ..files import write_files
-from .console import Log
+from .arguments import own_size
+from .console import Log, note
 
 if TYPE_CHECKING:
     from ..model import LinearDiffusion
@@ -48,15 +50,27 @@ def list_images(where: Path) -> list[Path]:
     return [where]
 
 
-def read(paths: Sequence[Path], shape: tuple[int, ...], factor: int, *, gray: bool = False) -> AnyArray:
+def read(
+    paths: Sequence[Path],
+    shape: tuple[int, ...],
+    factor: int = 1,
+    resize: Resize = "squash",
+    *,
+    gray: bool = False,
+    strict: bool = False,
+) -> AnyArray:
     """Image files in the size that a model (of images of a shape) and a task ask for, as uint8.
 
     Parameters
     ----------
     factor : int
         How many times smaller than the model's images they are.
+    resize : {"squash", "crop", "pad"}
+        How files of another size are brought to the model's.
     gray : bool
         Whether they are grey whatever the model's images are.
+    strict : bool
+        Whether files of another size are refused.
     """
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
         raise ValueError(f"the model's images have shape {shape}, which no image file has.")
@@ -64,25 +78,36 @@ def read(paths: Sequence[Path], shape: tuple[int, ...], factor: int, *, gray: bo
         raise ValueError(f"--factor {factor} does not divide the model's images of {shape[0]} x {shape[1]} pixels.")
     size = shape[0] // factor, shape[1] // factor
     mode: Any = "RGB" if len(shape) == 3 and shape[2] == 3 and not gray else "L"
-    images = read_images([Encoded(str(path), path) for path in paths], size=size, mode=mode)
+    files = [Encoded(str(path), path) for path in paths]
+    images = read_images(files, size, mode, resize=resize, report=_refuse if strict else note)
     return images[..., None] if len(shape) == 3 and shape[2] == 1 and not gray else images
 
 
+def _refuse(sizes: str) -> None:
+    what = sizes.split(";")[0].rstrip(".")
+    raise ValueError(f"{what}, as the model's images are, and results too; agree by --resize, --crop or --pad.")
+
+
 def read_data(
-    model: "LinearDiffusion", data: str, split: str, data_dir: Path | None, log: Log
+    model: "LinearDiffusion", data: str, log: Log, options: dict[str, Any]
 ) -> tuple[AnyArray, AnyArray, list[str]]:
     """Images as a model sees them, their prompts, and their names: those of files, or numbers."""
     from ..datasets import load_images
+    from ..datasets.idx import holds_idx
 
     where = Path(data)
     with log.step("load", f"reading {data}"):
-        if where.is_dir() and not any(where.glob("*ubyte*")):
-            paths, prompts, _ = list_folder(where)
-            images = read(paths, model.image_shape_, 1)
+        if where.is_dir() and not holds_idx(where):
+            columns = {name: options[name] for name in ("text_column", "image_column")}
+            paths, prompts, notes = list_folder(where, check_split(options["split"]), **columns)
+            for line in notes:
+                note(line)
+            images = read(paths, model.image_shape_, resize=options["resize"])
             return in_units(model, images), prompts, [str(path.relative_to(where)) for path in paths]
         if where.is_file() and where.suffix.lower() in SUFFIXES:
-            return in_units(model, read([where], model.image_shape_, 1)), np.array([""]), [where.name]
-        images, prompts = load_images(data, split=split, data_dir=data_dir)
+            images = read([where], model.image_shape_, resize=options["resize"])
+            return in_units(model, images), np.array([""]), [where.name]
+        images, prompts = load_images(data, **own_size(model), **options, report=note)
     if images.shape[1:] != model.image_shape_:
         raise ValueError(f"{data} has images of shape {images.shape[1:]}; the model's are {model.image_shape_}.")
     return in_units(model, images), prompts.astype(str), [str(i) for i in range(len(images))]
@@ -189,4 +214,4 @@ def write_table(rows: Sequence[dict[str, Any]], out: Path) -> None:
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    write_files(out.parent, {out.name: text.getvalue().encode()})
+    write_files(out.parent, {out.name: text.getvalue().encode(errors="surrogateescape")})

@@ -30,7 +30,7 @@ from .arrays import fit_images
 from .common import AnyArray, Mode, Progress, Report, Resize, Size
 from .decode import Encoded, read_images
 from .embedded import load_digits, load_mnist_5k
-from .folder import SPLITS, list_folder, refuse_split
+from .folder import check_split, list_folder, refuse_split
 from .idx import holds_idx, load_idx
 from .memory import check_fits
 from .mnist import load_fashion_mnist, load_mnist
@@ -52,7 +52,6 @@ _DOWNLOADED: dict[str, Callable[[str, str | PathLike[str] | None], tuple[AnyArra
     "fashion-mnist": load_fashion_mnist,
     "mnist-words": lambda split, data_dir: transform_digits(*load_mnist(split, data_dir)),
 }
-_SPLITS = {name: split for split, names in SPLITS.items() for name in names} | {"all": "all", "train+test": "all"}
 
 
 def load_images(
@@ -139,9 +138,7 @@ def load_images(
         raise ValueError(f"resize must be 'squash', 'crop' or 'pad', got {resize!r}.")
     if resize != "squash" and size is None:
         raise ValueError(f"resize={resize!r} needs a size; give one with size=, such as size=32.")
-    if split is not None and split not in _SPLITS:
-        raise ValueError(f"split must be 'train', 'validation', 'test' or 'all', got {split!r}.")
-    part = None if split is None else _SPLITS[split]
+    part = check_split(split)
     columns = {"text_column": text_column, "image_column": image_column}
     rng = np.random.default_rng(random_state)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..exceptions import DataError
-from .common import AnyArray, Mode, Progress, Report, Resize, Size, check_text, count
+from ..exceptions import DataError, count
+from .common import AnyArray, Mode, Progress, Report, Resize, Size, check_text
 from .memory import check_fits
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601-2, as Pillow's
@@ -153,8 +153,8 @@ def describe_resizing(sizes: Counter[Size], size: Size, how: Resize, report: Rep
     if not others:
         return
     height, width = size
-    # By more than a pixel, once they are resized.
-    distorts = any(abs(h / height * width - w) * min(height / h, width / w) > 1 for h, w in others)
+    # By more than rounding to whole pixels does.
+    distorts = any(abs(h / height * width - w) * min(height / h, width / w) > 0.5 for h, w in others)
     first, last = (f"{h} x {w}" for h, w in (others[0], others[-1]))
     found = first if len(others) == 1 else f"{len(others)} sizes from {first} to {last}"
     words = {"squash": "squashed", "crop": "cropped", "pad": "padded"}[how] if distorts else "resized"

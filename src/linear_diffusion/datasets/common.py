@@ -39,17 +39,6 @@ def reason(error: BaseException) -> str:
     return " ".join(str(words).split()).rstrip(".") or type(error).__name__
 
 
-def count(n: int, what: str) -> str:
-    """A number and its noun.
-
-    Examples
-    --------
-    >>> count(1, "image"), count(1000, "image")
-    ('1 image', '1,000 images')
-    """
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
-
-
 def check_text(text: str, where: str) -> str:
     """A prompt in its usual form: letters with accents as one character (NFC).
 

@@ -17,9 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ..exceptions import DataError
+from ..exceptions import DataError, count
 from .arrays import as_prompts
-from .common import AnyArray, check_text, count
+from .common import AnyArray, check_text
 from .decode import SUFFIXES
 from .metadata import TABLES, read_metadata
 
@@ -33,6 +33,22 @@ _FOREIGN = re.compile(
     r"\.(apng|arw|avif|cr2|cr3|dcm|dng|exr|hdr|hei[cf]|ico|j2k|jfif|jp2|jpe|jxl|nef|psd|raw|svg|tga)", re.I
 )
 """Endings of images that are not read, so that it is said."""
+
+
+_NAMES = {name: split for split, names in SPLITS.items() for name in names} | {"all": "all", "train+test": "all"}
+
+
+def check_split(split: str | None) -> str | None:
+    """A part by its first name.
+
+    Examples
+    --------
+    >>> check_split("val")
+    'validation'
+    """
+    if split is not None and split not in _NAMES:
+        raise ValueError(f"split={split!r} must be 'train', 'validation', 'test' or 'all'.")
+    return None if split is None else _NAMES[split]
 
 
 class Listed(NamedTuple):
@@ -126,11 +142,10 @@ def find_splits(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
     A folder that holds nothing but one other is looked into: archives are often packed like this.
     """
     tops = {folder / path.relative_to(folder).parts[0] for path in files if path.suffix.lower() in SUFFIXES}
-    names = {name: split for split, known in SPLITS.items() for name in known}
     parts: dict[str, list[Path]] = {}
     for top in sorted(tops):
-        parts.setdefault(names.get(top.name.lower(), ""), []).append(top)
-    if "" not in parts:
+        parts.setdefault("" if top.is_file() else _NAMES.get(top.name.lower(), ""), []).append(top)
+    if not {"", "all"} & parts.keys():
         return parts
     only = next(iter(tops))
     return (

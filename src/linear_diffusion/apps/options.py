@@ -1,0 +1,33 @@
+"""Arguments and options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder that fit wrote.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed.", show_default="a fresh one, which is printed")]
+Csv = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help=".csv: a row for each image.")]
+
+Images = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="An image file, a folder of images, or data as in fit.", show_default=False),
+]
+Size = Annotated[str | None, typer.Option(metavar="N|HxW", help="Resize the images, e.g. 32 or 48x64.")]
+Crop = Annotated[bool, typer.Option("--crop", help="Where they are resized: cut them to shape, do not distort.")]
+Pad = Annotated[bool, typer.Option("--pad", help="Where they are resized: add black bands, do not distort.")]
+Gray = Annotated[bool, typer.Option("--gray", help="Read the images as grey.")]
+Rgb = Annotated[bool, typer.Option("--rgb", help="Read the images as RGB.")]
+Split = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="train, validation, test or all.", show_default="train, if there are parts"),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of prompts, in metadata or .parquet.", show_default="text, ..."),
+]
+ImageColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of images or their files.", show_default="file_name or image")
+]
+DataDir = Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")]

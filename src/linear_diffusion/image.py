@@ -18,6 +18,8 @@ from .tone import N_TONES
 
 _FLOOR = 1e-6
 """Variances below this share of the largest (of the mean, for the noise) are rounding, not data."""
+_ROUNDING = 1e-12
+"""Deviations below this share of the largest pixel are rounding, in double precision."""
 
 
 @dataclass(frozen=True)
@@ -231,8 +233,14 @@ def safe_std(variances: Array) -> Array:
 
 
 def noise_floor(encoder: PCAEncoder) -> float:
-    """The least variance of a direction in a density: a share of the mean variance of a pixel."""
-    return max(_FLOOR * encoder.total_variance / len(encoder.mean), np.finfo(np.float64).tiny)
+    """The least variance of a direction in a density: a share of the mean variance of a pixel.
+
+    Where no pixel varies (one image, or all alike) there is none to take a share of; then it is that of rounding to
+    256 levels, up to the largest pixel.
+    """
+    variance = encoder.total_variance / len(encoder.mean)
+    largest = float(np.abs(encoder.mean / encoder.std).max()) or 1.0
+    return _FLOOR * variance if variance > (_ROUNDING * largest) ** 2 else (largest / 255) ** 2 / 12
 
 
 def _pca(

@@ -20,7 +20,14 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from . import saving, walk
 from ._types import AnyArray, Array, Index
 from .calibration import calibrate, match_details, n_draws
-from .checks import check_eta, check_levels, check_prompts, check_range
+from .checks import (
+    check_eta,
+    check_levels,
+    check_prompts,
+    check_range,
+    warn_of_sampled_training,
+    warn_of_single_images,
+)
 from .clusters import CANDIDATES, fit_styles
 from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
@@ -41,7 +48,7 @@ from .styles import Calibration, Styles
 from .tasks.methods import TasksMixin
 from .text import OneHotEncoder
 from .tone import ToneCurves, fit_tone_curves
-from .training import Learned, draw_noise, learn
+from .training import Learned, draw_noise, learn, most_components
 from .variations import VariationsMixin
 from .words import NAMED, Words, WordsCurves, WordsPrior, asked_for, learn_words
 
@@ -234,6 +241,12 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
             If X or y is not as described, or a parameter has a wrong value.
         NotEnoughMemoryError
             Before any work, with settings that would fit.
+
+        Warns
+        -----
+        UserWarning
+            If prompts have one image each, which is then what is sampled for them; or if sampled training leaves
+            ``styles`` unused, or has too few draws for its components.
         """
         self._validate_params()
         pixel_range = check_range(self.pixel_range)
@@ -243,6 +256,11 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         rows = X.reshape(len(X), -1)
         if self.text_encoder != "one-hot":
             return self._fit_words(rows, index, classes, image)
+        if self.training == "sampled":
+            k = most_components(self.latent_dim, *rows.shape)
+            warn_of_sampled_training(self.styles, self.n_draws, k, classes, index)
+        elif self.ridge == 0:
+            warn_of_single_images(classes, index)
         tell(f"components and moments of {len(X):,} images")
         most_styles = max(CANDIDATES) if self.styles == "auto" else int(self.styles)
         entropy = entropy_of(self.random_state) if self.training == "sampled" else 0

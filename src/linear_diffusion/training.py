@@ -134,7 +134,7 @@ def learn(
     work, largest = None, int(np.bincount(index).max())
     if n_styles > 1:
         work = StyleWork(len(rows), largest, n_styles, n_drawn, itemsize, blas_threads())
-    require_memory(p, d, _most_components(latent_dim, *rows.shape), work, len(rows), code_length)
+    require_memory(p, d, most_components(latent_dim, *rows.shape), work, len(rows), code_length)
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None
     with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
@@ -244,7 +244,8 @@ def fits_dense(p: int, d: int) -> bool:
     return d <= MOST_PIXELS and 8 * p * d * d <= _MOST_BYTES
 
 
-def _most_components(latent_dim: int | float, n: int, d: int) -> int:
+def most_components(latent_dim: int | float, n: int, d: int) -> int:
+    """Components of n images of d pixels, at most."""
     return max(min(int(latent_dim) if latent_dim >= 1 else d, d, n), 1)
 
 

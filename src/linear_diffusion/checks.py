@@ -1,6 +1,5 @@
 """Arguments checked before work starts: what was received, what is allowed, what to do."""
 
-import warnings
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._types import AnyArray, Index
+from .exceptions import warn
 from .noise import Level, Schedule
 from .sampler import SAMPLERS
 from .text import compose
@@ -36,9 +36,9 @@ def check_prompts(y: Any, n: int) -> tuple[AnyArray, Index]:
     classes, index = np.unique(y.ravel(), return_inverse=True)
     if classes.dtype.kind in "UO":
         composed = [compose(p) for p in classes.tolist()]
-        if composed != classes.tolist():
-            kind = object if classes.dtype == object else str
-            classes, place = np.unique(np.array(composed, kind), return_inverse=True)
+        objects = classes.dtype == object
+        if objects or composed != classes.tolist():
+            classes, place = np.unique(np.array(composed, object if objects else str), return_inverse=True)
             index = place[index]
     return classes, index
 
@@ -49,30 +49,27 @@ def warn_of_single_images(classes: AnyArray, index: Index) -> None:
     if single:
         named = ", ".join(map(repr, single[:5])) + (", ..." if len(single) > 5 else "")
         has, each = ("prompt has", "it") if len(single) == 1 else ("prompts have", "each of them")
-        warnings.warn(
+        warn(
             f"{len(single)} {has} 1 image only ({named}): what is sampled for {each} is that image. Give more images, "
             'or let prompts share their words with text_encoder="word-products".',
-            stacklevel=3,
         )
 
 
 def warn_of_sampled_training(styles: int | str, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:
     """Say what sampled training leaves unused, and where it has too few draws for k components."""
     if styles != 1:
-        warnings.warn(
+        warn(
             f'training="sampled" has one Gaussian for each prompt, so that styles={styles!r} is not used; set styles=1 '
             '(and latent_dim=144, as one_shot does), or training="exact".',
-            stacklevel=3,
         )
     counts = np.bincount(index) * n_draws
     least = int(counts.min())
     if least < 2 * k:
-        warnings.warn(
+        warn(
             f'training="sampled" with latent_dim={k} regresses noise on {k} components, for which prompt '
             f"{classes.tolist()[int(counts.argmin())]!r} has {least} noisy latents only; samples will be mostly noise. "
             f"Set latent_dim={max(least // 2, 1)} or less, n_draws={-(-2 * k * n_draws // least)} or more, or "
             'training="exact".',
-            stacklevel=3,
         )
 
 

@@ -11,6 +11,9 @@
 Wrong values and types of arguments raise plain ValueError and TypeError, as in scikit-learn.
 """
 
+import sys
+import warnings
+
 
 class LinearDiffusionError(Exception):
     """Base class of the package's own errors."""
@@ -49,3 +52,11 @@ def count(n: int, what: str) -> str:
     ('1 image', '1,000 images')
     """
     return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn where the package was called, however deep inside it this is."""
+    frame, depth = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("linear_diffusion."):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth)

@@ -7,8 +7,6 @@ pooled Gaussian of all training latents, or that of a negative prompt. A guided 
 matrices, because the branches have eigenvectors of their own.
 """
 
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -20,7 +18,7 @@ import numpy as np
 from ._types import Array, Index
 from .affine import AffineMap
 from .denoiser import Denoiser, LinearDenoiser, from_basis, to_basis
-from .exceptions import GuidanceWarning
+from .exceptions import GuidanceWarning, warn
 from .noise import Level
 from .sampler import in_latent
 
@@ -124,12 +122,8 @@ def check_scale(guidance_scale: Any, negative_prompts: Any = None) -> float:
 def warn_of_runaway(ratio: float, prompt: str, scale: float) -> None:
     """Warn, where the package was called, if total variance over training's is above `RUNAWAY` (or no number)."""
     if not ratio <= RUNAWAY:
-        frame, depth = sys._getframe(), 1
-        while frame.f_back and frame.f_globals.get("__name__", "").startswith("linear_diffusion."):
-            frame, depth = frame.f_back, depth + 1
-        warnings.warn(
+        warn(
             f"guidance_scale={scale:g} makes samples of prompt {prompt} run away: their variance is {ratio:.3g} times "
             "that of training; give a scale nearer to 1, or another negative prompt.",
             GuidanceWarning,
-            stacklevel=depth,
         )

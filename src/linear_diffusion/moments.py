@@ -15,8 +15,7 @@ from typing import Self
 import numpy as np
 
 from ._types import AnyArray, Array, Index
-from .exceptions import ModelFileError
-from .files import pack, unpack, write_files
+from .files import check_shapes, pack, read_file, refusing, unpack, write_files
 
 N_TONES = 256
 """Bins of a histogram of pixels: the levels of 8 bits."""
@@ -173,10 +172,13 @@ class Moments:
         ModelFileError
             If the file is not one that `save` wrote, or is damaged.
         """
-        arrays = unpack(Path(path))
-        if set(arrays) != {f.name for f in fields(cls)}:
-            raise ModelFileError(f"{path} holds {sorted(arrays)}, which are not moments.")
-        return cls(**arrays)
+        with refusing(Path(path)):
+            arrays = unpack(read_file(Path(path)))
+            axes = {"prompts": "p", "counts": "p", "means": "p d", "scatter": "p d d", "histogram": "p channels tones"}
+            if arrays["scatter"].ndim == 2:
+                axes["scatter"] = "p d"
+            check_shapes(arrays, axes, {"prompts": str(arrays["prompts"].dtype)}, {"tones": N_TONES})
+            return cls(**arrays)
 
     def _combine(self, other: "Moments", sign: float) -> "Moments":
         mine, theirs = ((m.scatter.shape[1:], m.histogram.shape[1:]) for m in (self, other))

@@ -1,14 +1,18 @@
-"""A model as a folder: config.json, model.safetensors and README.md, as on the Hugging Face Hub.
+"""A model as a folder: config.json, model-<digest>.safetensors and README.md, as on the Hugging Face Hub.
 
-A model from elsewhere is data: no code runs, and every shape, dtype and number is checked before use. ``config.json``,
-which is written last, holds the digest of the weights, so that a mixture of two models cannot be loaded.
+A model from elsewhere is data: no code runs, and every shape, dtype and number is checked before use. ``config.json``
+says what kind of model it is, and the weights hold every number that was learned. It is written last, and names the
+weights by their digest: who reads meanwhile, or after a writer was killed, finds the old model or the new one, whole.
 """
 
 import hashlib
 import json
+import re
+import textwrap
 from collections.abc import Callable
-from dataclasses import fields
+from functools import partial
 from importlib.metadata import version
+from math import prod
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,26 +20,138 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ._types import AnyArray
-from .checks import check_range
 from .denoiser import GaussianDenoiser, RegressionDenoiser
 from .detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has_details
 from .exceptions import ModelFileError
-from .files import labels_from_json, labels_to_json, pack, unpack, write_files
+from .files import check_shapes, labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
 from .image import ImageFormat, PCAEncoder
+from .noise import entropy_of
 from .styles import Calibration, Styles, pack_factors, unpack_factors
 from .tasks.confidence import N_QUANTILES, Confidence
+from .text import BagOfWords
 from .tone import N_ENTRIES, ToneCurves
 from .words import NAMED
-from .wordsfile import describe, restored, words_arrays, words_shapes
+from .wordsfile import reach, restored, words_arrays, words_axes
 
 if TYPE_CHECKING:
     from .model import LinearDiffusion
 
 Model = TypeVar("Model", bound="LinearDiffusion")
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout."""
-_CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "README.md"
+_CONFIG, _CARD = "config.json", "README.md"
+_OTHERS = f"model-{'[0-9a-f]' * 16}.safetensors"
+"""What weights are called, as a pattern."""
+_MOST_CONFIG = 2**26
+"""Bytes of a configuration at most."""
+_TRIES = 20
+"""How often a model is looked for that others replace meanwhile."""
+_WIDE = 50.0
+"""Standard deviations that no noise reaches."""
+_LARGEST = 1e30
+"""Numbers beyond this may overflow in single precision on their way to a pixel."""
+
+_AXES = {
+    "prompts.weights": "p",
+    "prompts.residual": "p",
+    "encoder.mean": "d",
+    "encoder.std": "d",
+    "encoder.components": "k d",
+    "encoder.variances": "k",
+    "encoder.total_variance": "",
+    "encoder.scale": "",
+    "prior.means": "p k",
+    "prior.variances": "p k",
+    "prior.basis": "p k k",
+    "regression.means": "p 2k",
+    "regression.covariances": "p 2k 2k",
+    "styles.owner": "styles",
+    "styles.group": "styles",
+    "styles.shares": "styles",
+    "styles.means": "styles k",
+    "styles.factors": "styles k rank",
+    "styles.unit": "styles",
+    "styles.basis": "p k k",
+    "styles.variances": "p k",
+    "calibration.gain": "p k",
+    "calibration.means": "styles k",
+    "tone.low": "curves c",
+    "tone.step": "curves c",
+    "tone.table": "curves c entries",
+    "detail.shift": "p c filters differences",
+    "detail.table": "p c levels",
+    "confidence.level2": "",
+    "confidence.prompt_temperature": "",
+    "confidence.scores": "quantiles",
+}
+"""The arrays of each part of a model, by the names of their axes."""
+_GOES_WITH = {
+    "regression": {"prior"},
+    "styles": {"prior"},
+    "tone": {"prior"},
+    "calibration": {"styles", "prior"},
+    "detail": {"styles", "tone", "prior"},
+}
+_SIZES = {
+    "entries": N_ENTRIES,
+    "filters": N_FILTERS,
+    "differences": N_DIFFERENCES,
+    "levels": N_LEVELS,
+    "quantiles": N_QUANTILES,
+}
+_DTYPES = {
+    "tone.table": "float32",
+    "detail.shift": "int16",
+    "detail.table": "float32",
+    "styles.owner": "int64",
+    "styles.group": "int64",
+    "styles.factors": "float16",
+}
+_SINGLE = ("prior.basis", "styles.basis", "styles.means", "calibration.means")
+"""What a model with styles holds in single precision, to stay small; it was rounded so when it was fitted."""
+
+
+def _positive(a: AnyArray) -> bool:
+    return bool((a > 0).all())
+
+
+def _not_negative(a: AnyArray) -> bool:
+    return bool((a >= 0).all())
+
+
+def _orthonormal(a: AnyArray) -> bool:
+    """Rows, or the columns of square matrices, seen by what they make of one random vector."""
+    rows = a if a.ndim == 2 else a.swapaxes(-1, -2)
+    probe = np.random.default_rng(0).standard_normal((rows.shape[-2], 1))
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(rows @ (rows.swapaxes(-1, -2) @ probe), probe, rtol=0, atol=1e-4))
+
+
+_HOLDS: dict[str, Callable[[AnyArray], bool]] = {
+    "prompts.weights": lambda a: _positive(a) and abs(a.sum() - 1) < 1e-6,
+    "prompts.residual": _not_negative,
+    "encoder.std": _positive,
+    "encoder.components": _orthonormal,
+    "encoder.variances": _not_negative,
+    "encoder.total_variance": _not_negative,
+    "encoder.scale": _positive,
+    "prior.variances": _not_negative,
+    "prior.basis": _orthonormal,
+    "styles.shares": _positive,
+    "styles.unit": _positive,
+    "styles.basis": _orthonormal,
+    "styles.variances": _positive,
+    "calibration.gain": _positive,
+    "tone.step": _positive,
+    "detail.shift": lambda a: bool((np.abs(a.astype(np.int32)) <= REACH).all()),
+    "confidence.level2": _not_negative,
+    "confidence.prompt_temperature": lambda a: bool(0 < a <= 1),
+    "confidence.scores": lambda a: bool((np.diff(a) >= 0).all()),
+    "correlations": lambda a: bool((np.abs(a) <= 1).all()),
+    "ridge": _not_negative,
+}
+"""What the numbers of an array must be, beside finite; by its name, or the last part of it."""
 
 
 def save_model(model: "LinearDiffusion", folder: Path) -> None:
@@ -45,7 +161,9 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
             f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
             f"Pickle the model if you trust the file, or fit with text_encoder={' or '.join(map(repr, NAMED))}."
         )
-    weights = pack(_arrays(model))
+    if folder.exists() and not folder.is_dir():
+        raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
+    arrays = _arrays(model)
     params = model.get_params(deep=False)
     del params["verbose"]  # how a session is told, not what a model is
     if not isinstance(params["random_state"], Integral):
@@ -55,260 +173,236 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "model": type(model).__name__,
         "linear_diffusion": version("linear-diffusion"),
         "params": params,
-        "image": {
-            "shape": model.image_shape_,
-            "dtype": model._image.dtype,
-            "range": model._image.pixel_range,
-        },
+        "image": {"shape": model._image.shape, "dtype": model._image.dtype, "range": model._image.pixel_range},
         "prompts": labels_to_json(model.classes_),
-        "latent_dim": model.latent_dim_,
         "n_images": model.n_images_,
-        "total_variance": model._encoder.total_variance,
-        "scaling_factor": model.scaling_factor_,
-        "tone": model._has_tone(),
-        "details": model._details is not None,
-        "sampled": model._regression is not None,
-        "calibrated": model._calibration is not None,
-        "n_styles": 0 if model._mixture is None else len(model._mixture.owner),
-        "rank": 0 if model._mixture is None else model._mixture.factors.shape[2],
-        "n_groups": 0 if model._mixture is None else int(model._mixture.group[-1]) + 1,
-        "words": model._words and describe(model._words),
-        "confidence": _confidence(model),
         "feature_names": list(getattr(model, "feature_names_in_", [])),
-        "sha256": hashlib.sha256(weights).hexdigest(),
     }
+    try:  # what could not be read back is not written
+        text = json.dumps(config, default=lambda value: value.item())
+        _fill(*_described(type(model), json.loads(text)), dict(arrays))
+    except Exception as error:
+        raise ValueError(f"this model is not saved, since it could not be read back: {error}.") from error
+    weights = pack(arrays)
+    config |= {"bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest(), "digest": ""}
     text = json.dumps(config, indent=2, default=lambda value: value.item())
-    if folder.exists() and not folder.is_dir():
-        raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
+    text = text.replace('"digest": ""', f'"digest": "{_digest(text)}"')
+    card = _card(model).encode(errors="backslashreplace")
     folder.mkdir(parents=True, exist_ok=True)
-    write_files(folder, {_WEIGHTS: weights, _CARD: _card(model).encode(), _CONFIG: text.encode()})
+    write_files(folder, {_weights(config["sha256"]): weights, _CARD: card, _CONFIG: text.encode()}, replaces=_OTHERS)
 
 
 def load_model(cls: type[Model], folder: Path) -> Model:
     """Read a model; see `LinearDiffusion.from_pretrained`."""
     path = folder / _CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFileError(f"{folder} holds no model: {path} does not exist.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else None
+    with refusing(path):
+        for _ in range(_TRIES):
+            try:
+                content = read_file(path, _MOST_CONFIG)
+            except FileNotFoundError:
+                raise ModelFileError(f"{folder} holds no model: {path} does not exist.") from None
+            try:
+                return _read(cls, folder, content.decode())
+            except FileNotFoundError as error:  # another model was saved here meanwhile, or the weights are lost
+                lost = error
+        raise lost
+
+
+def _read(cls: type[Model], folder: Path, text: str) -> Model:
+    """The model of a configuration's text."""
+    path, text = folder / _CONFIG, text.replace("\r\n", "\n")  # as version control may write it
+    config = json.loads(text)
+    found = config.get("format") if isinstance(config, dict) else None
+    if type(found) is not int or found != FORMAT:
         raise ModelFileError(f"{path} has format {found!r}; this version reads {FORMAT}. Is the package up to date?")
-    try:
-        return _build(cls, config, folder / _WEIGHTS)
-    except ModelFileError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelFileError(f"{path} is not a valid model: {type(error).__name__}: {error}.") from error
+    if config["digest"] != _digest(text):
+        raise ModelFileError(f"{path} was changed after it was written (its SHA-256 differs).")
+    described = _described(cls, config)
+    weights = folder / _weights(config["sha256"])
+    content = read_file(weights, config["bytes"])
+    with refusing(weights):
+        if hashlib.sha256(content).hexdigest() != config["sha256"]:
+            raise ModelFileError(f"{weights} is not the file that {_CONFIG} was written with (its SHA-256 differs).")
+        return _fill(*described, unpack(content))
 
 
-def _build(cls: type[Model], config: dict[str, Any], weights: Path) -> Model:
-    """A model from a configuration and the file of its arrays."""
+def _digest(text: str) -> str:
+    """Of a configuration, but for the digest that it holds."""
+    return hashlib.sha256(re.sub(r'"digest": "\w*"', "", text).encode()).hexdigest()
+
+
+def _weights(digest: str) -> str:
+    """The file of weights that have a digest."""
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ValueError(f"sha256={digest!r} is no SHA-256")
+    return f"model-{digest[:16]}.safetensors"
+
+
+def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
+    """All numbers that sampling, encoding and the tasks read."""
+    parts: dict[str, Any] = {
+        "encoder": model._encoder,
+        "prior": None if model._words else model._prior,
+        "regression": model._regression,
+        "styles": model._mixture,
+        "calibration": model._calibration,
+        "tone": model._curves,
+        "detail": model._details,
+        "confidence": model._confidence,
+    }
+    found: dict[str, Any] = {"prompts.weights": model.weights_, "prompts.residual": model._residual}
+    for part, holder in parts.items():
+        found |= {} if holder is None else {f"{part}.{name}": value for name, value in vars(holder).items()}
+    if model._mixture:
+        found["styles.factors"], found["styles.unit"] = pack_factors(model._mixture.factors)
+        found |= {name: found[name].astype(np.float32) for name in _SINGLE if name in found}
+    arrays = {name: np.asarray(found[name]) for name in _AXES if name in found}
+    return arrays | ({n: np.asarray(a) for n, a in words_arrays(model._words).items()} if model._words else {})
+
+
+def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFormat, AnyArray]:
+    """A model without numbers, what its images look like, and its prompts."""
     if config["model"] != cls.__name__:
         raise ValueError(f"it is a {config['model']!r}, not a {cls.__name__}")
     model = cls(**config["params"])
     model._validate_params()
-    pixel_range = check_range(config["image"]["range"])
-    image = ImageFormat(
-        tuple(_whole(n) for n in config["image"]["shape"]),
-        str(np.dtype(config["image"]["dtype"])),
-        None if pixel_range is None else (float(pixel_range[0]), float(pixel_range[1])),
-    )
-    if image.dtype not in ("uint8", "float32", "float64") or not 1 <= len(image.shape) <= 3:
-        raise ValueError(f"images of dtype {image.dtype} and shape {image.shape} are none that a model makes")
+    entropy_of(model.random_state)
+    shape, dtype, pixel_range = (config["image"][name] for name in ("shape", "dtype", "range"))
+    if pixel_range is not None:
+        low, high = (_number(v, -_LARGEST, _LARGEST) for v in pixel_range)
+        if not low < high or (dtype == "uint8" and not 0 <= low < high <= 255):
+            raise ValueError(f"range={pixel_range} is none of pixels of dtype {dtype}")
+        pixel_range = low, high
+    shape = tuple(_whole(n) for n in shape)
+    if dtype not in ("uint8", "float32", "float64") or not 1 <= len(shape) <= 3 or prod(shape) > 2**31:
+        raise ValueError(f"images of dtype {dtype} and shape {shape} are none that a model makes")
     classes = labels_from_json(config["prompts"])
     if len(classes) == 0 or len({str(c) for c in classes}) < len(classes):
         raise ValueError("prompts must be distinct, and at least one")
-    k, total, scale = (
-        _whole(config["latent_dim"]),
-        float(config["total_variance"]),
-        float(config["scaling_factor"]),
-    )
-    if not (0 <= total < np.inf and 0 < scale < np.inf):
-        raise ValueError(f"total_variance={total} and scaling_factor={scale} must be finite and positive")
-    config.setdefault("details", False)  # models that were saved before there were any
-    if not all(isinstance(config[name], bool) for name in ("tone", "details", "sampled", "calibrated")):
-        raise ValueError("tone, details, sampled and calibrated must be true or false")
-    if config["details"] and not (config["tone"] and config["n_styles"] and has_details(image)):
-        raise ValueError("details go with tone curves and styles, and with images")
-    if not all(
-        isinstance(config[name], int) and 0 <= config[name] <= 10**9 for name in ("n_styles", "n_groups", "rank")
-    ):
-        raise ValueError("n_styles, n_groups and rank must be whole numbers >= 0")
-    read = config.get("confidence")  # models that were saved before it have none
-    if read is not None and not (
-        set(read) == set(_CONFIDENCE) and 0 <= read["level2"] < np.inf and 0 < read["prompt_temperature"] <= 1
-    ):
-        raise ValueError(f"confidence={read} must hold a variance >= 0 and a temperature in (0, 1]")
     names = config["feature_names"]
-    if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
+    if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, prod(shape))):
         raise ValueError("feature_names must be strings, one a pixel, or none")
-    if (config.get("words") is not None) != (model.text_encoder in NAMED):
-        raise ValueError(f"text_encoder={model.text_encoder!r} does not go with words={config.get('words')!r}")
-    arrays = _checked(weights, config, classes, image, k)
-    encoder = PCAEncoder(**{name: arrays[f"encoder.{name}"] for name in _ENCODER}, total_variance=total, scale=scale)
-    learned = classes, arrays["weights"], _whole(config["n_images"]), image, encoder
-    if config.get("words"):
-        words = restored(classes, config["words"], arrays, float(model.ridge))
-        model._set_words(words, *learned, arrays["residual"])
-    else:
-        prior = GaussianDenoiser(*(arrays[f"prior.{name}"] for name in ("means", "variances", "basis")))
-        model._set_learned(*learned, prior, arrays["residual"])
-        model._curves = model._details = model._regression = model._mixture = model._calibration = None
-    if config["tone"] and model._words is None:
-        model._curves = ToneCurves(*(arrays[f"tone.{name}"] for name in ("low", "step", "table")))
-    if config["sampled"]:
-        model._regression = RegressionDenoiser(arrays["regression.means"], arrays["regression.covariances"])
-    if "confidence.scores" in arrays:
-        read = config["confidence"]
-        model._confidence = Confidence(**read, scores=arrays["confidence.scores"])
-    if config["n_styles"]:
-        arrays["styles.factors"] = unpack_factors(arrays["styles.factors"], arrays["styles.unit"])
-        model._mixture = Styles(**{f.name: arrays[f"styles.{f.name}"] for f in fields(Styles)})
-    if config["details"] and model._mixture:
-        model._details = DetailCurves(model._mixture.group_owner, arrays["detail.shift"], arrays["detail.table"])
-    if config["calibrated"]:
-        model._calibration = Calibration(arrays["calibration.gain"], arrays["calibration.means"])
-    model.n_features_in_ = image.n_pixels
+    model.n_images_, model.n_features_in_ = _whole(config["n_images"]), prod(shape)
     if names:
         model.feature_names_in_ = np.array(names, dtype=object)
+    return model, ImageFormat(shape, dtype, pixel_range), classes
+
+
+def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str, AnyArray]) -> Model:
+    """Give a model its numbers, each of the shape, dtype and size that it must have."""
+    text = BagOfWords([str(c) for c in classes.tolist()]) if model.text_encoder in NAMED else None
+    _check_arrays(arrays, image, len(classes), text)
+    words = restored(text, arrays) if text else None
+    _check_reach(arrays, reach(words) if words else _reach(arrays))
+    if "styles.means" in arrays:
+        arrays |= {name: arrays[name].astype(np.float64) for name in _SINGLE if name in arrays}
+        arrays["styles.factors"] = unpack_factors(arrays["styles.factors"], arrays.pop("styles.unit"))
+
+    def part(name: str) -> dict[str, Any]:
+        own = {n.removeprefix(name + "."): a for n, a in arrays.items() if n.startswith(name + ".")}
+        return {n: float(a) if a.ndim == 0 else a for n, a in own.items()}
+
+    def made(kind: Callable[..., Any], name: str) -> Any:
+        return kind(**part(name)) if part(name) else None
+
+    prompts = part("prompts")
+    learned = classes, prompts["weights"], model.n_images_, image, PCAEncoder(**part("encoder"))
+    if words:
+        model._set_words(words, *learned, prompts["residual"])
+    else:
+        model._set_learned(*learned, GaussianDenoiser(**part("prior")), prompts["residual"])
+        model._regression, model._mixture = made(RegressionDenoiser, "regression"), made(Styles, "styles")
+        model._calibration, model._curves = made(Calibration, "calibration"), made(ToneCurves, "tone")
+        if model._mixture:
+            model._details = made(partial(DetailCurves, model._mixture.group_owner), "detail")
+    model._confidence = made(Confidence, "confidence")
     return model
 
 
-_DTYPES = {
-    "tone.table": "float32",
-    "detail.shift": "int16",
-    "detail.table": "float32",
-    "styles.owner": "int64",
-    "styles.group": "int64",
-    "styles.factors": "float16",
-}
-_CONFIDENCE = ("level2", "prompt_temperature")
-_SINGLE = ("prior.basis", "styles.basis", "styles.means", "calibration.means")
-"""What a model with styles holds in single precision, to stay small; it was rounded so when it was fitted."""
-_ENCODER = ("mean", "std", "components", "variances")
+def _check_arrays(arrays: dict[str, AnyArray], image: ImageFormat, p: int, text: BagOfWords | None) -> None:
+    """Refuse parts that do not go together, and arrays that no fit makes."""
+    present = {name.partition(".")[0] for name in arrays}
+    needed = {"prompts", "encoder", "words" if text else "prior"}
+    for part in present & _GOES_WITH.keys():
+        needed |= _GOES_WITH[part]
+    axes = {name: axes for name, axes in _AXES.items() if name.partition(".")[0] in present | needed}
+    axes |= words_axes(arrays) if text else {}
+    sizes = _SIZES | {"p": p, "d": image.n_pixels, "c": image.n_channels, "1+p": 1 + p}
+    if text:
+        sizes |= {"v": len(text.words), "1+v": 1 + len(text.words)}
+    styled = "styles" in present
+    if "tone" in present and not styled:
+        sizes["curves"] = p
+    check_shapes(arrays, axes, _DTYPES | (dict.fromkeys(_SINGLE, "float32") if styled else {}), sizes)
+    if (text and "prior" in present) or ("detail" in present and not has_details(image)):
+        raise ValueError(f"{', '.join(sorted(present))} do not go together")
+    wrong = []
+    for name, array in arrays.items():
+        holds = _HOLDS.get(name) or _HOLDS.get(name.rpartition(".")[2])
+        wrong += [name] if holds and not holds(array) else []
+    if styled and not wrong:
+        owner, group = arrays["styles.owner"], arrays["styles.group"]
+        n = len(arrays["tone.low"]) if "tone" in present else group[-1] + 1
+        if not _covers(owner, p):
+            wrong = ["styles.owner"]
+        elif not _covers(group, n) or (np.diff(group) < np.diff(owner)).any():
+            wrong = ["styles.group"]
+        elif not np.allclose(np.bincount(owner, arrays["styles.shares"]), 1.0, rtol=0, atol=1e-6):
+            wrong = ["styles.shares"]
+    if wrong:
+        raise ValueError(f"the numbers of array {wrong[0]!r} are none that a model has")
 
 
-def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
-    """All that sampling, encoding and the tasks read."""
-    arrays = {f"encoder.{name}": getattr(model._encoder, name) for name in _ENCODER}
-    if model._words:
-        arrays |= words_arrays(model._words)
-    else:
-        arrays |= {f"prior.{name}": getattr(model._prior, name) for name in ("means", "variances", "basis")}
-    arrays |= {"weights": model.weights_, "residual": model._residual}
-    if model._curves:
-        arrays |= {f"tone.{name}": getattr(model._curves, name) for name in ("low", "step", "table")}
-    if model._details:
-        arrays |= {f"detail.{name}": getattr(model._details, name) for name in ("shift", "table")}
-    if model._regression:
-        arrays |= {f"regression.{name}": getattr(model._regression, name) for name in ("means", "covariances")}
-    if model._confidence:
-        arrays |= {"confidence.scores": model._confidence.scores}
-    if model._mixture:
-        arrays |= {f"styles.{f.name}": getattr(model._mixture, f.name) for f in fields(Styles)}
-        arrays["styles.factors"], arrays["styles.unit"] = pack_factors(model._mixture.factors)
-        if model._calibration:
-            arrays |= {f"calibration.{name}": getattr(model._calibration, name) for name in ("gain", "means")}
-        arrays |= {name: arrays[name].astype(np.float32) for name in _SINGLE if name in arrays}
-    return arrays
+def _covers(a: AnyArray, n: int) -> bool:
+    """Whether whole numbers increase from 0 to n - 1, each of them there."""
+    return bool(len(a) and a[0] == 0 and a[-1] == n - 1 and np.isin(np.diff(a), (0, 1)).all())
 
 
-def _checked(path: Path, config: dict[str, Any], classes: AnyArray, image: ImageFormat, k: int) -> dict[str, AnyArray]:
-    """The arrays of a model's file, each of the shape, dtype and sign that the configuration calls for."""
-    arrays = unpack(path)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != config["sha256"]:
-        raise ModelFileError(f"{path} is not the file that {_CONFIG} was written with (its SHA-256 differs).")
-    p, d, c = len(classes), image.n_pixels, image.n_channels
-    positive: Callable[[AnyArray], bool] = lambda a: bool((a > 0).all())  # noqa: E731
-    not_negative: Callable[[AnyArray], bool] = lambda a: bool((a >= 0).all())  # noqa: E731
-    covers: Callable[[AnyArray, int], bool] = lambda a, n: bool(  # noqa: E731
-        a[0] == 0 and a[-1] == n - 1 and np.isin(np.diff(a), (0, 1)).all()
-    )
-    shares: Callable[[AnyArray], bool] = lambda a: positive(a) and abs(a.sum() - 1) < 1e-6  # noqa: E731
-    orthonormal: Callable[[AnyArray], bool] = lambda a: np.allclose(  # noqa: E731
-        a @ a.swapaxes(-1, -2), np.eye(k), atol=1e-5
-    )
-    expected: dict[str, tuple[tuple[int, ...], Callable[[AnyArray], bool] | None]] = {
-        "encoder.mean": ((d,), None),
-        "encoder.std": ((d,), positive),
-        "encoder.components": ((k, d), orthonormal),
-        "encoder.variances": ((k,), not_negative),
-        "weights": ((p,), shares),
-        "residual": ((p,), not_negative),
-    }
-    if config.get("words"):
-        expected |= {
-            name: (shape, (lambda a: bool((np.abs(a) <= 1).all())) if name.endswith(".correlations") else None)
-            for name, shape in words_shapes(classes, config["words"], k, c, tone=config["tone"]).items()
-        }
-    else:
-        expected |= {
-            "prior.means": ((p, k), None),
-            "prior.variances": ((p, k), not_negative),
-            "prior.basis": ((p, k, k), orthonormal),
-        }
-    m = config["n_styles"]
-    n_curves = config["n_groups"] if m else p
-    if m:
-        expected |= {
-            "styles.owner": ((m,), lambda a: covers(a, p)),
-            "styles.group": ((m,), lambda a: covers(a, n_curves)),
-            "styles.shares": (
-                (m,),
-                lambda a: positive(a) and np.allclose(np.bincount(arrays["styles.owner"], a), 1.0, rtol=0, atol=1e-6),
-            ),
-            "styles.means": ((m, k), None),
-            "styles.factors": ((m, k, config["rank"]), None),
-            "styles.unit": ((m,), positive),
-            "styles.basis": ((p, k, k), orthonormal),
-            "styles.variances": ((p, k), positive),
-        }
-    if config["calibrated"]:
-        expected |= {"calibration.gain": ((p, k), positive), "calibration.means": ((m, k), None)}
-    if config["tone"] and not config.get("words"):
-        expected |= {"tone.low": ((n_curves, c), None), "tone.step": ((n_curves, c), positive)}
-        expected |= {"tone.table": ((n_curves, c, N_ENTRIES), None)}
-    if config["details"]:
-        reached: Callable[[AnyArray], bool] = lambda a: bool((np.abs(a.astype(np.int32)) <= REACH).all())  # noqa: E731
-        expected |= {"detail.shift": ((p, c, N_FILTERS, N_DIFFERENCES), reached)}
-        expected |= {"detail.table": ((p, c, N_LEVELS), None)}
-    if config.get("confidence") is not None:
-        expected |= {"confidence.scores": ((N_QUANTILES,), lambda a: bool((np.diff(a) >= 0).all()))}
-    if config["sampled"]:
-        expected |= {
-            "regression.means": ((p, 2 * k), None),
-            "regression.covariances": ((p, 2 * k, 2 * k), None),
-        }
-    if set(arrays) != set(expected):
-        raise ModelFileError(f"{path} holds arrays {sorted(arrays)}; the model needs {sorted(expected)}.")
-    for name, (shape, holds) in expected.items():
-        array, dtype = arrays[name], _DTYPES.get(name, "float32" if m and name in _SINGLE else "float64")
-        if array.shape != shape or array.dtype != dtype:
-            raise ModelFileError(
-                f"{path}: array {name!r} is {array.dtype} of shape {array.shape}; the model needs {dtype} of {shape}."
-            )
-        if holds and not holds(array):
-            raise ModelFileError(f"{path}: the numbers of array {name!r} are none that a model has.")
-    return arrays | {name: arrays[name].astype(np.float64) for name in _SINGLE if m and name in arrays}
+def _reach(arrays: dict[str, AnyArray]) -> float:
+    """How large a latent may be that is drawn of any prompt."""
+    at, spread = _most(arrays["prior.means"]), np.sqrt(_most(arrays["prior.variances"]))
+    if "regression.means" in arrays:
+        at, spread = _most(arrays["regression.means"]), np.sqrt(_most(arrays["regression.covariances"]))
+    if "styles.means" in arrays:
+        own, shared, k = arrays["styles.unit"], np.sqrt(arrays["styles.variances"]), len(arrays["encoder.variances"])
+        if not own.max() < _LARGEST * shared.min():
+            return np.inf
+        at = max(at, _most(arrays["styles.means"]), _most(arrays.get("calibration.means", np.zeros(1))))
+        spread = max(spread, _most(arrays.get("calibration.gain", np.ones(1))) * (shared.max() + k * own.max()))
+    return float(at + _WIDE * spread)
 
 
-def _confidence(model: "LinearDiffusion") -> dict[str, float] | None:
-    found = model._confidence
-    return {name: float(getattr(found, name)) for name in _CONFIDENCE} if found else None
+def _check_reach(arrays: dict[str, AnyArray], latent: float) -> None:
+    """Refuse numbers that would overflow on their way from noise to pixels."""
+    with np.errstate(over="ignore", divide="ignore"):
+        wide = np.sqrt(len(arrays["encoder.variances"])) * arrays["encoder.std"].max() / arrays["encoder.scale"]
+        pixel = _most(arrays["encoder.mean"]) + latent * wide
+        if "tone.step" in arrays:
+            pixel = (pixel + _most(arrays["tone.low"]) + 1) / arrays["tone.step"].min()
+    if not (latent < _LARGEST and pixel < _LARGEST):
+        raise ValueError(f"its latents reach {latent:.3g} and its pixels {pixel:.3g}, which are none that a model has")
+
+
+def _most(a: AnyArray) -> float:
+    return float(np.abs(a).max())
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{value!r} must be a number from {low:g} to {high:g}")
+    return float(value)
 
 
 def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if type(value) is not int or not 1 <= value < 2**53:
         raise ValueError(f"{value!r} must be a whole number >= 1")
     return value
 
 
 def _card(model: "LinearDiffusion") -> str:
     """The model card: what the model is and how to use it."""
-    prompts = ", ".join(f"`{p}`" for p in model.classes_[:50]) + (", ..." if len(model.classes_) > 50 else "")
+    shown = [textwrap.shorten(str(p).replace("`", "'"), 60, placeholder="...") for p in model.classes_[:50].tolist()]
+    prompts = ", ".join(f"`{p}`" for p in shown) + (", ..." if len(model.classes_) > 50 else "")
     return f"""---
 library_name: linear-diffusion
 pipeline_tag: text-to-image
@@ -330,7 +424,7 @@ A text-to-image diffusion model in which every learned part is a linear model, f
 from linear_diffusion import LinearDiffusion
 
 model = LinearDiffusion.from_pretrained("path/to/this/folder")
-images, prompts = model.sample(n_samples=10, prompts={str(model.classes_[0])!r})
+images, prompts = model.sample(n_samples=10, prompts={model.classes_.tolist()[0]!r})
 ```
 
 The samples resemble the training images, and so does whatever those images show or leave out; the licence of the

@@ -1,9 +1,9 @@
 """A code of words in a model's folder: the prompts say the vocabulary, and arrays hold the regressions.
 
-words.<target>.whitening, .weights, and with products .correlations        target: mean, covariance, residual, tones
+words.<target>.whitening, .weights, and with products .correlations, .ridge    target: mean, covariance, residual, tones
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,81 +12,73 @@ from ._types import AnyArray
 from .conditional import ConditionalGaussian, Regression
 from .products import ProductCode
 from .text import BagOfWords
-from .tone import N_TONES
 from .words import Words
 
-Shapes = dict[str, tuple[int, ...]]
+_TARGETS = {"mean": "k", "covariance": "k k", "residual": "", "tones": "c tones"}
+"""What is regressed on words, and its axes."""
 
 
-def describe(words: Words) -> dict[str, Any]:
-    """What the configuration says: whether products are regressed on, and the rank and ridge of each regression."""
-    targets = dict(_targets(words))
-    return {
-        "products": words.gaussian.mean.products is not None,
-        "ranks": {name: regression.whitening.shape[1] for name, regression in targets.items()},
-        "ridges": {name: r.products.ridge if r.products else 0.0 for name, r in targets.items()},
-    }
-
-
-def words_arrays(words: Words) -> dict[str, AnyArray]:
-    """The arrays of a model's file."""
-    arrays: dict[str, AnyArray] = {"words.pooled": words.gaussian.pooled}
-    for name, regression in _targets(words):
+def words_arrays(words: Words) -> dict[str, Any]:
+    """The numbers of a model's file."""
+    arrays = {"words.pooled": words.gaussian.pooled, "words.ridge": words.gaussian.ridge}
+    targets = words.gaussian.mean, words.gaussian.covariance, words.residual, words.tones
+    for name, regression in zip(_TARGETS, targets, strict=True):
+        if regression is None:
+            continue
         arrays |= {f"words.{name}.whitening": regression.whitening, f"words.{name}.weights": regression.weights}
         if regression.products:
             arrays[f"words.{name}.correlations"] = regression.products.correlations
+            arrays[f"words.{name}.ridge"] = regression.products.ridge
     return arrays
 
 
-def words_shapes(classes: AnyArray, config: dict[str, Any], k: int, n_channels: int, *, tone: bool) -> Shapes:
-    """The shapes that those arrays must have.
+def words_axes(found: Mapping[str, AnyArray]) -> dict[str, str]:
+    """The axes that those arrays must have, where there may be tones and products."""
+    axes = {"words.pooled": "k k", "words.ridge": ""}
+    products = "words.mean.correlations" in found
+    for name, shape in _TARGETS.items():
+        if name == "tones" and "words.tones.weights" not in found:
+            continue
+        axes[f"words.{name}.whitening"] = f"{'1+p' if products else '1+v'} rank_{name}"
+        axes[f"words.{name}.weights"] = f"rank_{name} {shape}"
+        if products:
+            axes |= {f"words.{name}.correlations": "v", f"words.{name}.ridge": ""}
+    return axes
+
+
+def restored(text: BagOfWords, arrays: Mapping[str, AnyArray]) -> Words:
+    """Words from arrays of checked shapes.
 
     Raises
     ------
     ValueError
-        If the configuration is none that `describe` makes.
+        If tones are no shares of pixels.
     """
-    own: Shapes = {"mean": (k,), "covariance": (k, k), "residual": ()} | (
-        {"tones": (n_channels, N_TONES)} if tone else {}
-    )
-    ranks, ridges = config["ranks"], config["ridges"]
-    if not isinstance(config["products"], bool) or set(ranks) != set(own) or set(ridges) != set(own):
-        raise ValueError(f"words must have products, true or false, and ranks and ridges of {sorted(own)}")
-    n_words = len(BagOfWords(_names(classes)).words)
-    longest, shapes = 1 + (len(classes) if config["products"] else n_words), Shapes({"words.pooled": (k, k)})
-    for name, shape in own.items():
-        if type(ranks[name]) is not int or not 1 <= ranks[name] <= longest or not 0 <= float(ridges[name]) < np.inf:
-            raise ValueError(f"words.{name} has rank {ranks[name]!r} and ridge {ridges[name]!r}, which no fit gives")
-        shapes[f"words.{name}.whitening"] = (longest, ranks[name])
-        shapes[f"words.{name}.weights"] = (ranks[name], *shape)
-        if config["products"]:
-            shapes[f"words.{name}.correlations"] = (n_words,)
-    return shapes
-
-
-def restored(classes: AnyArray, config: dict[str, Any], arrays: dict[str, AnyArray], ridge: float) -> Words:
-    """Words from checked arrays."""
-    names = _names(classes)
-    text = BagOfWords(names)
-    known = text.encode(names)
+    known = text.encode(text.prompts)
 
     def regression(name: str) -> Regression:
         whitening, weights = (arrays[f"words.{name}.{part}"] for part in ("whitening", "weights"))
-        if not config["products"]:
+        if f"words.{name}.correlations" not in arrays:
             return Regression(None, whitening, weights)
-        products = ProductCode(known, arrays[f"words.{name}.correlations"], float(config["ridges"][name]))
-        return Regression(products, whitening, weights)
+        correlations, ridge = (arrays[f"words.{name}.{part}"] for part in ("correlations", "ridge"))
+        return Regression(ProductCode(known, correlations, float(ridge)), whitening, weights)
 
-    gaussian = ConditionalGaussian(regression("mean"), regression("covariance"), arrays["words.pooled"], ridge)
-    tones = regression("tones") if "tones" in config["ranks"] else None
-    return Words(text, names, gaussian, regression("residual"), tones)
-
-
-def _targets(words: Words) -> Iterator[tuple[str, Regression]]:
-    yield from (("mean", words.gaussian.mean), ("covariance", words.gaussian.covariance), ("residual", words.residual))
-    if words.tones:
-        yield "tones", words.tones
+    mean, covariance, residual = map(regression, ("mean", "covariance", "residual"))
+    gaussian = ConditionalGaussian(mean, covariance, arrays["words.pooled"], float(arrays["words.ridge"]))
+    tones = regression("tones") if "words.tones.weights" in arrays else None
+    if tones and not np.allclose(tones(known).sum(axis=-1), 1.0, rtol=0, atol=1e-3):
+        raise ValueError("the numbers of array 'words.tones.weights' are none that a model has")
+    return Words(text, text.prompts, gaussian, residual, tones)
 
 
-def _names(classes: AnyArray) -> list[str]:
-    return [str(prompt) for prompt in classes.tolist()]
+def reach(words: Words) -> float:
+    """How large latents of the words' prompts can be, in mean and standard deviation."""
+    mean, covariance = (_largest(r) for r in (words.gaussian.mean, words.gaussian.covariance))
+    k = len(words.gaussian.pooled)
+    return mean + float(np.sqrt(k * (covariance + np.abs(words.gaussian.pooled).max()) + words.gaussian.ridge))
+
+
+def _largest(regression: Regression) -> float:
+    """A bound of what a regression says of any code, whose entries are between -1 and 1."""
+    weights = np.abs(regression.weights).reshape(len(regression.weights), -1).max(axis=1, initial=0.0)
+    return float(np.abs(regression.whitening).sum(axis=0) @ weights)

@@ -387,6 +387,13 @@ def test_a_wrong_entry_of_the_configuration_is_refused(
     assert_refused(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["one-hot", "bag-of-letters", "", None])
+def test_words_go_with_their_encoder(saved: Any, tmp_path: Path, name: Any) -> None:
+    config, arrays = saved["words"]
+    craft(tmp_path, config | {"params": config["params"] | {"text_encoder": name}}, arrays)
+    assert_refused(tmp_path)
+
+
 def test_messages_of_wrong_parameters_name_them(saved: Any, tmp_path: Path) -> None:
     config, arrays = copy.deepcopy(saved["plain"])
     craft(tmp_path, config | {"params": config["params"] | {"colour": 1}}, arrays)

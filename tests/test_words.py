@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer
@@ -19,7 +18,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from linear_diffusion import (
     LinearDiffusion,
-    ModelFileError,
     NotEnoughMemoryError,
     UnknownPromptError,
     moments,
@@ -415,48 +413,11 @@ def test_a_saved_model_comes_back_bit_by_bit(fitted: LinearDiffusion, tmp_path: 
     with pytest.raises(UnknownPromptError):
         loaded.sample(1, "left right")
     loaded.save_pretrained(tmp_path / "again")
-    for name in ("config.json", "model.safetensors", "README.md"):
-        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+    for path in tmp_path.glob("*.*"):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_transformer_of_the_users_is_not_saved(both: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"text_encoder=<function one_hot_codes .* not saved"):
         both[1].save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"products": ', '"products": 3, "was": '),
-        ('"mean": ', '"mean": 1000, "was": '),
-        ('"mean": ', '"mode": '),
-        ('"words": ', '"words": null, "was": '),
-        ('"text_encoder": ', '"text_encoder": "one-hot", "was": '),
-    ],
-)
-def test_a_wrong_configuration_of_words_is_refused(fitted: LinearDiffusion, tmp_path: Path, old: str, new: str) -> None:
-    fitted.save_pretrained(tmp_path)
-    config = tmp_path / "config.json"
-    text = config.read_text()
-    assert old in text
-    config.write_text(text.replace(old, new, 1))
-    with pytest.raises(ModelFileError):
-        LinearDiffusion.from_pretrained(tmp_path)
-
-
-def test_a_correlation_beyond_one_is_refused(fitted: LinearDiffusion, tmp_path: Path) -> None:
-    import hashlib
-
-    fitted.save_pretrained(tmp_path)
-    path, config = tmp_path / "model.safetensors", tmp_path / "config.json"
-    arrays, before = load_file(path), hashlib.sha256(path.read_bytes()).hexdigest()
-    names = [name for name in arrays if name.endswith(".correlations")]
-    if not names:
-        pytest.skip("words alone have none")
-    arrays[names[0]] = arrays[names[0]] + 2.0
-    save_file(arrays, path)
-    after = hashlib.sha256(path.read_bytes()).hexdigest()
-    config.write_text(config.read_text().replace(before, after))
-    with pytest.raises(ModelFileError, match="correlations"):
-        LinearDiffusion.from_pretrained(tmp_path)

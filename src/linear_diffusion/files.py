@@ -190,7 +190,7 @@ def labels_from_json(value: Any) -> AnyArray:
         If the values are not plain labels of the dtype.
     """
     name, values = value["dtype"], value["values"]
-    kinds: dict[str, Any] = {"object": (str, int, float), "str": str, "b": bool, "i": int, "u": int, "f": (int, float)}
+    kinds: dict[str, Any] = {"object": str, "str": str, "b": bool, "i": int, "u": int, "f": (int, float)}
     expected = kinds.get(name) or kinds.get(name[1] if len(name) == 3 else "")
     if not expected or not isinstance(values, list) or not all(isinstance(v, expected) for v in values):
         raise ValueError(f"prompts must be a list of labels of dtype {name!r}")

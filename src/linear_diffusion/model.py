@@ -475,9 +475,17 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         return [self._mixture.means[self._mixture.of(j)] @ self._mixture.basis[j].T for j in range(len(self.classes_))]
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model to a folder: ``config.json``, ``model.safetensors`` and a model card, ``README.md``.
+        """Write the model to a folder: ``config.json``, ``model-<digest>.safetensors`` and a card, ``README.md``.
 
-        Files appear whole or not at all; ``from_pretrained`` gives bit-equal samples.
+        ``from_pretrained`` gives bit-equal samples. A model that was there is replaced at once: whoever reads
+        meanwhile, or after a process was killed, finds the old model or the new one. Other files are left alone.
+
+        Raises
+        ------
+        ValueError
+            Before anything is written, if the model could not be read back.
+        OSError
+            Naming the file that cannot be written; the old model stays.
         """
         check_is_fitted(self)
         saving.save_model(self, Path(folder))
@@ -490,6 +498,8 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         ------
         ModelFileError
             Naming the file and what is wrong with it.
+        NotEnoughMemoryError
+            If the model does not fit in memory.
         """
         return saving.load_model(cls, Path(folder))
 

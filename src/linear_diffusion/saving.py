@@ -1,8 +1,9 @@
 """A model as a folder: config.json, model-<digest>.safetensors and README.md, as on the Hugging Face Hub.
 
 A model from elsewhere is data: no code runs, and every shape, dtype and number is checked before use. ``config.json``
-says what kind of model it is, and the weights hold every number that was learned. It is written last, and names the
-weights by their digest: who reads meanwhile, or after a writer was killed, finds the old model or the new one, whole.
+says what kind of model it is, and the weights hold every number that was learned. It names the weights by their digest,
+and is replaced after they are there: who reads meanwhile, or after a writer was killed, finds the old model or the new
+one, whole.
 """
 
 import hashlib
@@ -189,7 +190,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
     text = text.replace('"digest": ""', f'"digest": "{_digest(text)}"')
     card = _card(model).encode(errors="backslashreplace")
     folder.mkdir(parents=True, exist_ok=True)
-    write_files(folder, {_weights(config["sha256"]): weights, _CARD: card, _CONFIG: text.encode()}, replaces=_OTHERS)
+    write_files(folder, {_weights(config["sha256"]): weights, _CONFIG: text.encode(), _CARD: card}, replaces=_OTHERS)
 
 
 def load_model(cls: type[Model], folder: Path) -> Model:

@@ -89,3 +89,11 @@ def test_a_fifo_is_no_model_to_replace(here):
     result = CliRunner().invoke(app, ["fit", "data.npz", "-o", "full"])
     assert result.exit_code == 2
     assert "full exists and is not a model" in result.stderr
+
+
+def test_what_a_killed_fit_left_is_no_reason_to_stop(model, here):
+    (here / "new" / ".writing-abc").mkdir(parents=True)
+    (here / "new" / f"model-{'0a' * 8}.safetensors").write_bytes(b"half")
+    result = CliRunner().invoke(app, ["fit", "data.npz", "-o", "new"])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.suffix for path in (here / "new").iterdir()) == [".json", ".md", ".safetensors"]

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+_BEGUN = re.compile(r"\.writing-\w+|model-[0-9a-f]{16}\.safetensors")
 
 
 def check_file(path: Path, suffixes: Sequence[str]) -> None:
@@ -31,7 +34,9 @@ def check_folder(folder: Path) -> None:
 def check_model_folder(folder: Path) -> None:
     """Whether a model can be written to a folder: a new one, an empty one, or a model to replace."""
     check_folder(folder)
-    if folder.exists() and any(folder.iterdir()) and not _is_model(folder):
+    # What a killed writer left before its configuration is no reason to stop.
+    others = [p for p in folder.iterdir() if not _BEGUN.fullmatch(p.name)] if folder.exists() else []
+    if others and not _is_model(folder):
         raise ValueError(f"{folder} exists and is not a model; it is left as it is, choose another name.")
 
 

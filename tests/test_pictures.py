@@ -120,6 +120,17 @@ def test_a_letter_that_no_font_has_is_shown_as_its_code():
     np.testing.assert_array_equal(drawn("a\u200d\nb"), drawn("a b"))
 
 
+@pytest.mark.parametrize(("n", "shape"), [(100, (10, 10)), (101, (10, 11)), (1000, (32, 32)), (10_000, (100, 100))])
+def test_many_images_make_a_square(n, shape):
+    page = pictures.grid(np.zeros((n, 8, 8), np.uint8), zoom=1)
+    assert page.shape == (21 + shape[0] * 11, 21 + shape[1] * 11)
+    assert max(pictures.grid(np.zeros((n, 8, 8), np.uint8)).shape) < 3000
+
+
+def test_a_tall_sheet_is_not_enlarged():
+    assert pictures.sheet(np.zeros((3000, 8, 8), np.uint8), range(1500)).shape[0] == 21 + 1500 * 11
+
+
 def test_as_many_texts_as_there_are_places():
     images = np.zeros((4, 28, 28), np.uint8)
     with pytest.raises(ValueError, match="captions has 3 texts; give one for each image, 4 in all"):

@@ -63,11 +63,7 @@ def write(
     image = Image.fromarray(page)
     draw = ImageDraw.Draw(image)
     for text, x, y in texts:
-        text, font = _set(text, size)
-        if font.getlength(text) > width:
-            while text and font.getlength(text + "...") > width:
-                text = text[:-1]
-            text += "..."
+        text, font = _cut(text, size, width)
         draw.text((x, y), text, fill=_INK if page.ndim == 2 else (_INK,) * 3, font=font, anchor=anchor)
     return np.asarray(image)
 
@@ -80,6 +76,17 @@ def text_width(texts: Sequence[str], size: int) -> int:
 def line_height(size: int) -> int:
     """Pixels from the top of a line of text to below its letters."""
     return int(_font(None, size).getbbox("Ag")[3])
+
+
+@lru_cache(maxsize=10_000)
+def _cut(text: str, size: int, width: int) -> tuple[str, Any]:
+    """What is drawn of a text, no wider than a width, and its font."""
+    text, font = _set(text, size)
+    if font.getlength(text) > width:
+        while text and font.getlength(text + "...") > width:
+            text = text[:-1]
+        text += "..."
+    return text, font
 
 
 @lru_cache(maxsize=10_000)

@@ -31,8 +31,8 @@ _TILE = 84
 """Small images are enlarged to about this height."""
 _LABEL_WIDTH = 260
 """Longer row labels are cut."""
-_LARGEST = 100_000_000
-"""Pixels of a picture at most."""
+_LARGEST = 80_000_000
+"""Pixels of a picture at most; Pillow warns of larger files when it reads them."""
 _SIGNED = (-1.0, -0.55, 0.0, 0.55, 1.0)
 _COLD_TO_WARM = ((176, 228, 255), (38, 118, 216), (10, 10, 12), (216, 92, 30), (255, 226, 158))
 
@@ -89,7 +89,7 @@ def as_images(X: Any) -> AnyArray:
 
 def show(
     images: Any,
-    n_columns: int = 10,
+    n_columns: int | None = None,
     *,
     pixel_range: tuple[float, float] | None = None,
     labels: Texts | None = None,
@@ -131,7 +131,7 @@ def show(
 
 def grid(
     images: Any,
-    n_columns: int,
+    n_columns: int | None = None,
     *,
     pixel_range: tuple[float, float] | None = None,
     labels: Texts | None = None,
@@ -144,8 +144,8 @@ def grid(
     ----------
     images : array
         As in `to_tiles`.
-    n_columns : int
-        At least 1.
+    n_columns : int, optional
+        By default 10, and as many as rows for more than a hundred images.
     pixel_range : (float, float), optional
         As in `to_tiles`.
     labels : sequence of prompts, optional
@@ -170,7 +170,7 @@ def grid(
     (195, 195)
     """
     tiles = to_tiles(images, pixel_range)
-    n_columns = max(min(n_columns, len(tiles)), 1)
+    n_columns = max(min(n_columns or _columns(len(tiles), 10), len(tiles)), 1)
     return _page(tiles, np.arange(len(tiles)), n_columns, labels=labels, captions=captions, zoom=zoom)
 
 
@@ -186,7 +186,7 @@ def _page(
     """Tiles at places that are counted row by row; a place without a tile is white."""
     h, w = tiles.shape[1:3]
     n_rows = -(-(int(places.max(initial=-1)) + 1) // n_columns)
-    zoom = zoom or _zoom(h, w, n_columns)
+    zoom = zoom or _zoom(h, w, n_rows, n_columns)
     h, w = h * zoom, w * zoom
     gap, margin, size, small = max(zoom, 3), 12, min(max(h // 4, 13), 24), min(max(h // 6, 12), 18)
     names, below = _texts(labels, n_rows, "labels", "row"), _texts(captions, len(tiles), "captions", "image")
@@ -259,9 +259,9 @@ def sheet(
     labels: Texts,
     *,
     pixel_range: tuple[float, float] | None = None,
-    most: int = 20,
+    most: int | None = None,
 ) -> AnyArray:
-    """A row of images for each label, or several rows where there are more than ``most``.
+    """A row of images for each label, or several rows where there are many.
 
     Parameters
     ----------
@@ -270,12 +270,17 @@ def sheet(
     labels : sequence of prompts
     pixel_range : (float, float), optional
         As in `to_tiles`.
-    most : int
-        Images in a row at most.
+    most : int, optional
+        Images in a row at most; by default 20, and as many as rows for more than 400.
 
     Returns
     -------
     array of shape (H, W) or (H, W, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If these are no images, or the picture would be too large.
 
     Examples
     --------
@@ -285,7 +290,7 @@ def sheet(
     groups = images if isinstance(images, list) else np.split(np.asarray(images), len(labels))
     tiles = [to_tiles(group, pixel_range) for group in groups]
     longest = max(map(len, tiles))
-    n_columns = -(-longest // -(-longest // most))
+    n_columns = -(-longest // -(-longest // (most or _columns(longest, 20))))
     n_rows = [-(-len(group) // n_columns) for group in tiles]
     starts = [text for label, n in zip(labels, n_rows, strict=True) for text in (label, *[""] * (n - 1))]
     first = n_columns * np.cumsum([0, *n_rows[:-1]])
@@ -421,6 +426,11 @@ def _signed(model: "LinearDiffusion", rows: Array) -> AnyArray:
     return signed(rows.reshape(len(rows), *model.image_shape_))
 
 
-def _zoom(h: int, w: int, n_columns: int) -> int:
-    """As large as about 84 pixels a tile and 2,400 a row allow."""
-    return max(min(round(_TILE / max(h, w)), 2400 // (n_columns * w)), 1)
+def _columns(n: int, least: int) -> int:
+    """Columns of a square of n places, or a few where it would be small."""
+    return max(least, isqrt(max(n - 1, 0)) + 1)
+
+
+def _zoom(h: int, w: int, n_rows: int, n_columns: int) -> int:
+    """As large as about 84 pixels a tile, 2,400 a row and 20,000 a column allow."""
+    return max(min(round(_TILE / max(h, w)), 2400 // (n_columns * w), 20_000 // max(n_rows * h, 1)), 1)

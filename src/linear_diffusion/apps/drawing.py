@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,10 @@ from ..files import write_files
 if TYPE_CHECKING:
     from ..model import LinearDiffusion
 
-_MOST = 20_000_000
-"""Pixels of samples that are drawn in one picture, before they are enlarged."""
+_MOST = 70_000_000
+"""Pixels of one picture, before images are enlarged."""
+_ROOM = 24, 3
+"""Pixels below an image, with its caption, and beside it."""
 
 
 def require_drawable(model: "LinearDiffusion", n: int) -> None:
@@ -29,13 +30,13 @@ def require_drawable(model: "LinearDiffusion", n: int) -> None:
         If the model's rows are no images, or n of them are too many for one picture.
     """
     try:
-        pictures.as_images(np.empty((0, *model.image_shape_)))
+        h, w = pictures.as_images(np.empty((0, *model.image_shape_))).shape[1:3]
     except ValueError:
         raise ValueError(
             f"the model makes arrays of shape {model.image_shape_}; only images can be drawn, grey (h, w) or RGB "
             "(h, w, 3), but sample writes any array to .npz."
         ) from None
-    if n * model.n_features_in_ > _MOST:
+    if n * (h + _ROOM[0]) * (w + _ROOM[1]) > _MOST:
         raise ValueError(f"{n:,} images are too many for one picture; draw fewer, or write .npz.")
 
 
@@ -67,8 +68,7 @@ def write_samples(
         picture = pictures.sheet(rows, labels, pixel_range=pixel_range)
     else:
         captions = names if len(model.classes_) > 1 else None
-        n_columns = max(10, ceil(sqrt(len(images))))
-        picture = pictures.grid(images, n_columns, pixel_range=pixel_range, captions=captions)
+        picture = pictures.grid(images, pixel_range=pixel_range, captions=captions)
     pictures.save_png(picture, out)
 
 

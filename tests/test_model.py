@@ -496,6 +496,7 @@ WITH_NAN[0, 0], WITH_INF[0, 0, 0] = np.nan, np.inf
         (X, [0, 1, 0, 1, 0, np.nan], "y contains NaN or infinity"),
         (X, np.array(["a", "b", "a", "b", "a", np.nan], dtype=object), "y contains NaN"),
         (X, [0, 1, 0, 1, 0, np.inf], "y contains NaN or infinity"),
+        (X, ["a", "b", "a", "b", "a", "\ud800"], r"y has the prompt '\\ud800', which is no Unicode text"),
         (X, ["a", "b", "a", "b", "a", None], "y has prompts of type NoneType; prompts are strings or numbers"),
         (X, [1j] * 6, "y has prompts of type complex"),
     ],

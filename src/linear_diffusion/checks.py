@@ -35,6 +35,8 @@ def check_prompts(y: Any, n: int) -> tuple[AnyArray, Index]:
         raise ValueError(f"y has shape {y.shape}; give one prompt for each of the {n} images, shape ({n},).")
     classes, index = np.unique(y.ravel(), return_inverse=True)
     if classes.dtype.kind in "UO":
+        for prompt in classes.tolist():
+            _check_unicode(prompt)
         composed = [compose(p) for p in classes.tolist()]
         objects = classes.dtype == object
         if objects or composed != classes.tolist():
@@ -71,6 +73,15 @@ def warn_of_sampled_training(styles: int | str, n_draws: int, k: int, classes: A
             f"Set latent_dim={max(least // 2, 1)} or less, n_draws={-(-2 * k * n_draws // least)} or more, or "
             'training="exact".',
         )
+
+
+def _check_unicode(prompt: str) -> None:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:  # which saving the model would meet after all the work
+        raise ValueError(
+            f"y has the prompt {prompt!r}, which is no Unicode text, so that no file can hold it."
+        ) from None
 
 
 def _as_labels(given: Any) -> AnyArray:

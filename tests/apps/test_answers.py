@@ -49,7 +49,7 @@ def test_score_says_how_likely_each_file_is(folder, tmp_path, grey):
     assert np.allclose([float(row["log_density"]) for row in rows], expected, atol=1e-3)
     assert record["outliers"] == sum(int(row["outlier"]) for row in rows) == model.is_outlier(grey[0][:4], 0.5).sum()
     assert np.isclose(record["bits_per_dim"], model.bits_per_dim(grey[0][:4], random_state=0).mean())
-    assert "bits a pixel" in invoke("score", folder / "model", folder / "in").stdout
+    assert "bits per pixel" in invoke("score", folder / "model", folder / "in").stdout
 
 
 def test_classify_reads_prompts(folder, tmp_path, grey):

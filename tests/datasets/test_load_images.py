@@ -116,6 +116,8 @@ def test_test_is_refused_where_there_are_no_splits(tmp_path: Path, save: Callabl
         ({"size": 0}, ValueError, ["size", "got 0"]),
         ({"size": (3, -1)}, ValueError, ["size", "(3, -1)"]),
         ({"size": (3, 3, 3)}, ValueError, ["size", "(3, 3, 3)"]),
+        ({"size": 65_536}, ValueError, ["size", "65,535", "got 65536"]),
+        ({"size": (3, 10**5000)}, ValueError, ["size", "65,535", "a very large number"]),
         ({"size": 2.5}, TypeError, ["size", "2.5"]),
         ({"size": "28"}, TypeError, ["size", "'28'"]),
         ({"mode": "CMYK"}, ValueError, ["mode", "'L'", "'RGB'", "'CMYK'"]),

@@ -34,7 +34,7 @@ def score(
     out: Csv = None,
     as_json: Json = False,
 ) -> None:
-    """Say how likely images are, in nats and in bits a pixel, and which are outliers."""
+    """Say how likely images are, in nats and in bits per pixel, and which are outliers."""
     if out is not None:
         check_file(out, (".csv",))
         check_apart([out], data)
@@ -45,7 +45,7 @@ def score(
     from . import restoring as work
 
     images, _, names = work.read_data(model, data, log, options)
-    with log.step("score", f"scoring {len(images):,} images"):
+    with log.step("score", f"scoring {count(len(images), 'image')}"):
         log_density = model.score_samples(images)
         strange = -log_density > model.outlier_threshold(contamination)
         bits = model.bits_per_dim(images, random_state=seed) if model._image.pixel_range else None
@@ -71,7 +71,7 @@ def score(
         "seconds": log.seconds,
     }
     text = f"{count(len(images), 'image')}: log-density {record['log_density']:.1f} nats on average"
-    text += "" if bits is None else f", {record['bits_per_dim']:.3f} bits a pixel"
+    text += "" if bits is None else f", {record['bits_per_dim']:.3f} bits per pixel"
     text += f"; {count(record['outliers'], 'outlier')} ({strange.mean():.1%})"
     show(record, text + ("" if out is None else f"; {out}"), as_json=as_json)
 
@@ -99,7 +99,7 @@ def classify(
     from . import restoring as work
 
     images, prompts, names = work.read_data(model, data, log, options)
-    with log.step("classify", f"reading the prompts of {len(images):,} images"):
+    with log.step("classify", f"reading the prompts of {count(len(images), 'image')}"):
         likely = model.predict_proba(images)
     classes = model.classes_.astype(str)
     found, sure = classes[likely.argmax(axis=1)], likely.max(axis=1)
@@ -189,7 +189,7 @@ def restore(
         )
     if noise is None and task != "denoise":
         noise = 0.0 if task == "inpaint" else work.ROUNDING
-    with log.step("restore", f"restoring {len(images):,} images"):
+    with log.step("restore", f"restoring {count(len(images), 'image')}"):
         restored, std = work.restore(model, images, operator, noise, prompt)
     with log.step("write", f"writing {out}"):
         work.write(restored, targets)

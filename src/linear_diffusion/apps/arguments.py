@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import count
-from .console import Log
+from .console import Log, note
 
 if TYPE_CHECKING:
     from .._types import AnyArray
@@ -118,7 +118,7 @@ def prompt_text(prompt: Any) -> str:
     return " ".join(f"{p}:{w:g}" for p, w in prompt.items()) if isinstance(prompt, dict) else str(prompt)
 
 
-def read_picture(path: Path, model: "LinearDiffusion") -> "AnyArray":
+def read_picture(path: Path, model: "LinearDiffusion", resize: Any = "squash") -> "AnyArray":
     """A picture of any size as one that the model knows, shape (1, *image_shape_).
 
     Raises
@@ -136,7 +136,8 @@ def read_picture(path: Path, model: "LinearDiffusion") -> "AnyArray":
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or pixel_range is None:
         raise ValueError(f"--init needs a model of grey or RGB images; this one's are arrays of shape {shape}.")
     (height, width), (low, high) = shape[:2], pixel_range
-    pixels = read_images([Encoded(str(path), path)], (height, width), "RGB" if len(shape) == 3 else "L")
+    mode: Any = "RGB" if len(shape) == 3 else "L"
+    pixels = read_images([Encoded(str(path), path)], (height, width), mode, resize=resize, report=note)
     scaled = low + pixels.astype(np.float64) * ((high - low) / 255)
     return (np.rint(scaled) if model._image.dtype == "uint8" else scaled).astype(model._image.dtype)
 

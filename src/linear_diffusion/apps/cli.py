@@ -169,7 +169,7 @@ def fit(
     with log.bar("load", f"reading {data}") as progress:
         images, prompts = load_images(data, **options, random_state=seed, progress=progress, report=note)
     note(f"{data}: {describe_data(images, prompts)}.")
-    with log.step("fit", f"fitting {len(images):,} images"):
+    with log.step("fit", f"fitting {count(len(images), 'image')}"):
         model.fit(images, prompts)
     with log.step("save", f"writing {out}"):
         model.save_pretrained(out)
@@ -224,6 +224,8 @@ def sample(
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A picture to start from, in the place of noise.")
     ] = None,
+    crop: Crop = False,
+    pad: Pad = False,
     strength: Annotated[
         float | None,
         typer.Option(min=0.0, max=1.0, help="With --init: from 0, the picture, to 1, a sample.", show_default="0.6"),
@@ -238,6 +240,7 @@ def sample(
         raise ValueError(f"--strength {strength:g} says how much a picture is changed; give one with --init.")
     if init is not None and (not prompts or style is not None):
         raise ValueError("--init needs a prompt to change the picture by, and takes no --style.")
+    resize = reading(crop=crop, pad=pad)["resize"]
     if sampler is None and (steps is not None or eta):
         sampler = "ddim"  # the only one that takes both
     log = Log()
@@ -249,7 +252,7 @@ def sample(
     listed = [prompt for prompt in asked for _ in range(n)] or None
     if out.suffix.lower() == ".png":
         drawing.require_drawable(model, len(listed or ()) or n)
-    picture = None if init is None else read_picture(init, model)
+    picture = None if init is None else read_picture(init, model, resize)
     call: dict[str, Any] = {
         "sampler": sampler,
         "n_steps": steps,
@@ -315,7 +318,7 @@ def trace(
 
     drawing.require_drawable(model, 1)
     steps = steps or (1 if sampler == "one-step" else 50)
-    with log.step("sample", f"{steps:,} steps"):
+    with log.step("sample", count(steps, "step")):
         way, names = drawing.trace(model, prompt, sampler=sampler, n_steps=steps, random_state=seed)
     with log.step("write", f"writing {out}"):
         shown = drawing.write_trace(model, way, names, frames, out)
@@ -329,7 +332,7 @@ def trace(
         "seed": seed,
         "seconds": log.seconds,
     }
-    show(record, f"{out}: {shown} frames of {count(steps, 'step')} of {sampler}, seed {seed}", as_json=as_json)
+    show(record, f"{out}: {count(shown, 'frame')} of {count(steps, 'step')} of {sampler}, seed {seed}", as_json=as_json)
 
 
 @app.command(epilog="Example: linear-diffusion info digits-model")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._types import AnyArray
 
 _EACH = 10
-"""Samples a prompt."""
+"""Samples per prompt."""
 _FILM, _FILM_SEED = "6", 1
 """The prompt of the film, and what is added to the seed: with seed 0 they make a legible one."""
 
@@ -67,7 +67,7 @@ def next_steps(out: Path) -> str:
     lines = [
         f"  {command} {name} {shlex.quote(str(path))} {shlex.join(rest)}".rstrip() for path, name, rest in commands
     ]
-    own = "Your own images: a folder with a subfolder a prompt, then"
+    own = "Your own images: a folder with a subfolder for each prompt, then"
     fit = f"  {command} fit FOLDER --size 32 -o {shlex.quote(str(out / 'own'))}"
     return "\n".join(["", f"Open {out / 'grid.png'} first. Then try:", *lines, own, fit])
 
@@ -82,7 +82,7 @@ def _command() -> str:
 
 
 def _samples(model: LinearDiffusion) -> "AnyArray":
-    """Ten a prompt, as one sheet."""
+    """Ten per prompt, as one sheet."""
     names = [str(p) for p in model.classes_]
     images, _ = model.sample(prompts=[name for name in names for _ in range(_EACH)])
     return pictures.sheet(images, names, pixel_range=pictures.range_of(model))
@@ -92,7 +92,7 @@ def _grid(model: LinearDiffusion, out: Path, log: Log) -> Path:
     path = out / "grid.png"
     with log.step("grid", "drawing digits") as done:
         pictures.save_png(_samples(model), path)
-        done.append(f"{path}: {_EACH} new digits a prompt")
+        done.append(f"{path}: {_EACH} new digits per prompt")
     return path
 
 

@@ -8,6 +8,7 @@ from ..datasets.folder import find_splits, walk
 from ..datasets.idx import holds_idx
 from ..evaluation import Evaluation, evaluate
 from ..evaluation.splits import split
+from ..exceptions import count
 from .console import Log, note
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run(
     if refit:
         from sklearn.base import clone
 
-        with log.step("fit", f"fitting {len(train[0]):,} images"):
+        with log.step("fit", f"fitting {count(len(train[0]), 'image')}"):
             model = clone(model).fit(*train)
     return evaluate(model, train, test, n_samples=n, random_state=seed, inception=inception, step=log.step)
 

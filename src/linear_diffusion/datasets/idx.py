@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..exceptions import DataError
+from ..exceptions import DataError, count
 from .common import AnyArray, reason
 from .memory import check_fits
 
@@ -141,9 +141,8 @@ def _load_part(folder: Path, part: str) -> tuple[AnyArray, AnyArray]:
         arrays.append(array)
     images, labels = arrays
     if len(images) != len(labels):
-        raise DataError(
-            f"{folder}: {part} has {len(images)} images and {len(labels)} labels; they do not belong together."
-        )
+        found = f"{count(len(images), 'image')} and {count(len(labels), 'label')}"
+        raise DataError(f"{folder}: {part} has {found}; they do not belong together.")
     return images, labels
 
 

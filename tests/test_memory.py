@@ -1,5 +1,7 @@
 """What is left of memory, read from files that the test writes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,28 +9,76 @@ import pytest
 from linear_diffusion import memory
 from linear_diffusion.memory import available_memory, readable
 
+LEFT = 10**9
+"""More than any limit that a test sets."""
 
-def test_memory_is_the_least_of_what_system_and_container_leave(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:     5 kB\n")
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A system with a million kB, and no control group yet."""
+    (tmp_path / "meminfo").write_text(f"MemTotal: 9 kB\nMemAvailable:     {LEFT // 1000} kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert available_memory() == 5 * 1024
-    (tmp_path / "memory.current").write_text("1000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert available_memory() == 5 * 1024
-    (tmp_path / "memory.max").write_text("4000\n")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "self")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
+    return tmp_path
+
+
+def write_group(folder: Path, limit: str, used: int, cache: int = 0, *, version: int = 2) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("max", "current") if version == 2 else ("limit_in_bytes", "usage_in_bytes")
+    for name, value in zip(names, (limit, used), strict=True):
+        (folder / f"memory.{name}").write_text(f"{value}\n")
+    kind = "inactive_file" if version == 2 else "total_inactive_file"
+    (folder / "memory.stat").write_text(f"anon 7\n{kind} {cache}\n")
+
+
+def test_memory_is_the_least_of_what_system_and_container_leave(system: Path) -> None:
+    assert available_memory() == LEFT // 1000 * 1024
+    write_group(system / "cgroup", "max", 1000)
+    assert available_memory() == LEFT // 1000 * 1024
+    write_group(system / "cgroup", "4000", 1000)
     assert available_memory() == 3000
-    (tmp_path / "memory.max").write_text("400\n")
+    write_group(system / "cgroup", "400", 1000)
     assert available_memory() == 0
 
 
-def test_memory_is_at_most_what_the_machine_has_where_the_kernel_does_not_say(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "missing")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+def test_files_in_a_containers_cache_give_way(system: Path) -> None:
+    write_group(system / "cgroup", "4000", 3500, 3000)
+    assert available_memory() == 3500
+
+
+@pytest.mark.parametrize(("tightest", "left"), [("", 50), ("a", 60), ("a/b", 70)])
+def test_each_group_around_the_process_may_limit_it(system: Path, tightest: str, left: int) -> None:
+    (system / "self").write_text("1:name=systemd:/else\n0::/a/b\n")
+    for folder in ("", "a", "a/b"):
+        write_group(system / "cgroup" / folder, str(left + 10) if folder == tightest else "max", 10)
+    write_group(system / "cgroup/else", "20", 10)
+    assert available_memory() == left
+
+
+def test_groups_of_version_1_limit_too(system: Path) -> None:
+    (system / "self").write_text("5:cpu,cpuacct:/x\n4:memory:/docker/1\n0::/\n")
+    write_group(system / "cgroup/memory", str(2**63 - 4096), 10, version=1)  # what no limit looks like
+    assert available_memory() == LEFT // 1000 * 1024
+    write_group(system / "cgroup/memory/docker/1", "900", 500, 100, version=1)
+    assert available_memory() == 500
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the size of a process")
+def test_a_limit_on_the_process_itself_counts() -> None:
+    program = """
+import resource
+from linear_diffusion.memory import available_memory
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 10**7, resource.RLIM_INFINITY))
+print(available_memory())
+"""
+    left = int(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
+    assert 8 * 10**6 < left <= 10**7
+
+
+def test_memory_is_at_most_what_the_machine_has_where_the_kernel_does_not_say(system: Path) -> None:
+    (system / "meminfo").unlink()
     assert (available_memory() or 0) > 10**8
 
 

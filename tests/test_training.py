@@ -69,6 +69,28 @@ def test_randomised_components_give_what_the_exact_ones_give(
 
 
 @pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize(("n", "size"), [(2, 8), (40, 8), (6, 70)])
+def test_fewer_images_than_pixels_have_the_components_of_their_singular_value_decomposition(
+    n: int, size: int, standardize: bool
+) -> None:
+    rows = np.random.default_rng(0).random((n, size * size))
+    rows[:, 0] = 0.5
+    model = LinearDiffusion(styles=1, standardize=standardize).fit(rows)
+    std = rows.std(axis=0).clip(1e-300) if standardize else 1.0
+    _, s, vectors = np.linalg.svd((rows - rows.mean(axis=0)) / std, full_matrices=False)
+    assert model.latent_dim_ == n - 1
+    assert_allclose(np.abs(model.components_ @ vectors[: n - 1].T), np.eye(n - 1), atol=1e-9)
+    assert_allclose(model.explained_variance_ratio_, s[:-1] ** 2 / (s**2).sum(), rtol=1e-9)
+    assert_allclose(model.covariances_[0], np.diag(s[:-1] ** 2 / n) * model.scaling_factor_**2, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:1 prompt has 1 image only")
+def test_one_image_is_all_that_its_model_draws() -> None:
+    image = np.random.default_rng(0).random((1, 8, 8))
+    assert_allclose(LinearDiffusion(random_state=0).fit(image).sample(3)[0], np.repeat(image, 3, axis=0), atol=1 / 255)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
 def test_moments_and_residual_are_those_of_the_encoded_images(
     dense_route: Callable, digits: Digits, standardize: bool
 ) -> None:

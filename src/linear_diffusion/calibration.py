@@ -17,6 +17,7 @@ from ._threads import in_parallel
 from ._types import AnyArray, Array, Index
 from .detail import DetailCurves, count_differences, fit_detail_curves
 from .generate import Generator, Run
+from .moments import members
 from .noise import CLEAN, DETAILS, MATCHING, derived
 from .progress import counted
 from .render import draw_styles
@@ -69,11 +70,12 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
         raise ValueError("calibration needs styles, and images with a pixel range.")
     drawn = np.maximum(np.rint(n_draws(len(z), decoder.image.n_pixels) * weights), 1).astype(int)
 
+    images = members(styles.owner[labels], len(weights))
+
     def one(prompt: int) -> Calibration:
-        own = styles.of(prompt)
-        members = np.flatnonzero(styles.owner[labels] == prompt)
+        own, rows = styles.of(prompt), images[prompt]
         curves = histogram[styles.group[own[0]] : styles.group[own[-1]] + 1]
-        return _calibrate(generator.only(prompt), z[members], labels[members] - own[0], curves, int(drawn[prompt]))
+        return _calibrate(generator.only(prompt), z[rows], labels[rows] - own[0], curves, int(drawn[prompt]))
 
     found = in_parallel(counted(one, len(weights), "moment matching: prompt"), range(len(weights)))
     means = np.concatenate([part.means for part in found]).astype(np.float32).astype(np.float64)  # what a file keeps
@@ -122,9 +124,11 @@ def match_details(
     most = max(_MOST_DETAILS // image.n_pixels, 1)
     drawn = np.clip(np.rint(n_draws(*rows.shape) * weights), min(_LEAST_DETAILED, most), most).astype(int)
 
+    known = members(index, len(weights))
+
     def one(prompt: int) -> tuple[AnyArray, Array]:
-        own, members = generator.only(prompt), np.flatnonzero(index == prompt)
-        parts = (rows[members[start : start + most]] for start in range(0, len(members), most))
+        own = generator.only(prompt)
+        parts = (rows[known[prompt][start : start + most]] for start in range(0, len(known[prompt]), most))
         target = np.sum([count_differences(image.tones(part), image) for part in parts], axis=0)
         entropy = derived(0, DETAILS)
         style = draw_styles(entropy, cast(Styles, own.styles), np.zeros(drawn[prompt], np.intp))

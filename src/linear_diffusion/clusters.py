@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 
 from ._threads import in_parallel, one_openmp_thread, one_thread
 from ._types import Array, Index
+from .moments import members
 from .noise import CLEAN
 from .progress import counted
 from .styles import LEAST, Styles, pack_factors, unpack_factors
@@ -72,7 +73,7 @@ def fit_styles(
     labels : array of int, shape (n,)
         Style of each image.
     """
-    members = [np.flatnonzero(index == j) for j in range(n_prompts)]
+    images = members(index, n_prompts)
 
     def learn(own: Index) -> tuple[Styles, Index]:
         most, rank = choose_styles(z[own], floor, ridge, seed) if n_styles is None else (n_styles, RANK)
@@ -80,8 +81,8 @@ def fit_styles(
         return _rounded(part), found
 
     parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
-    for j, (part, found) in enumerate(in_parallel(counted(learn, n_prompts, "styles: prompt"), members)):
-        labels[members[j]] = found + n_found
+    for j, (part, found) in enumerate(in_parallel(counted(learn, n_prompts, "styles: prompt"), images)):
+        labels[images[j]] = found + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
     widest = max(part.factors.shape[2] for part in parts)

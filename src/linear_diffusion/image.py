@@ -190,6 +190,50 @@ def pca_from_covariance(
     return _pca(mean, std, values, vectors, float(np.trace(covariance)), latent_dim, rescale)
 
 
+def pca_from_images(
+    rows: AnyArray,
+    mean: Array,
+    variances: Array,
+    latent_dim: int | float,
+    *,
+    standardize: bool,
+    rescale: bool,
+) -> PCAEncoder:
+    """Exact principal components of fewer images than pixels, from the n x n products of images with each other.
+
+    With ``X / sqrt(n) = U s V'``, ``X X' / n = U s^2 U'`` and ``V' = U' X / (s sqrt(n))`` (Sirovich 1987, "Turbulence
+    and the dynamics of coherent structures", the method of snapshots).
+
+    Parameters
+    ----------
+    rows : array of shape (n, d)
+    mean, variances : arrays of shape (d,)
+        Of the rows.
+    latent_dim, standardize, rescale
+        See `pca_from_covariance`.
+    """
+    n, d = rows.shape
+    std = safe_std(variances) if standardize else np.ones(d)
+    most = max(min(int(latent_dim) if latent_dim >= 1 else n, n - 1), 1)
+
+    def centred() -> Iterator[tuple[slice, Array]]:
+        for part in _chunks(d, max(_CHUNK // n, 1)):
+            yield part, (rows[:, part] - mean[part]) / std[part]
+
+    products = np.zeros((n, n))
+    for _, x in centred():
+        products += x @ x.T
+    values, vectors = np.linalg.eigh(products / n)
+    values, vectors = values[::-1][:most], vectors.T[::-1][:most]
+    seen = values > _FLOOR * values[0]
+    if not seen.any():  # images that are all alike vary in no direction: any will do
+        return _pca(mean, std, values[:1], np.eye(1, d), 0.0, latent_dim, rescale)
+    values, components = values[seen], np.empty((seen.sum(), d))
+    for part, x in centred():
+        components[:, part] = (vectors[seen] / np.sqrt(n * values)[:, None]) @ x
+    return _pca(mean, std, values, components, float((variances / std**2).sum()), latent_dim, rescale)
+
+
 def pca_from_products(
     mean: Array,
     variances: Array,
@@ -260,6 +304,10 @@ def _pca(
     signs = np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1, keepdims=True), axis=1))
     scale = 1 / np.sqrt(values.mean()) if rescale and values.mean() > 0 else 1.0
     return PCAEncoder(mean, std, np.ascontiguousarray(vectors * signs), values, total, float(scale))
+
+
+_CHUNK = 2**21
+"""Pixels that are read in double precision at once."""
 
 
 def _chunks(n: int, size: int = 4096) -> Iterator[slice]:

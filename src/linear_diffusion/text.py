@@ -250,9 +250,9 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def by_prompt(index: Index) -> Iterator[tuple[int, Index | slice]]:
     """Group rows by prompt: (prompt position, rows); a slice where there is one group, which spares copies."""
-    present = np.unique(index)
+    order = np.argsort(index, kind="stable")
+    present, first = np.unique(index[order], return_index=True)
     if len(present) == 1:
         yield int(present[0]), slice(None)
         return
-    for j in present:
-        yield int(j), np.flatnonzero(index == j)
+    yield from zip(present.tolist(), np.split(order, first[1:]), strict=True)

@@ -17,7 +17,7 @@ from ._threads import blas_threads
 from ._types import AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK
 from .exceptions import NotEnoughMemoryError
-from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_products
+from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
 from .memory import available_memory, readable
 from .moments import Moments, chunks_by_prompt, precision
 from .noise import DRAWS, blocks, stream
@@ -129,7 +129,7 @@ def learn(
         Before any work, with settings that would fit.
     """
     p, d = len(prompts), rows.shape[1]
-    dense = fits_dense(p, d) and not code_length
+    dense = fits_dense(p, d) and len(rows) >= d and not code_length
     itemsize = precision(rows).itemsize
     work, largest = None, int(np.bincount(index).max())
     if n_styles > 1:
@@ -142,7 +142,9 @@ def learn(
     if dense:
         return learn_from(pixels, latent_dim, standardize=standardize, rescale=rescale)
     _require_squarable(pixels)
-    if d <= MOST_PIXELS:
+    if len(rows) < d and len(rows) <= MOST_PIXELS:
+        encoder = pca_from_images(rows, *pixels.pooled(), latent_dim, standardize=standardize, rescale=rescale)
+    elif d <= MOST_PIXELS:
         mean, covariance = Moments.of(rows, np.zeros(len(rows), np.intp), np.array([""])).pooled()
         encoder = pca_from_covariance(
             mean, covariance, latent_dim, n_images=len(rows), standardize=standardize, rescale=rescale

@@ -180,6 +180,7 @@ def test_an_arrow_back_would_be_found() -> None:
 def test_public_names_are_these() -> None:
     assert linear_diffusion.__all__ == [
         "DataError",
+        "GuidanceWarning",
         "LinearDiffusion",
         "LinearDiffusionError",
         "MissingExtraError",

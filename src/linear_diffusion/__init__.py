@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .evaluation import evaluate
     from .exceptions import (
         DataError,
+        GuidanceWarning,
         LinearDiffusionError,
         MissingExtraError,
         ModelFileError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataError",
+    "GuidanceWarning",
     "LinearDiffusion",
     "LinearDiffusionError",
     "MissingExtraError",

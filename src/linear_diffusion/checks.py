@@ -1,26 +1,29 @@
 """Arguments checked before work starts: what was received, what is allowed, what to do."""
 
-from math import isfinite
-from numbers import Integral, Real
+from math import nan
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ._types import AnyArray, Index
+from ._types import MOST, AnyArray, Index, number, whole
 from .exceptions import warn
 from .noise import Level, Schedule
 from .sampler import SAMPLERS
 from .text import compose
 
+_MOST_STEPS = 1_000_000
 _LONG = 1000
 """Characters beyond which strings stay Python objects, since in an array all are as wide as the longest."""
 
 
 def check_range(pixel_range: Any) -> Any:
     if isinstance(pixel_range, (tuple, list)):
-        numbers = len(pixel_range) == 2 and all(isinstance(v, Real) and isfinite(v) for v in pixel_range)
-        if not numbers or not pixel_range[0] < pixel_range[1]:
-            raise ValueError(f'pixel_range={pixel_range!r} must be "auto", None, or two finite numbers (low, high).')
+        low, high = map(number, pixel_range) if len(pixel_range) == 2 else (nan, nan)
+        if not -MOST < low < high < MOST:
+            raise ValueError(
+                f'pixel_range={pixel_range!r} must be "auto", None, or two numbers (low, high) within {MOST:g}.'
+            )
     return pixel_range
 
 
@@ -120,8 +123,8 @@ def _as_labels(given: Any) -> AnyArray:
 
 def check_levels(name: str, schedule: Schedule, n_steps: int | None, return_trajectory: bool) -> list[Level]:
     """The noise levels that a run visits."""
-    if n_steps is not None and (not isinstance(n_steps, Integral) or isinstance(n_steps, bool) or n_steps < 1):
-        raise ValueError(f"n_steps={n_steps!r} must be a whole number >= 1, or None.")
+    if n_steps is not None and not 1 <= whole(n_steps) <= _MOST_STEPS:
+        raise ValueError(f"n_steps={n_steps!r} must be a whole number >= 1, or None; at most {_MOST_STEPS:,}.")
     if name == "exact" and n_steps is not None and not return_trajectory:
         raise ValueError(
             f'n_steps={n_steps} means nothing to sampler="exact", the limit of infinitely many steps; '
@@ -135,5 +138,5 @@ def check_levels(name: str, schedule: Schedule, n_steps: int | None, return_traj
 
 def check_eta(eta: Any, name: str) -> None:
     """DDIM's share of noise, which other samplers do not have."""
-    if not (isinstance(eta, Real) and 0.0 <= float(eta) <= 1.0) or (eta and name != "ddim"):
+    if not 0.0 <= number(eta) <= 1.0 or (eta and name != "ddim"):
         raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')

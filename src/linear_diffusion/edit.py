@@ -5,12 +5,11 @@
 Little noise keeps the picture, much leaves it to the prompt.
 """
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ._types import Array, Index
+from ._types import Array, Index, number
 from .noise import CLEAN, STYLES, Level, Schedule, add_noise, blocks, start_noise, stream
 from .styles import MixtureDenoiser, Styles
 from .text import by_prompt
@@ -20,7 +19,7 @@ _ROUNDING = 1e-9
 
 def check_strength(strength: Any) -> float:
     """How much of the way from noise is walked, from 0 to 1."""
-    if not isinstance(strength, Real) or isinstance(strength, bool) or not 0 <= float(strength) <= 1:
+    if not 0 <= number(strength) <= 1:
         raise ValueError(f"strength={strength!r} must be between 0, the picture itself, and 1, a sample.")
     return float(strength)
 

@@ -9,13 +9,11 @@ matrices, because the branches have eigenvectors of their own.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ._types import Array, Index
+from ._types import MOST, Array, Index, number
 from .affine import AffineMap
 from .denoiser import Denoiser, LinearDenoiser, from_basis, to_basis
 from .exceptions import GuidanceWarning, warn
@@ -109,8 +107,8 @@ def on_latents(denoiser: Denoiser, level: Level) -> Callable[[Array], Array]:
 
 def check_scale(guidance_scale: Any, negative_prompts: Any = None) -> float:
     """The guidance scale, a finite number >= 0; negative prompts need one that is not 1."""
-    if not isinstance(guidance_scale, Real) or isinstance(guidance_scale, bool) or not 0 <= float(guidance_scale) < inf:
-        raise ValueError(f"guidance_scale={guidance_scale!r} must be a finite number >= 0; 1 is no guidance.")
+    if not 0 <= number(guidance_scale) < MOST:
+        raise ValueError(f"guidance_scale={guidance_scale!r} must be a number from 0 to {MOST:g}; 1 is no guidance.")
     if negative_prompts is not None and guidance_scale == 1:
         raise ValueError(
             f"negative_prompts={negative_prompts!r} change nothing at guidance_scale=1, which is no guidance; "

@@ -9,23 +9,27 @@ a line, and the exact flow of the mixed prompt carries the noise back. Ends are 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, cast
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index
+from ._types import AnyArray, Array, Index, whole
 from .compose import Composition
 from .denoiser import GaussianDenoiser, mixed
 from .noise import CLEAN
 from .prompts import Mix
 from .sampler import in_latent
 
+MOST_IMAGES = 1_000_000
+"""Of one way."""
+
 
 def check_count(n_images: Any) -> int:
     """Images of a way, its ends included."""
-    if not isinstance(n_images, Integral) or isinstance(n_images, bool) or n_images < 2:
-        raise ValueError(f"n_images={n_images!r} must be a whole number >= 2: a way has its two ends at least.")
+    if not 2 <= whole(n_images) <= MOST_IMAGES:
+        raise ValueError(
+            f"n_images={n_images!r} must be a whole number >= 2, the ends of a way, at most {MOST_IMAGES:,}."
+        )
     return int(n_images)
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from . import saving, walk
-from ._types import AnyArray, Array, Index
+from ._types import MOST, AnyArray, Array, Index, whole
 from .calibration import calibrate, match_details, n_draws
 from .checks import (
     check_eta,
@@ -46,7 +46,7 @@ from .sampler import SAMPLERS
 from .streaming import StreamingMixin
 from .styles import Calibration, Styles
 from .tasks.methods import TasksMixin
-from .text import OneHotEncoder
+from .text import OneHotEncoder, listed
 from .tone import ToneCurves, fit_tone_curves
 from .training import Learned, draw_noise, learn, most_components
 from .variations import VariationsMixin
@@ -56,7 +56,15 @@ _KINDS = [np.float64, np.float32, np.uint8]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
 
 
-class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class LinearDiffusion(
+    StreamingMixin,
+    VariationsMixin,
+    TasksMixin,
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    DensityMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
+):
     """A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
 
     Parameters
@@ -159,8 +167,8 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         "styles": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "schedule": [StrOptions(set(SCHEDULES))],
         "training": [StrOptions({"exact", "sampled"})],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
-        "ridge": [Interval(Real, 0, None, closed="left")],
+        "n_draws": [Interval(Integral, 1, 1_000_000, closed="both")],
+        "ridge": [Interval(Real, 0, MOST, closed="left")],
         "tone": ["boolean"],
         "pixel_range": [StrOptions({"auto"}), tuple, list, None],
         "random_state": ["random_state", np.random.Generator],
@@ -384,6 +392,10 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
         levels = check_levels(name, SCHEDULES[self.schedule], n_steps, return_trajectory)
         check_eta(eta, name)
         entropy = entropy_of(self.random_state if random_state is None else random_state)
+        if n_samples is not None:
+            if not 1 <= whole(n_samples) < MOST:
+                raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None: one for each prompt.")
+            self._require_output(int(n_samples))
         if self._words is not None:  # for the prompts at hand, a model with one Gaussian each
             if prompts is None:
                 prompts = self.classes_[self._index_prompts(n_samples, None, entropy)]
@@ -507,6 +519,11 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
     def covariances_(self) -> Array:
         """Covariance of each prompt's latents, shape (p, k, k)."""
         return self._prior[:].covariances
+
+    @property
+    def _n_features_out(self) -> int:
+        """Of `get_feature_names_out`."""
+        return self.latent_dim_
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_prior")
@@ -638,6 +655,8 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
     def _check_images(self, X: Any, *, reset: bool) -> AnyArray:
         """Images as an array of a known kind, checked as scikit-learn does."""
         X = X if hasattr(X, "ndim") else np.asarray(X)
+        if not reset and X.ndim > 1 and X.shape == self.image_shape_:
+            raise ValueError(f"X is one image, of shape {X.shape}; give several, or one as images[[0]].")
         if X.ndim < 3:
             return validate_data(self, X, reset=reset, dtype=_KINDS)  # type: ignore[no-any-return]
         if X.ndim > 4:
@@ -662,7 +681,7 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
             if self.schedule == "one-step":
                 return "one-step"
             return "ddim" if self._regression or guided else "exact"
-        if sampler not in ("exact", *SAMPLERS):
+        if not isinstance(sampler, str) or sampler not in ("exact", *SAMPLERS):
             raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
         if sampler == "exact" and self._regression:
             raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
@@ -675,13 +694,9 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
 
     def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
         """Prompt position of each image to be."""
-        if n is not None and (not isinstance(n, Integral) or isinstance(n, bool) or n < 1):
-            raise ValueError(f"n_samples={n!r} must be a whole number >= 1, or None for one a listed prompt.")
         if prompts is None:
             return draw_prompts(entropy, self.weights_, int(n or 1))
-        if isinstance(prompts, (str, dict)) or np.ndim(prompts) == 0:
-            prompts = [prompts.item() if isinstance(prompts, np.ndarray) else prompts]
-        index = self._text.index(prompts)
+        index = self._text.index(listed(prompts))
         if len(index) == 0:
             raise ValueError("prompts is empty; give one prompt, one an image, or None to draw them.")
         if n is None or n == len(index):
@@ -709,7 +724,10 @@ class LinearDiffusion(StreamingMixin, VariationsMixin, TasksMixin, TransformerMi
             return None
         if styles is None:
             return index if self._mixture is None else draw_styles(entropy, self._mixture, index)
-        numbers = np.asarray(styles)
+        try:
+            numbers = np.asarray(styles)
+        except ValueError:  # lists of unlike lengths
+            numbers = np.empty(0)
         if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (len(index),)):
             raise ValueError(f'styles={styles!r} must be a style number, one an image, "mixture" or None to draw them.')
         first, counts = self._style_ranges()

@@ -8,13 +8,12 @@ weighted sums of those of its prompts (docs/mathematics.md, "The denoiser").
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ._types import AnyArray
-from .text import OneHotEncoder
+from ._types import AnyArray, number
+from .text import OneHotEncoder, listed
 
 Mix = tuple[tuple[int, float], ...]
 """Positions of prompts (or styles) and their weights above zero, the heaviest first; equal weights by position."""
@@ -62,9 +61,8 @@ def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: 
         raise ValueError(f"{name}=None: give one prompt, or one an image.")
     if prompts is None:
         return []
-    if isinstance(prompts, (str, Mapping)) or np.ndim(prompts) == 0:
-        prompts = [prompts]
-    mixes = [read_mix(p, text) if isinstance(p, Mapping) else ((int(text.index([p])[0]), 1.0),) for p in prompts]
+    each = listed(prompts)
+    mixes = [read_mix(p, text) if isinstance(p, Mapping) else ((int(text.index([p])[0]), 1.0),) for p in each]
     if len(mixes) not in (1, n):
         raise ValueError(f"{name} lists {len(mixes)} prompts for {n} images; give one prompt, or one an image.")
     return mixes * n if len(mixes) == 1 else mixes
@@ -83,7 +81,7 @@ def read_mix(weights: Mapping[Any, Any], text: OneHotEncoder) -> Mix:
     if not weights:
         raise ValueError('the mixed prompt {} is empty; give prompts and weights, such as {"3": 0.5, "8": 0.5}.')
     for prompt, weight in weights.items():
-        if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= float(weight) < inf:
+        if not 0 <= number(weight) < inf:
             raise ValueError(f"weight {weight!r} of prompt {prompt!r} must be a finite number >= 0.")
     total = float(sum(weights.values()))
     if abs(total - 1.0) > _TOLERANCE:

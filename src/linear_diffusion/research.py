@@ -7,11 +7,12 @@ Every function takes a denoiser on latents, ``model.denoiser("7")`` for one prom
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ._types import Array
+from ._types import Array, number
 from .affine import AffineMap
 from .checks import check_eta, check_levels
 from .denoiser import GaussianDenoiser, LinearDenoiser
@@ -51,7 +52,7 @@ def gaussian(mean: Any, covariance: Any) -> GaussianDenoiser:
     >>> gaussian([0.0, 0.0], [[2.0, 1.0], [1.0, 2.0]]).variances
     array([1., 3.])
     """
-    mean, covariance = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    mean, covariance = _array("mean", mean), _array("covariance", covariance)
     if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
         raise ValueError(f"mean has shape {mean.shape} and covariance {covariance.shape}; give (k,) and (k, k).")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.allclose(covariance, covariance.T)):
@@ -67,7 +68,7 @@ def noise_levels(schedule: str, n_steps: int) -> list[Level]:
     >>> noise_levels("flow", 2)
     [Level(alpha=0.0, sigma=1.0), Level(alpha=0.5, sigma=0.5), Level(alpha=1.0, sigma=0.0)]
     """
-    if schedule not in SCHEDULES:
+    if not isinstance(schedule, str) or schedule not in SCHEDULES:
         raise ValueError(f"schedule={schedule!r} must be one of {', '.join(map(repr, SCHEDULES))}.")
     return check_levels("ddim", SCHEDULES[schedule], n_steps, return_trajectory=False)
 
@@ -130,7 +131,7 @@ def denoiser_spectrum(denoiser: LinearDenoiser, level: Level) -> tuple[Array, Ar
     >>> gains
     array([0.75, 0.5 ])
     """
-    matrix = level.alpha * denoiser_map(denoiser, level).matrix
+    matrix = check_level(level).alpha * denoiser_map(denoiser, level).matrix
     if not np.allclose(matrix, matrix.T):
         raise ValueError(
             "the denoiser is not symmetric, as those of sampled training are; its eigenvalues are no gains."
@@ -198,7 +199,8 @@ def sampler_law(denoiser: LinearDenoiser, sampler: str, levels: list[Level], eta
     >>> mean.round(3), covariance.round(3)
     (array([1.]), array([[4.]]))
     """
-    law = compile_law(_sampler(sampler, levels, eta), levels, denoiser, eta)
+    run, levels = _run(sampler, levels, eta)
+    law = compile_law(run, levels, denoiser, eta)
     return law.shift, law.matrix @ law.matrix.T
 
 
@@ -261,7 +263,8 @@ def sampler_bias(denoiser: GaussianDenoiser, sampler: str, levels: list[Level], 
         raise TypeError(f"the bias is known for a GaussianDenoiser, not for {type(denoiser).__name__}.")
     if not (denoiser.variances > 0).all():
         raise ValueError("a mode has no variance, so that its errors have no scale; fit with a ridge above 0.")
-    flow = compile_map(_sampler(sampler, levels, eta), levels, denoiser, eta)
+    run, levels = _run(sampler, levels, eta)
+    flow = compile_map(run, levels, denoiser, eta)
     variances, first = denoiser.variances, denoiser.marginal(levels[0])
     noise = 0.0 if flow.factor is None else flow.factor**2
     steps = ((flow.matrix * first.matrix) ** 2 + noise) / variances - 1
@@ -270,18 +273,31 @@ def sampler_bias(denoiser: GaussianDenoiser, sampler: str, levels: list[Level], 
     return SamplerBias(variances, steps, start, mean)
 
 
+def _array(name: str, value: Any) -> Array:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name}={value!r} must be an array of real numbers.") from None
+
+
 def check_level(level: Any) -> Level:
     """A pair (alpha, sigma), both >= 0 and not both 0."""
-    alpha, sigma = map(float, level)
+    pair = [number(part) for part in level] if isinstance(level, (tuple, list, np.ndarray)) else []
+    alpha, sigma = pair if len(pair) == 2 else (np.nan, np.nan)
     if not (0.0 <= alpha < np.inf and 0.0 <= sigma < np.inf and alpha + sigma > 0.0):
         raise ValueError(f"level={level!r} must be (alpha, sigma), finite, >= 0 and not both 0.")
     return Level(alpha, sigma)
 
 
-def _sampler(name: str, levels: list[Level], eta: float) -> Sampler:
-    if name not in SAMPLERS:
+def _run(name: Any, levels: Any, eta: float) -> tuple[Sampler, list[Level]]:
+    """A sampler by name, and its levels, each with less noise than the one before."""
+    if not isinstance(name, str) or name not in SAMPLERS:
         raise ValueError(f"sampler={name!r} must be one of {', '.join(map(repr, SAMPLERS))}.")
+    levels = [check_level(level) for level in (levels if isinstance(levels, (tuple, list, np.ndarray)) else [])]
     if len(levels) < 2:
         raise ValueError(f"levels has {len(levels)} entries; a run goes from one level to another at least.")
     check_eta(eta, name)
-    return SAMPLERS[name]
+    for t, s in pairwise(levels):
+        if not t.sigma * s.alpha > s.sigma * t.alpha:
+            raise ValueError(f"levels go from {tuple(t)} to {tuple(s)}; each must have less noise than the one before.")
+    return SAMPLERS[name], levels

@@ -119,3 +119,5 @@ class StreamingMixin:
         self._take(learned, image, int(moments.counts.sum()))
         self._moments = moments
         return self
+
+    _partial_fit.__qualname__ = "LinearDiffusion.partial_fit"  # what Python's own errors call it

@@ -9,7 +9,7 @@ vectors, and a regression on them (`conditional`) knows prompts that training ne
 of those that it saw.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Protocol
 from unicodedata import normalize
@@ -35,6 +35,20 @@ def compose(prompt: Any) -> str:
     """
     text = str(prompt)
     return text if text.isascii() else normalize("NFC", text)
+
+
+def listed(prompts: Any) -> list[Any]:
+    """Prompts as a list: one, or a dict that mixes several, is a list of one.
+
+    Examples
+    --------
+    >>> listed("a"), listed(np.array(3)), listed(("a", {"b": 1.0}))
+    (['a'], [3], ['a', {'b': 1.0}])
+    """
+    if isinstance(prompts, np.ndarray):
+        return list(np.atleast_1d(prompts).tolist())
+    alone = isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Iterable)
+    return [prompts] if alone else list(prompts)
 
 
 class PromptEncoder(Protocol):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._threads import blas_threads
-from ._types import AnyArray, Array, Index
+from ._types import MOST, AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK
 from .exceptions import NotEnoughMemoryError
 from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
@@ -27,8 +27,6 @@ MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made."""
 _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix a prompt."""
-MOST = 1e18
-"""Numbers beyond this cannot be squared in float32."""
 _OVERHEAD = 200 * 2**20
 """Chunks and passing copies."""
 _log = logging.getLogger(__name__)

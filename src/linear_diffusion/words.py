@@ -20,7 +20,7 @@ from .exceptions import UnknownPromptError
 from .image import ImageFormat, PCAEncoder
 from .moments import chunks_by_prompt
 from .products import MOST_DIMENSIONS, choose_products
-from .text import BagOfWords, OneHotEncoder, PromptEncoder, TransformedPrompts, compose
+from .text import BagOfWords, OneHotEncoder, PromptEncoder, TransformedPrompts, compose, listed
 from .tone import ToneCurves, fit_tone_curves
 from .training import Learned, learn
 
@@ -143,16 +143,13 @@ def prompt_encoder(text_encoder: Any, prompts: Sequence[str]) -> PromptEncoder:
 
 def asked_for(prompts: Any, known: OneHotEncoder) -> tuple[list[str], AnyArray]:
     """The distinct prompts of a call: as strings, and as an array; of the known ones' dtype where all are known."""
-    if isinstance(prompts, dict | str) or np.ndim(prompts) == 0:
-        prompts = [prompts]
-    listed = prompts.tolist() if isinstance(prompts, np.ndarray) else list(prompts)
-    if not listed:
+    asked = [one for p in listed(prompts) for one in (p if isinstance(p, dict) else [p])]
+    if not asked:
         raise ValueError("prompts is empty; give one prompt, one an image, or None to draw them.")
-    listed = [one for p in listed for one in (p if isinstance(p, dict) else [p])]
     try:
-        classes = known.prompts[np.unique(known.index(listed))]
+        classes = known.prompts[np.unique(known.index(asked))]
     except UnknownPromptError:
-        classes = np.unique([compose(p) for p in listed])
+        classes = np.unique([compose(p) for p in asked])
     return [str(p) for p in classes.tolist()], classes
 
 

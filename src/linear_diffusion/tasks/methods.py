@@ -8,7 +8,6 @@
 Restoration is in `restore_methods`; what is worked out is in the modules beside.
 """
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from scipy.special import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._types import AnyArray, Array, Index
+from .._types import AnyArray, Array, Index, number
 from ..noise import DEQUANTISE, entropy_of, stream
 from . import likelihood
 from .confidence import Witnesses
@@ -139,7 +138,7 @@ class TasksMixin(RestoreMixin):
             The share, from 0 to 1.
         """
         check_is_fitted(self)
-        if not (isinstance(contamination, Real) and 0 <= contamination <= 1):
+        if not 0 <= number(contamination) <= 1:
             raise ValueError(f"contamination={contamination!r} must be a share of the training images, from 0 to 1.")
         if self._confidence is None:
             raise ValueError("the model was saved without the scores of its training images; fit it again.")

@@ -4,7 +4,6 @@ Arguments are checked, images become rows, posteriors become images; see `restor
 """
 
 from collections.abc import Callable, Iterator
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import operators
-from .._types import AnyArray, Array, Index
+from .._types import MOST, AnyArray, Array, Index, number, whole
+from ..exceptions import NotEnoughMemoryError
+from ..memory import available_memory, readable
 from ..noise import entropy_of
 from ..text import by_prompt
-from ..training import MOST
 from .density import PromptDensity
 from .fitted import Fitted, is_exact
 from .restore import Posterior, estimate_noise, require_memory
@@ -129,12 +129,13 @@ class RestoreMixin(Fitted):
         """
         check_is_fitted(self)
         self._check_noise(noise_std)
-        counted = isinstance(n_samples, Integral) and not isinstance(n_samples, bool) and n_samples >= 1
-        if n_samples is not None and not counted:
+        if n_samples is not None and not 1 <= whole(n_samples) < MOST:
             raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None for the mean.")
         if n_samples is not None and return_std:
             raise ValueError("return_std goes with the mean and n_samples with draws; choose one.")
         Y = np.asarray(Y)
+        if n_samples is not None:
+            self._require_draws(len(Y) * int(n_samples))
         seen = operators.observe(operator, Y, self.image_shape_)
         shape = (-1,) if Y.ndim == 2 else self.image_shape_
         dtype = Y.dtype if Y.dtype in (np.uint8, np.float32) else np.dtype(np.float64)
@@ -203,8 +204,16 @@ class RestoreMixin(Fitted):
             pixels = np.rint(np.clip(pixels, *(self._image.pixel_range or (0, 255))))
         return pixels.astype(dtype)
 
+    def _require_draws(self, n: int) -> None:
+        available, needed = available_memory(), 8 * n * self._encoder.components.shape[1]
+        if available is not None and needed > available:
+            raise NotEnoughMemoryError(
+                f"{n:,} draws (n_samples for each image) take {readable(needed)}, and {readable(available)} are "
+                "available; ask for fewer, or for fewer images at once."
+            )
+
     def _check_noise(self, noise_std: float | None) -> None:
-        if noise_std is not None and not (isinstance(noise_std, Real) and 0 <= noise_std < MOST):
+        if noise_std is not None and not 0 <= number(noise_std) < MOST:
             raise ValueError(
                 f"noise_std={noise_std!r} must be a number from 0 to {MOST:g}, in the units of the images, or None to "
                 "estimate it."

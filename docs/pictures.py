@@ -1,4 +1,4 @@
-"""The pictures of docs/compose.md, into docs/images: guidance, negative prompts, mixes, edits and ways between images.
+"""Pictures of docs/compose.md and docs/looking.md, into docs/images.
 
     python docs/pictures.py [--data-dir FOLDER]
 
@@ -43,6 +43,7 @@ def main(options: argparse.Namespace) -> None:
     plain = LinearDiffusion(styles=1, latent_dim=144, random_state=0).fit(X, y)
     styled = LinearDiffusion(random_state=0).fit(X, y)
     models = {"one Gaussian a prompt": plain, "165 styles a prompt": styled}
+    pictures.save_png(pictures.eigenvectors(plain), IMAGES / "eigenvectors.png")
     prompts = list("01234567")
     warnings.simplefilter("ignore", GuidanceWarning)  # the last rows run away, to show what it warns of
 

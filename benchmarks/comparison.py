@@ -83,9 +83,9 @@ class Entry:
 MODELS = {
     "one-shot": Entry("the article's one-shot model", lambda o: LinearDiffusion.one_shot(random_state=0)),
     "gaussian": Entry(
-        "one Gaussian a prompt, k = 144", lambda o: LinearDiffusion(styles=1, latent_dim=144, random_state=0)
+        "one Gaussian per prompt, k = 144", lambda o: LinearDiffusion(styles=1, latent_dim=144, random_state=0)
     ),
-    "styles": Entry("165 styles a prompt, k = 500", lambda o: LinearDiffusion(random_state=0)),
+    "styles": Entry("165 styles per prompt, k = 500", lambda o: LinearDiffusion(random_state=0)),
     "mixture": Entry("GaussianMixture, PCA 50, 10 components a class", lambda o: Mixture()),
     "vae": Entry("VAE", lambda o: VAE(o.vae_minutes), neural=True),
     "unet": Entry("U-Net, EDM's recipe", lambda o: UNet(o.minutes), neural=True, n_samples=0),
@@ -186,7 +186,7 @@ class Scores:
         return costs | judged | {"real_accuracy": self.bench.accuracy, "warnings": found.warnings, "figures": figures}
 
 
-COSTS = ["data", "model", "fit, CPU time", "memory above the data", "model file", "images a CPU second"]
+COSTS = ["data", "model", "fit, CPU time", "memory above the data", "model file", "images per CPU second"]
 JUDGED = ["Fréchet distance, real = 1", "the same, 10,000 samples", "prompt read"]
 MEASURES = {
     "frechet_distance": "Fréchet distance",

@@ -76,13 +76,13 @@ def main(options):
         ["X'X of each prompt in float32 (the floor)", f"{t_floor:.2f} s", "1", ""],
         ["eigendecompositions (784, and 144 ten times)", f"{t_eigh:.2f} s", f"{t_eigh / t_floor:.2f}", ""],
         [
-            "one Gaussian a prompt, k = 144, tone curve included",
+            "one Gaussian per prompt, k = 144, tone curve included",
             f"{t_ours:.2f} s",
             f"{t_ours / t_floor:.2f}",
             f"{peak['ours']:.0f} MB",
         ],
         [
-            "165 styles a prompt, k = 500",
+            "165 styles per prompt, k = 500",
             f"{t_styles:.1f} s",
             f"{t_styles / t_floor:.0f}",
             f"{peak['styles']:.0f} MB",
@@ -107,7 +107,7 @@ def main(options):
         },
     }
     note = (
-        "One Gaussian a prompt, less the eigendecompositions, is "
+        "One Gaussian per prompt, less the eigendecompositions, is "
         f"{figures['over_floor_less_eigendecompositions']:.2f} x the floor, and "
         f"{figures['times_faster_than_article']:.0f} x faster than the article's recipe. 60,000 images, uint8."
     )

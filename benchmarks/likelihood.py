@@ -2,7 +2,7 @@
 
     python benchmarks/likelihood.py
 
-Accuracy and bits a pixel on the 10,000 test images; outliers are the other data set's test images, of as many pixels.
+Accuracy and bits per pixel on the 10,000 test images; outliers are the other data set's test images, of as many pixels.
 A quadratic discriminant on the same number of components is what a user would pick otherwise.
 """
 
@@ -61,7 +61,7 @@ def main(options):
             rows.append(
                 [
                     name,
-                    f"{styles} styles, k = {k}" if styles > 1 else f"one Gaussian a prompt, k = {k}",
+                    f"{styles} styles, k = {k}" if styles > 1 else f"one Gaussian per prompt, k = {k}",
                     f"{found['accuracy']:.2%}",
                     f"{found['log_loss']:.3f}",
                     f"{found['seconds']:.1f} s",
@@ -70,7 +70,7 @@ def main(options):
                     f"{found['flagged']:.1%}",
                 ]
             )
-    header = ["data", "model", "prompts read", "log-loss", "time", "bits a pixel", "outliers, AUC", "flagged at 1 %"]
+    header = ["data", "model", "prompts read", "log-loss", "time", "bits per pixel", "outliers, AUC", "flagged at 1 %"]
     note = "Outliers are the other set's test images; flagged are the set's own test images beyond the threshold."
     report("likelihood", header, rows, figures, note)
 

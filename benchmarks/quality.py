@@ -18,11 +18,11 @@ from linear_diffusion import LinearDiffusion
 
 MODELS = {
     "the article's one-shot model": lambda: LinearDiffusion.one_shot(random_state=0),
-    "one Gaussian a prompt, k = 144, `tone=False`": lambda: LinearDiffusion(
+    "one Gaussian per prompt, k = 144, `tone=False`": lambda: LinearDiffusion(
         styles=1, latent_dim=144, tone=False, random_state=0
     ),
-    "one Gaussian a prompt, k = 144": lambda: LinearDiffusion(styles=1, latent_dim=144, random_state=0),
-    "165 styles a prompt, k = 500": lambda: LinearDiffusion(random_state=0),
+    "one Gaussian per prompt, k = 144": lambda: LinearDiffusion(styles=1, latent_dim=144, random_state=0),
+    "165 styles per prompt, k = 500": lambda: LinearDiffusion(random_state=0),
 }
 
 

@@ -46,12 +46,12 @@ def main(options):
         [what, f"{n / t:,.0f}", f"{bound / N * n / t:.1%}"]
         for what, n, t, bound in (
             ("floor, k = 144: noise, one product, uint8", N, t_floor, t_floor),
-            ("one Gaussian a prompt, exact, tone curve included", N, t_exact, t_floor),
+            ("one Gaussian per prompt, exact, tone curve included", N, t_exact, t_floor),
             ("the same, 1000 DDPM steps, compiled", N, t_ddpm, t_floor),
             (f"the same, looped, every picture kept ({N_LOOPED:,} images)", N_LOOPED, t_loop, t_floor),
             ("the article's one-shot model (no tone curve)", N, t_article, t_floor),
             ("floor, k = 500", N, t_floor_500, t_floor_500),
-            ("165 styles a prompt, exact", N, t_styles, t_floor_500),
+            ("165 styles per prompt, exact", N, t_styles, t_floor_500),
         )
     ]
     figures = {
@@ -60,7 +60,7 @@ def main(options):
         "ddpm_over_exact": t_ddpm / t_exact,
     }
     note = f"A thousand compiled steps take {figures['ddpm_over_exact']:.2f} x the time of the exact sampler."
-    report("sampling", ["100,000 images, prompts mixed", "images a second", "of the floor"], rows, figures, note)
+    report("sampling", ["100,000 images, prompts mixed", "images per second", "of the floor"], rows, figures, note)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> None:
     y = np.asarray(y).astype(str)
     plain = LinearDiffusion(styles=1, latent_dim=144, random_state=0).fit(X, y)
     styled = LinearDiffusion(random_state=0).fit(X, y)
-    models = {"one Gaussian a prompt": plain, "165 styles a prompt": styled}
+    models = {"one Gaussian per prompt": plain, "165 styles per prompt": styled}
     pictures.save_png(pictures.eigenvectors(plain), IMAGES / "eigenvectors.png")
     prompts = list("01234567")
     warnings.simplefilter("ignore", GuidanceWarning)  # the last rows run away, to show what it warns of

@@ -44,7 +44,7 @@ def rgb() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    """One Gaussian a prompt, fitted on grey digits; read only."""
+    """One Gaussian per prompt, fitted on grey digits; read only."""
     return LinearDiffusion(styles=1, latent_dim=12, random_state=0).fit(*grey)
 
 

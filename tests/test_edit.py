@@ -191,7 +191,7 @@ def test_a_dimension_without_variance_is_edited_to_the_mean() -> None:
         ({"guidance_scale": -1}, "guidance_scale=-1 must be"),
         ({"guidance_scale": 2, "sampler": "exact"}, "no closed form with guidance"),
         ({"negative_prompts": "a"}, "negative_prompts='a' change nothing"),
-        ({"prompts": None}, "prompts=None: give one prompt, or one an image"),
+        ({"prompts": None}, "prompts=None: give one prompt, or one per image"),
         ({"prompts": []}, "prompts lists 0 prompts for 3 images"),
         ({"prompts": ["a", "b"]}, "prompts lists 2 prompts for 3 images"),
         ({"prompts": "c"}, "unknown prompt 'c'"),

@@ -547,10 +547,10 @@ def test_parameters_are_checked_at_fit_and_named(name: str, value: Any) -> None:
         ({"n_samples": -1}, r"n_samples=-1 must"),
         ({"n_samples": 2.0}, r"n_samples=2\.0 must"),
         ({"n_samples": True}, r"n_samples=True must"),
-        ({"prompts": []}, "prompts is empty; give one prompt, one an image, or None to draw them"),
+        ({"prompts": []}, "prompts is empty; give one prompt, one per image, or None to draw them"),
         (
             {"n_samples": 3, "prompts": ["a", "b"]},
-            "2 prompts do not go with 3 images; give one prompt, or one an image",
+            "2 prompts do not go with 3 images; give one prompt, or one per image",
         ),
         ({"prompts": "c"}, "unknown prompt 'c': the model knows 'a', 'b'"),
         ({"prompts": ["a", 1]}, "unknown prompt 1"),

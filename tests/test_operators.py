@@ -71,7 +71,7 @@ def test_a_mask_of_numbers_is_zeros_and_ones():
         (lambda: operators.blur([[np.nan]]), "finite"),
         (lambda: operators.downsample(0), "factor=0 must be a whole number"),
         (lambda: operators.downsample(1.5), "factor=1.5 must be"),
-        (lambda: operators.grayscale([[1.0]]), "must be finite numbers, one a channel"),
+        (lambda: operators.grayscale([[1.0]]), "must be finite numbers, one per channel"),
         (lambda: operators.blur(1.0)(np.ones((2, 9))), "not rows of shape"),
         (lambda: operators.from_matrix(np.full((1, 4), np.inf)).build((2, 2)), "NaN or infinity"),
         (lambda: operators.observe(None, np.array(["a"]), (2, 2)), "as numbers"),

@@ -644,7 +644,7 @@ def test_defaults_are_150_styles_of_rank_14_in_500_dimensions() -> None:
 
 @pytest.mark.parametrize("tone", [True, False])
 def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> None:
-    """The plain one is put together here from its parts: moments, one Gaussian a prompt, one folded product."""
+    """The plain one is put together here from its parts: moments, one Gaussian per prompt, one folded product."""
     images, y = grey
     rows = images.reshape(-1, 64)
     image = ImageFormat.of(images, "auto")
@@ -883,7 +883,7 @@ def test_styles_are_asked_for_by_number(toy: LinearDiffusion) -> None:
         ({"styles": -1}, "styles=-1 is not among the 2 styles of prompt 'a': 0 to 1"),
         ({"styles": [0, 1, 9, -7]}, "styles=9 is not among the 2 styles of prompt 'a': 0 to 1"),
         ({"prompts": "b", "styles": 10**6}, "styles=1000000 is not among the 2 styles of prompt 'b': 0 to 1"),
-        ({"styles": [0, 1]}, r'styles=\[0, 1\] must be a style number, one an image, "mixture" or None to draw them'),
+        ({"styles": [0, 1]}, r'styles=\[0, 1\] must be a style number, one per image, "mixture" or None to draw them'),
         ({"styles": []}, r"styles=\[\] must be a style number"),
         ({"styles": [[0, 1, 0, 1]]}, r"styles=\[\[0, 1, 0, 1\]\] must be"),
         ({"styles": 1.0}, r"styles=1\.0 must be a style number"),

@@ -347,7 +347,7 @@ def test_a_fit_that_does_not_fit_is_refused_with_advice(
         pytest.raises(NotEnoughMemoryError, match=r"latent_dim=25 .* latent_dim=\d+ would fit"),
     ):
         LinearDiffusion(text_encoder="bag-of-words").fit(X, y)
-    assert "regression on 6 numbers a prompt: about" in caplog.text
+    assert "regression on 6 numbers per prompt: about" in caplog.text
 
 
 def test_prompts_that_do_not_fit_together_are_worked_out_in_turn(

@@ -37,7 +37,7 @@ _LEAST_FREEDOM = 10
 
 @dataclass(frozen=True)
 class WithinStyles:
-    """Means (m, k) of styles and variances (p, k) within them, in the prompts' bases, with images a style (m,)."""
+    """Means (m, k) of styles and variances (p, k) within them, in the prompts' bases, with images per style (m,)."""
 
     means: Array
     variances: Array

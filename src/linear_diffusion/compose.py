@@ -148,7 +148,7 @@ class Composition:
         return compile_law(SAMPLERS[run.sampler], run.levels, denoiser, run.eta)
 
     def decoder(self) -> Decoder:
-        """The decoder with a curve a piece, mixed as its parts are."""
+        """The decoder with one curve per piece, mixed as its parts are."""
         if self.mixture:
             return self.generator.decoder
         group = range(len(self.generator.prior.means)) if self.styles is None else self.styles.group.tolist()

@@ -119,7 +119,7 @@ def regress(codes: Array, shares: Array, targets: Array, products: ProductCode |
 def regress_products(
     codes: Array, counts: Array, scatter: Iterable[tuple[int, Array]], k: int, products: ProductCode | None = None
 ) -> tuple[Regression, Array]:
-    """The regression of residual products on codes, without holding a matrix a prompt; and their mean (k, k).
+    """The regression of residual products on codes, without holding a matrix per prompt; and their mean (k, k).
 
     Parameters
     ----------

@@ -4,7 +4,7 @@
 
 The filters f are the differences within two by two pixels (across, down, diagonal: Haar's), at every place of an image.
 What a linear decoder makes of normal latents has middling differences everywhere, where real images have next to none
-within an area and large ones at its edge. So one curve a prompt, channel and filter maps the histogram of differences
+within an area and large ones at its edge. So one curve per prompt, channel and filter maps the histogram of differences
 that samples have to that of the training images, as textures are matched (Heeger and Bergen 1995, here on undecimated
 Haar wavelets: Coifman and Donoho 1995). A last tone curve puts back the histogram of pixels.
 """

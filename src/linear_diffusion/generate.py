@@ -49,7 +49,7 @@ class Generator:
     Parameters
     ----------
     prior : GaussianDenoiser
-        One Gaussian a prompt.
+        One Gaussian per prompt.
     regression : RegressionDenoiser or None
         What sampled training found in its place.
     styles : Styles or None

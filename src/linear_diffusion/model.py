@@ -75,18 +75,18 @@ class LinearDiffusion(
         all their products, shrunk as far as left-out prompts ask for; both know unseen combinations of seen words. A
         transformer of strings to vectors (with ``transform``, and perhaps ``fit``), or a callable, is reduced to at
         most 16 dimensions by principal components. All but "one-hot" go with exact training only,
-        and have one Gaussian a prompt.
+        and have one Gaussian per prompt.
     latent_dim : int or float, default=500
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
     styles : int or "auto", default=165
         Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 16. A
-        prompt has no more than one for ten images; 1 is one Gaussian a prompt, which ``latent_dim=144`` serves well.
+        prompt has no more than one for ten images; 1 is one Gaussian per prompt, which ``latent_dim=144`` serves well.
         The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 165 styles
         of rank 16, and 500 components. "auto" chooses number and rank for each prompt by the likelihood of held-out
         images, and takes a few times as long; ``style_weights_`` and ``style_ranks_`` tell what it chose. Only with
-        exact training of one-hot prompts; elsewhere there is one Gaussian a prompt.
+        exact training of one-hot prompts; elsewhere there is one Gaussian per prompt.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -338,7 +338,7 @@ class LinearDiffusion(
         n_samples : int, optional
             How many images. None is one for each listed prompt.
         prompts : prompt or sequence of prompts, optional
-            One for all images, or one an image; None draws them as often as in training. A dict from prompts to
+            One for all images, or one per image; None draws them as often as in training. A dict from prompts to
             weights that sum to 1 mixes them, such as ``{"3": 0.5, "8": 0.5}``; with styles, the heaviest prompt's
             style is drawn, and mixed with the nearest styles of the others.
         sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"}, optional
@@ -353,10 +353,10 @@ class LinearDiffusion(
             How far to go from the unconditional denoiser to the prompt's and beyond: 1 is no guidance, more is
             more typical of the prompt and less diverse (Ho and Salimans 2022).
         negative_prompts : prompt or sequence of prompts, optional
-            What to be guided away from, one for all images or one an image, mixes included; None is the Gaussian of
+            What to be guided away from, one for all images or one per image, mixes included; None is the Gaussian of
             all training images.
         styles : int, sequence of int, or "mixture", optional
-            Which of the prompt's styles: one for all images, or one an image, counted from 0.
+            Which of the prompt's styles: one for all images, or one per image, counted from 0.
             None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
             denoiser of all the prompt's styles together, which is not linear, and slower.
         random_state : optional
@@ -597,7 +597,7 @@ class LinearDiffusion(
     def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
         """What draws given prompts of words."""
         if prompts is None:
-            raise ValueError("prompts=None leaves open what to draw; give one prompt, or one an image.")
+            raise ValueError("prompts=None leaves open what to draw; give one prompt, or one per image.")
         if guidance_scale != 1.0 and negative_prompts is None:
             raise ValueError(
                 f"guidance_scale={guidance_scale!r} with text_encoder={self.text_encoder!r} goes with "
@@ -698,12 +698,12 @@ class LinearDiffusion(
             return draw_prompts(entropy, self.weights_, int(n or 1))
         index = self._text.index(listed(prompts))
         if len(index) == 0:
-            raise ValueError("prompts is empty; give one prompt, one an image, or None to draw them.")
+            raise ValueError("prompts is empty; give one prompt, one per image, or None to draw them.")
         if n is None or n == len(index):
             return index
         if len(index) == 1:
             return np.repeat(index, n)
-        raise ValueError(f"{len(index)} prompts do not go with {n} images; give one prompt, or one an image.")
+        raise ValueError(f"{len(index)} prompts do not go with {n} images; give one prompt, or one per image.")
 
     def _require_output(self, n_images: int) -> None:
         needed, available = (
@@ -729,7 +729,9 @@ class LinearDiffusion(
         except ValueError:  # lists of unlike lengths
             numbers = np.empty(0)
         if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (len(index),)):
-            raise ValueError(f'styles={styles!r} must be a style number, one an image, "mixture" or None to draw them.')
+            raise ValueError(
+                f'styles={styles!r} must be a style number, one per image, "mixture" or None to draw them.'
+            )
         first, counts = self._style_ranges()
         wrong = np.flatnonzero((numbers < 0) | (numbers >= counts[index]))
         if len(wrong):

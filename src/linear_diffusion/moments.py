@@ -84,7 +84,7 @@ class Moments:
         n_channels : int
             Channels of the histogram; pixels interleave them.
         diagonal : bool
-            Keep only each feature's own scatter, where d x d numbers a prompt would not fit.
+            Keep only each feature's own scatter, where d x d numbers per prompt would not fit.
         """
         out = cls.empty(prompts, rows.shape[1], n_channels, diagonal=diagonal)
         for j, chunk in chunks_by_prompt(rows, index, len(prompts)):

@@ -101,7 +101,7 @@ def inpaint(mask: Any) -> Mask:
     Parameters
     ----------
     mask : array of bool, shape (h, w), (h, w, channels), (n, h, w) or (n, h, w, channels)
-        True where pixels are missing, as in scikit-image: one mask for all images, or one an image. What the image
+        True where pixels are missing, as in scikit-image: one mask for all images, or one per image. What the image
         holds there is not looked at, and may be NaN.
 
     Examples
@@ -173,11 +173,11 @@ def grayscale(weights: Any = (0.299, 0.587, 0.114)) -> Operator:
 
     Parameters
     ----------
-    weights : sequence of float, one a channel
+    weights : sequence of float, one per channel
     """
     w = np.asarray(weights, dtype=np.float64)
     if w.ndim != 1 or not np.isfinite(w).all():
-        raise ValueError(f"weights={weights!r} must be finite numbers, one a channel.")
+        raise ValueError(f"weights={weights!r} must be finite numbers, one per channel.")
 
     def build(shape: Shape) -> tuple[Any, Shape]:
         if len(shape) != 3 or shape[2] != len(w):

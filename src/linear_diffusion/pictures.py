@@ -149,9 +149,9 @@ def grid(
     pixel_range : (float, float), optional
         As in `to_tiles`.
     labels : sequence of prompts, optional
-        One a row, at its start.
+        One per row, at its start.
     captions : sequence of prompts, optional
-        One an image, below it.
+        One per image, below it.
     zoom : int, optional
         How many times larger; by default as many as make small images about 84 pixels high.
 
@@ -336,7 +336,7 @@ def prompt_means(model: "LinearDiffusion", n_columns: int = 10) -> AnyArray:
 
 
 def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> AnyArray:
-    """The denoiser's eigenvectors, decoded: a row a prompt, in the order of their variance.
+    """The denoiser's eigenvectors, decoded: one row per prompt, in the order of their variance.
 
     These are the directions that the denoiser lets through, the first one the most; they are those of the
     prompt's covariance.
@@ -349,7 +349,7 @@ def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> 
 
 
 def styles(model: "LinearDiffusion", n: int = 15, n_prompts: int = 20) -> AnyArray:
-    """The mean images of each prompt's most frequent styles: a row a prompt, the most frequent first."""
+    """The mean images of each prompt's most frequent styles: one row per prompt, the most frequent first."""
     rows = []
     for shares, means in zip(model.style_weights_[:n_prompts], model.style_means_, strict=False):
         most = np.argsort(-shares, kind="stable")[:n]

@@ -1,4 +1,4 @@
-"""Prompts as they are asked for: one, one an image, or weighted mixes of several.
+"""Prompts as they are asked for: one, one per image, or weighted mixes of several.
 
     c = sum_i w_i c_i,   w_i >= 0,   sum_i w_i = 1         {"3": 0.5, "8": 0.5}
 
@@ -32,7 +32,7 @@ def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: 
     Parameters
     ----------
     prompts : prompt, mix, sequence of both, or None
-        A mix is a dict from prompts to weights. One for all images, or one an image.
+        A mix is a dict from prompts to weights. One for all images, or one per image.
     n : int
     text : OneHotEncoder
     name : str
@@ -58,13 +58,13 @@ def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: 
     [((0, 1.0),), ((1, 0.75), (0, 0.25))]
     """
     if prompts is None and required:
-        raise ValueError(f"{name}=None: give one prompt, or one an image.")
+        raise ValueError(f"{name}=None: give one prompt, or one per image.")
     if prompts is None:
         return []
     each = listed(prompts)
     mixes = [read_mix(p, text) if isinstance(p, Mapping) else ((int(text.index([p])[0]), 1.0),) for p in each]
     if len(mixes) not in (1, n):
-        raise ValueError(f"{name} lists {len(mixes)} prompts for {n} images; give one prompt, or one an image.")
+        raise ValueError(f"{name} lists {len(mixes)} prompts for {n} images; give one prompt, or one per image.")
     return mixes * n if len(mixes) == 1 else mixes
 
 

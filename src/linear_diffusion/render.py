@@ -1,4 +1,4 @@
-"""Noise -> images at speed: one matrix product a prompt, one table look-up a pixel.
+"""Noise -> images at speed: one matrix product per prompt, one table look-up per pixel.
 
     x = tone(eps @ gain + offset),   gain = root' W,   offset = mean W + pixel mean
 
@@ -42,7 +42,7 @@ class Decoder:
     encoder : PCAEncoder
     image : ImageFormat
     curves : ToneCurves or None
-        One a prompt or group of styles.
+        One per prompt or group of styles.
     details : DetailCurves or None
         With tone curves.
     """

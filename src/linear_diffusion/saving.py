@@ -282,7 +282,7 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
         raise ValueError("prompts must be distinct, and at least one")
     names = config["feature_names"]
     if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, prod(shape))):
-        raise ValueError("feature_names must be strings, one a pixel, or none")
+        raise ValueError("feature_names must be strings, one per pixel, or none")
     model.n_images_, model.n_features_in_ = _whole(config["n_images"]), prod(shape)
     if names:
         model.feature_names_in_ = np.array(names, dtype=object)

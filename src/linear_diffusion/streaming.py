@@ -37,7 +37,7 @@ class StreamingMixin:
     def partial_fit(self) -> Callable[..., Self]:
         """Learn from one more batch of images, as if all batches so far had been fitted at once.
 
-        It is there for models of one Gaussian a prompt: ``styles=1``, exact training, one-hot prompts.
+        It is there for models of one Gaussian per prompt: ``styles=1``, exact training, one-hot prompts.
 
         Parameters
         ----------

@@ -235,7 +235,7 @@ class TransformedPrompts:
         if vectors.ndim != 2 or len(vectors) != len(prompts) or not np.isfinite(vectors).all():
             raise ValueError(
                 f"text_encoder made an array of shape {vectors.shape} of {len(prompts)} prompts; it must make one "
-                "vector of finite numbers a prompt, shape (n, m)."
+                "vector of finite numbers per prompt, shape (n, m)."
             )
         return vectors
 

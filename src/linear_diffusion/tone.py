@@ -2,7 +2,7 @@
 
     T = F_target^-1 o F_source,   F_source(v) = mean_j Phi((v - m_j) / s_j)
 
-Pixels are bounded and mostly at their bounds; a linear decoder is neither. One monotone curve a prompt (and channel)
+Pixels are bounded and mostly at their bounds; a linear decoder is neither. One monotone curve per prompt (and channel)
 maps the model's own distribution of pixels, a mixture of normals N(m_j, s_j^2) over the pixels j, to the histogram
 of the training pixels (docs/mathematics.md, "Curves"). Sampling looks it up in a table.
 """

@@ -1,7 +1,7 @@
 """Training both ways: images and prompts -> encoder and moments of latents.
 
     exact     second moments of the clean latents; the noise is known: E[z eps'] = 0, E[eps eps'] = I
-    sampled   the same moments with noise drawn, n_draws times an image: the article's way, which converges to exact
+    sampled   the same moments with noise drawn, n_draws times per image: the article's way, which converges to exact
 
 Where d x d numbers per prompt fit, one pass over the images finds all (docs/mathematics.md, "Training"). Where they do
 not, the encoder comes first and a second pass takes the moments of latents; above 4,096 pixels the
@@ -26,7 +26,7 @@ from .text import by_prompt
 MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made."""
 _MOST_BYTES = 2**30
-"""Above this many bytes there is no d x d matrix a prompt."""
+"""Above this many bytes there is no d x d matrix per prompt."""
 _OVERHEAD = 200 * 2**20
 """Chunks and passing copies."""
 _log = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ def require_memory(p: int, d: int, k: int, work: StyleWork | None = None, n: int
     available = available_memory()
     needed = _bytes_needed(p, d, k, work, code_length)
     if code_length:
-        _log.info("regression on %d numbers a prompt: %s", code_length, _cost(needed, p, k, n, code_length))
+        _log.info("regression on %d numbers per prompt: %s", code_length, _cost(needed, p, k, n, code_length))
     if available is None or needed <= available:
         return
     fitting = [

@@ -104,7 +104,7 @@ class _Walk:
         return out.reshape(n_levels, len(index), *image.shape)
 
     def _compiles(self, n: int) -> bool:
-        """Whether n images are compiled, one map a piece, which costs as much as about k images in a loop.
+        """Whether n images are compiled, one map per piece, which costs as much as about k images in a loop.
 
         An image must not depend on how many others there are. What a sampler without noise makes of it is the same
         either way, so n may choose; one with noise compiles where there is no guidance, as it does for plain prompts.

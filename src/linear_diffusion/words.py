@@ -145,7 +145,7 @@ def asked_for(prompts: Any, known: OneHotEncoder) -> tuple[list[str], AnyArray]:
     """The distinct prompts of a call: as strings, and as an array; of the known ones' dtype where all are known."""
     asked = [one for p in listed(prompts) for one in (p if isinstance(p, dict) else [p])]
     if not asked:
-        raise ValueError("prompts is empty; give one prompt, one an image, or None to draw them.")
+        raise ValueError("prompts is empty; give one prompt, one per image, or None to draw them.")
     try:
         classes = known.prompts[np.unique(known.index(asked))]
     except UnknownPromptError:

@@ -1,4 +1,4 @@
-"""Prompts read from images, outliers, bits a pixel."""
+"""Prompts read from images, outliers, bits per pixel."""
 
 from dataclasses import replace
 

@@ -48,7 +48,7 @@ def write_samples(
     out: Path,
     source: tuple[str, AnyArray] | None = None,
 ) -> None:
-    """Write samples: a row a prompt, or one grid with captions where no prompt was given; or arrays.
+    """Write samples: one row per prompt, or one grid with captions where no prompt was given; or arrays.
 
     A source, the name of a picture and the picture (1, ...) that samples started from, is a row above them.
     """

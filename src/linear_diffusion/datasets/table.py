@@ -180,7 +180,7 @@ def _check_nested(file: Any, path: Path) -> None:
 
 
 def _nested(column: Any, name: str) -> AnyArray:
-    """Lists of lists of numbers as one array, without a Python object a pixel."""
+    """Lists of lists of numbers as one array, without a Python object per pixel."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -4,7 +4,7 @@
 
 A mixture picks pieces and regresses within each. That trusts each piece to be a population of its own, yet pieces are
 cut out of what varies smoothly, and how neighbours differ tells as much as how the images of one do. So the pieces near
-what was seen, weighed by tempered likelihoods rho, are merged into one Gaussian an image, with their moments (Runnalls
+what was seen, weighed by tempered likelihoods rho, are merged into one Gaussian per image, with their moments (Runnalls
 2007, "Kullback-Leibler approach to Gaussian mixture reduction", eq. 2 to 4), whose conditional mean is a locally
 weighted regression (Cleveland and Devlin 1988).
 

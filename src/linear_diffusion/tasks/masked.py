@@ -4,7 +4,7 @@
     B^-1 = L - L_.u S^-1 L_u.,   log det B = log det G + log det S
 
 G is what a prompt's pieces share (see `density`), o the seen pixels, u the missing ones. Source: Rue and Held (2005,
-"Gaussian Markov Random Fields", theorem 2.5). All of it takes k numbers an image, and systems of as many equations as
+"Gaussian Markov Random Fields", theorem 2.5). All of it takes k numbers per image, and systems of as many equations as
 pixels are missing. `posterior` is the general case.
 """
 

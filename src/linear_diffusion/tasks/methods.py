@@ -49,7 +49,7 @@ class TasksMixin(RestoreMixin):
 
     @available_if(is_exact)  # type: ignore[untyped-decorator]
     def bits_per_dim(self, X: Any, y: Any = None, *, random_state: Any = None) -> Array:
-        """Negative log-density of images in bits a pixel (and channel), pixels measured in grey levels.
+        """Negative log-density of images in bits per pixel (and channel), pixels measured in grey levels.
 
         Bytes are made real numbers by uniform noise on [-1/2, 1/2] (Theis et al. 2016, section 3.1), whose variance the
         density takes up, so that the mean is an upper bound of what a lossless code takes. Floating images are taken as

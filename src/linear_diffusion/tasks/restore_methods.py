@@ -96,7 +96,7 @@ class RestoreMixin(Fitted):
             by default it is made robust for them: log-densities are multiplied by 0.3 when styles are weighed, and
             with an operator images are taken to have some white noise that the model does not know (5 % of a
             component's mean variance). Means of pixels that a mask hides, without noise, come from the twelve styles
-            near what is left, merged into one Gaussian an image. Without styles both are the same.
+            near what is left, merged into one Gaussian per image. Without styles both are the same.
         random_state : optional
             Of the samples; overrides the constructor's.
 

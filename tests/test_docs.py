@@ -15,7 +15,7 @@ NOT_RUN = ("pip install ", "make ", "linear-diffusion evaluate ")
 """Shell commands that are not run: they need the network, are how these tests are run, or take a minute."""
 PRELUDE = """\
 import shlex, sys
-from linear_diffusion.apps.cli import main as _main
+from linear_diffusion.__main__ import main as _main
 
 def _shell(line):
     print("$", line, flush=True)

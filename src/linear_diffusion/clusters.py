@@ -134,7 +134,7 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
     counts = np.bincount(labels).astype(np.float64)
     means = _means(z, labels, counts)
     residual = z - means.astype(z.dtype)[labels]
-    leading = _leading(_product(residual) / len(z))
+    leading = _leading(residual.T @ residual / len(z)).astype(np.float64)
     thin = _own_scatter(residual, labels, leading)
     fourth = float((((residual @ leading.astype(z.dtype)) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
     lent = _lent(counts, means, leading.T @ thin, fourth)
@@ -254,7 +254,7 @@ def _leading(within: Array) -> Array:
     return vectors[:, ::-1][:, :LEADING]
 
 
-def _product(x: Array, weight: Array | None = None) -> Array:
+def _product(x: Array, weight: Array) -> Array:
     """``x' x`` of rows (n, k), each times its weight, in float64 a chunk at a time.
 
     In float32 its rounding, which each processor does in its own way, turns eigenvectors whose values are close.
@@ -262,9 +262,7 @@ def _product(x: Array, weight: Array | None = None) -> Array:
     k = x.shape[1]
     total = np.zeros((k, k))
     for start in range(0, len(x), _ROWS):
-        part = x[start : start + _ROWS].astype(np.float64)
-        if weight is not None:
-            part *= weight[start : start + _ROWS, None]
+        part = x[start : start + _ROWS] * weight[start : start + _ROWS, None]
         total += part.T @ part
     return total
 

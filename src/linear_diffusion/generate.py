@@ -73,8 +73,8 @@ class Generator:
         """Images of given prompts, or of given styles where there are any; shape (n, ...)."""
         if self.styles is None:
             return render(self._laws(run), index, self.decoder, run.entropy)
-        deviate, frame = style_deviation(self.styles, SAMPLERS.get(run.sampler), run.levels, run.eta)
-        return render_styles(self.styles, deviate, frame, index, self.decoder, run.entropy)
+        deviation = style_deviation(self.styles, SAMPLERS.get(run.sampler), run.levels, run.eta)
+        return render_styles(self.styles, deviation, index, self.decoder, run.entropy)
 
     def paths(self, run: Run, index: Index, *, mixture: bool = False) -> AnyArray:
         """All that the loops of images pass through, shape (n_steps + 1, n, ...).

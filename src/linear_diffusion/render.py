@@ -24,10 +24,8 @@ from .tone import ToneCurves
 
 Walk = Callable[[int, Array, Iterator[Array]], Iterator[Array]]
 """``(prompt or style, start noise (n, k), noise of each step (n, k)) -> z at each level``."""
-Deviate = Callable[[int, Array], Array]
-"""``(style, eps (n, k)) -> z_0 less the style's mean``, before the prompt's frame."""
-Frame = Callable[[int], Array]
-"""``prompt -> (k, k)``, what deviations are multiplied by to be latents."""
+Deviation = Callable[[Index], tuple[Callable[[int, Array], Array], Array]]
+"""How the run of some of a prompt's styles ends; see `sampler.style_deviation`."""
 _SUPERBLOCK = 16 * BLOCK
 _LAWS = 2**27
 """Bytes of the maps from noise to pixels that are held at once."""
@@ -159,17 +157,14 @@ def _to_pixels(law: AffineMap, decoder: Decoder, used: Index) -> tuple[Array, Ar
     return gain.astype(np.float32), offset.astype(np.float32), curves
 
 
-def render_styles(
-    styles: Styles, deviate: Deviate, frame: Frame, drawn: Index, decoder: Decoder, entropy: int
-) -> AnyArray:
+def render_styles(styles: Styles, deviation: Deviation, drawn: Index, decoder: Decoder, entropy: int) -> AnyArray:
     """Draw images of many styles: noise to latents style by style, latents to pixels prompt by prompt.
 
     Parameters
     ----------
     styles : Styles
         Of m styles.
-    deviate : Deviate
-    frame : Frame
+    deviation : Deviation
     drawn : array of int, shape (n,)
         Style of each image.
     decoder : Decoder
@@ -185,7 +180,7 @@ def render_styles(
         here = slice(start, min(start + _SUPERBLOCK, len(drawn)))
         order = np.argsort(drawn[here], kind="stable")
         z = _ordered_noise(entropy, here, order, k)
-        draw = partial(_draw_run, styles, deviate, frame, decoder, drawn[here][order], z, order, out[here])
+        draw = partial(_draw_run, styles, deviation, decoder, drawn[here][order], z, order, out[here])
         size = max(BLOCK, -(-len(z) // blas_threads()))  # a prompt alone is the work of all threads
         owner = styles.owner[drawn[here][order]]
         in_parallel(draw, [(c, part) for c, rows in _runs(owner) for part in _cut(rows, size)])
@@ -208,8 +203,7 @@ def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:
 
 def _draw_run(
     styles: Styles,
-    deviate: Deviate,
-    frame: Frame,
+    deviation: Deviation,
     decoder: Decoder,
     style: Index,
     z: Array,
@@ -220,13 +214,14 @@ def _draw_run(
     """Draw one prompt's images of those in order: rows of noise z become latents, and pixels in their place."""
     c, rows = run
     to_pixels = decoder.encoder.to_pixels.astype(np.float32)
-    gain = frame(c).astype(np.float32) @ to_pixels
     present = np.unique(style[rows])
+    deviate, frame = deviation(present)
+    gain = frame @ to_pixels
     means = (styles.means[present] @ styles.basis[c].T).astype(np.float32) @ to_pixels
     means += decoder.encoder.mean.astype(np.float32)
-    for j, own in _runs(style[rows]):
+    for i, (_, own) in enumerate(_runs(style[rows])):
         part = slice(rows.start + own.start, rows.start + own.stop)
-        z[part] = deviate(j, z[part])
+        z[part] = deviate(i, z[part])
     for part in _cut(rows, BLOCK):
         pixels = z[part] @ gain
         for j, own in _runs(style[part]):

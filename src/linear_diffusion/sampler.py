@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ._types import Array
+from ._types import Array, Index
 from .affine import AffineMap
 from .denoiser import Denoiser, GaussianDenoiser, LinearDenoiser, from_basis, to_basis
 from .noise import CLEAN, Level, start_std
@@ -217,8 +217,10 @@ def trajectory(
 
 def style_deviation(
     styles: Styles, sampler: Sampler | None, levels: Sequence[Level], eta: float = 0.0
-) -> tuple[Callable[[int, Array], Array], Callable[[int], Array]]:
-    """How a run ends: ``deviate(style, eps (n, k)) @ frame(prompt)`` is z_0 less the style's mean.
+) -> Callable[[Index], tuple[Callable[[int, Array], Array], Array]]:
+    """How a run ends, for some of a prompt's styles: ``own -> deviate, frame``.
+
+    Of style own[i], ``deviate(i, eps (n, k)) @ frame`` is z_0 less the style's mean, all in float32.
 
     Parameters
     ----------
@@ -226,7 +228,10 @@ def style_deviation(
         None is the exact map, which needs thin products alone; steps are compiled a style at a time.
     """
     if sampler is None:
-        return styles.correlate, styles.shared_root
+        return lambda own: (
+            styles.correlating(own, np.float32),
+            styles.shared_root(int(styles.owner[own[0]]), np.float32),
+        )
 
     def deviate(style: int, eps: Array) -> Array:
         prior = styles.gaussian(style)
@@ -234,7 +239,8 @@ def style_deviation(
         y = styles.start(style, eps, prior) @ prior.basis
         return (from_basis(prior.basis, law(y)) - prior.means).astype(eps.dtype)
 
-    return deviate, lambda prompt: np.eye(styles.means.shape[1])
+    unchanged = np.eye(styles.means.shape[1], dtype=np.float32)
+    return lambda own: (lambda i, eps: deviate(int(own[i]), eps), unchanged)
 
 
 def exact_trajectory(levels: Sequence[Level], denoiser: GaussianDenoiser, eps: Array) -> Iterator[Array]:

@@ -103,33 +103,41 @@ class Styles:
         variances = np.maximum(self.variances * gain**2, LEAST)
         return replace(self, variances=variances, factors=factors, means=calibration.means)
 
-    def shared_root(self, prompt: int) -> Array:
+    def shared_root(self, prompt: int, dtype: type[np.floating] = np.float64) -> Array:
         """``(Q D Q')^(1/2)``, the symmetric root of what a prompt's styles share, on latents; shape (k, k)."""
-        q = self.basis[prompt]
-        root: Array = (q * np.sqrt(self.variances[prompt])) @ q.T
+        q, std = self.basis[prompt].astype(dtype), np.sqrt(self.variances[prompt]).astype(dtype)
+        root: Array = (q * std) @ q.T
         return root
 
-    def correlate(self, style: int, eps: Array) -> Array:
-        """From standard normal noise (n, k) to what `shared_root` makes a style's deviation from its mean of.
+    def correlating(self, own: Index, dtype: type[np.floating] = np.float64) -> Callable[[int, Array], Array]:
+        """For some of a prompt's styles: ``(i, eps (n, k)) ->`` what `shared_root` makes style own[i]'s deviation of.
 
         The covariance ``Q (D + F F') Q'`` has the root ``shared_root (I + A M A')`` with ``A = Q D^(-1/2) F``, which
         takes k numbers of noise and two thin products. Noise is drawn for latents, not for the columns of Q: rounding,
         which differs from one processor to another, turns columns whose variances are close, and this root not.
         """
-        c = self.owner[style]
-        d = np.sqrt(self.variances[c]).astype(eps.dtype)
-        a = self.basis[c].astype(eps.dtype) @ (self.factors[style] / d[:, None]).astype(eps.dtype)
-        result: Array = eps + (eps @ a) @ self._mixing[style].astype(eps.dtype) @ a.T
-        return result
+        c, (s, k, r) = self.owner[own[0]], (len(own), *self.factors.shape[1:])
+        scaled = self.factors[own].astype(dtype) / np.sqrt(self.variances[c]).astype(dtype)[:, None]
+        side_by_side = self.basis[c].astype(dtype) @ scaled.swapaxes(0, 1).reshape(k, s * r)
+        a = np.ascontiguousarray(side_by_side.reshape(k, s, r).swapaxes(0, 1))  # (s, k, r)
+        mixing = self._mixing[own].astype(dtype)
+
+        def correlate(i: int, eps: Array) -> Array:
+            result: Array = eps + (eps @ a[i]) @ mixing[i] @ a[i].T
+            return result
+
+        return correlate
 
     def deviate(self, style: int, eps: Array) -> Array:
         """From standard normal noise (n, k) to a style's deviation from its mean, on latents."""
-        deviation: Array = self.correlate(style, eps) @ self.shared_root(int(self.owner[style])).astype(eps.dtype)
+        dtype = eps.dtype.type
+        correlated = self.correlating(np.array([style]), dtype)(0, eps)
+        deviation: Array = correlated @ self.shared_root(int(self.owner[style]), dtype)
         return deviation
 
     @lazy
     def _mixing(self) -> Array:
-        """M of `correlate`: ``V (sqrt(1 + s^2) - 1) / s^2 V'`` from ``A' A = V s^2 V'``, shape (m, r, r)."""
+        """M of `correlating`: ``V (sqrt(1 + s^2) - 1) / s^2 V'`` from ``A' A = V s^2 V'``, shape (m, r, r)."""
         a = self.factors / np.sqrt(self.variances)[self.owner][..., None]
         with one_thread():
             s2, v = np.linalg.eigh(a.swapaxes(1, 2) @ a)

@@ -907,7 +907,7 @@ def test_a_model_without_styles_has_one(model: LinearDiffusion, sampled_model: L
         expected = plain.sample(5, **steps, return_trajectory=True)[0]
         assert_array_equal(plain.sample(5, **steps, styles=0, return_trajectory=True)[0], expected)
         assert_array_equal(plain.sample(5, **steps, styles="mixture")[0], expected)
-        with pytest.raises(ValueError, match="styles=1 is not among the 1 styles of prompt 3: 0 to 0"):
+        with pytest.raises(ValueError, match="styles=1 is not among the 1 style of prompt 3: 0 to 0"):
             plain.sample(2, 3, styles=1)
 
 

@@ -32,7 +32,7 @@ from .clusters import CANDIDATES, fit_styles
 from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .detail import DetailCurves, has_details
-from .exceptions import NotEnoughMemoryError
+from .exceptions import NotEnoughMemoryError, count
 from .generate import Generator, Run
 from .guidance import check_scale
 from .image import ImageFormat, PCAEncoder, noise_floor
@@ -737,7 +737,9 @@ class LinearDiffusion(
         if len(wrong):
             prompt, most = self.classes_.tolist()[index[wrong[0]]], counts[index[wrong[0]]]
             given = int(np.broadcast_to(numbers, index.shape)[wrong[0]])
-            raise ValueError(f"styles={given} is not among the {most} styles of prompt {prompt!r}: 0 to {most - 1}.")
+            raise ValueError(
+                f"styles={given} is not among the {count(int(most), 'style')} of prompt {prompt!r}: 0 to {most - 1}."
+            )
         chosen: Index = first[index] + numbers
         return chosen
 

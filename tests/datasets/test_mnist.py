@@ -246,3 +246,18 @@ def test_a_real_call_without_network_fails_soon_and_quietly(tmp_path: Path) -> N
     assert run.stdout.count("\n") == 1
     assert "OpenML could not be reached" in run.stdout
     assert "'mnist-5k'" in run.stdout
+
+
+def test_a_pipe_in_the_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raises_line: Callable) -> None:
+    monkeypatch.setenv("LINEAR_DIFFUSION_CACHE", str(tmp_path))
+    os.mkfifo(tmp_path / "mnist.npz")
+    with raises_line(tmp_path / "mnist.npz", "not a regular file"):
+        load_images("mnist")
+
+
+def test_a_home_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, raises_line: Callable) -> None:
+    monkeypatch.setenv("LINEAR_DIFFUSION_CACHE", "~nosuch/cache")
+    with raises_line("no home folder for ~nosuch/cache", "LINEAR_DIFFUSION_CACHE"):
+        load_images("mnist")
+    with raises_line("data_dir is '~nosuch'", "not a folder"):
+        load_images("mnist", data_dir="~nosuch")

@@ -489,6 +489,16 @@ def assert_works(model: LinearDiffusion) -> None:
     assert all(np.isfinite(images).all() for images, _ in drawn)
 
 
+@pytest.mark.parametrize("variance", [1e-37, 1e20])
+def test_variances_far_from_each_other_are_no_harm(saved: Any, tmp_path: Path, variance: float) -> None:
+    """Of what is tiny beside others, rounding leaves eigenvalues below zero."""
+    for kind in ("styles", "rows", "plain"):
+        config, arrays = copy.deepcopy(saved[kind])
+        arrays.get("styles.variances", arrays["prior.variances"])[:, 0] = variance
+        craft(tmp_path, config, arrays)
+        assert_works(LinearDiffusion.from_pretrained(tmp_path))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_change_is_refused_or_leaves_a_model_that_works(saved: Any, tmp_path: Path, kind: str) -> None:

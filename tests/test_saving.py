@@ -29,7 +29,7 @@ def small(grey: Digits) -> LinearDiffusion:
     """Three prompts, four components, both a tone curve and a regression."""
     images, y = grey
     few = y < 3
-    return LinearDiffusion(latent_dim=4, training="sampled", random_state=1).fit(images[few], y[few])
+    return LinearDiffusion(styles=1, latent_dim=4, training="sampled", random_state=1).fit(images[few], y[few])
 
 
 @pytest.fixture
@@ -396,6 +396,26 @@ def test_a_reader_whose_weights_are_replaced_reads_the_new_ones(
     loaded = LinearDiffusion.from_pretrained(folder)
     assert texts
     assert_array_equal(loaded.classes_, model.classes_)
+
+
+def test_where_no_lock_tells_of_other_writers_only_old_files_are_removed(
+    folder: Path, small: LinearDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows and some network drives."""
+    monkeypatch.setattr("linear_diffusion.files.fcntl", None)
+    fresh, old = (folder / f"model-{digit * 16}.safetensors" for digit in "ab")
+    for path in (fresh, old):
+        path.write_bytes(b"")
+    os.utime(old, (0, 0))
+    small.save_pretrained(folder)
+    assert_one_model(folder, fresh.name)
+
+
+def test_a_configuration_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
+    prompts = np.array(["a", "b" * 2**26], dtype=object)
+    with pytest.raises(ValueError, match=r"could not be read back: .*67\.1 MB"):
+        LinearDiffusion().fit(np.eye(4), np.tile(prompts, 2)).save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_are_written_one_by_one_or_not_at_all(tmp_path: Path) -> None:

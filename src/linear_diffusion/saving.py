@@ -26,6 +26,7 @@ from .detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has
 from .exceptions import ModelFileError
 from .files import check_shapes, labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
 from .image import ImageFormat, PCAEncoder
+from .memory import readable
 from .noise import entropy_of
 from .styles import Calibration, Styles, pack_factors, unpack_factors
 from .tasks.confidence import N_QUANTILES, Confidence
@@ -181,6 +182,8 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
     }
     try:  # what could not be read back is not written
         text = json.dumps(config, default=lambda value: value.item())
+        if len(text) > _MOST_CONFIG // 4:
+            raise ValueError(f"its prompts and names take {readable(len(text))}; give shorter ones")
         _fill(*_described(type(model), json.loads(text)), dict(arrays))
     except Exception as error:
         raise ValueError(f"this model is not saved, since it could not be read back: {error}.") from error

@@ -151,6 +151,7 @@ class Styles:
         factor = self.factors[style].astype(np.float64)
         with one_thread():
             variances, vectors = np.linalg.eigh(np.diag(self.variances[c]) + factor @ factor.T)
+        variances = np.maximum(variances, self.variances[c].min())  # rounding takes small ones below zero
         return GaussianDenoiser(self.basis[c] @ self.means[style], variances, self.basis[c] @ vectors)
 
     def start(self, style: int, eps: Array, prior: GaussianDenoiser) -> Array:

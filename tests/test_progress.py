@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.progress import counted, listening, tell
+from linear_diffusion.progress import counted, listening, printed, tell
 
 
 def told(printed):
@@ -41,7 +41,10 @@ def test_verbose_prints_phases_and_counts_and_changes_nothing(pair, capsys):
     ("params", "lines"),
     [
         ({"styles": 1}, ["components and moments of 300 images", "tone curves", "done"]),
-        ({"training": "sampled", "tone": False}, ["components and moments of 300 images", "noise, drawn", "done"]),
+        (
+            {"training": "sampled", "styles": 1, "tone": False},
+            ["components and moments of 300 images", "noise, drawn", "done"],
+        ),
         ({"text_encoder": "bag-of-words"}, ["components and regressions on words, of 300 images", "done"]),
     ],
 )
@@ -61,6 +64,17 @@ def test_verbose_is_a_parameter_as_any_other_but_is_not_saved(pair, tmp_path, ca
     assert search.best_estimator_.verbose == 1
     with pytest.raises(ValueError, match="verbose"):
         LinearDiffusion(verbose="loud").fit(*pair)
+
+
+def test_what_is_printed_is_printed_once(pair, capsys):
+    with printed(1, "all"):
+        LinearDiffusion(styles=1, latent_dim=10, verbose=1).fit(*pair)
+    assert told(capsys.readouterr().out) == ["components and moments of 300 images", "tone curves", "done"]
+    with pytest.raises(RuntimeError), printed(1, "all"):
+        raise RuntimeError
+    with printed(1, "all"):
+        tell("again")
+    assert told(capsys.readouterr().out) == ["again", "done"]
 
 
 def test_a_count_has_ten_lines_at_most():

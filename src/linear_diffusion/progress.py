@@ -21,6 +21,7 @@ Self = TypeVar("Self", bound=Any)
 Listener = Callable[[str], None]
 
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+_is_printed: ContextVar[bool] = ContextVar("is_printed", default=False)
 _MOST = 10
 """Lines that a count has at most."""
 
@@ -73,19 +74,25 @@ def counted(work: Callable[[T], R], n: int, doing: str) -> Callable[[T], R]:
 
 @contextmanager
 def printed(verbose: int | bool, name: str) -> Iterator[None]:
-    """A context whose progress is written to stdout, a line each, as scikit-learn's ``verbose`` does; 0 is silent."""
-    if not verbose:
+    """A context whose progress is written to stdout, a line each, as scikit-learn's ``verbose`` does; 0 is silent.
+
+    Within another such context, that one writes it.
+    """
+    if not verbose or _is_printed.get():
         yield
         return
-    start = perf_counter()
+    start, token = perf_counter(), _is_printed.set(True)
 
     def write(text: str) -> None:
         sys.stdout.write(f"[{name}] {perf_counter() - start:6.1f} s  {text}\n")
         sys.stdout.flush()
 
-    with listening(write):
-        yield
+    try:
+        with listening(write):
+            yield
         write("done")
+    finally:
+        _is_printed.reset(token)
 
 
 def prints_progress(method: Callable[Concatenate[Self, P], R]) -> Callable[Concatenate[Self, P], R]:

@@ -1,5 +1,6 @@
 """From samples and a panel of judges to figures: each measure twice, on samples and on real images in their place."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,9 @@ def usefulness_figures(samples: Pairs, train: Pairs, test: Pairs, seed: int) -> 
 
 def small_set_figures(fit: Fit, train: Pairs, test: Pairs, n_each: int, seed: int) -> dict[str, Figure]:
     """What samples of a generator fitted on a small set add to it."""
-    found = small_set(fit, train, test, n_each, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there are few images is what is asked about
+        found = small_set(fit, train, test, n_each, seed=seed)
     n_prompts = len(np.unique(train[1]))
     tail = f"a model fitted on {n_each} images per prompt alone"
     common: dict[str, Any] = {"measure": "Usefulness", "real": found.real, "better": "higher", "n": 200 * n_prompts}

@@ -64,8 +64,8 @@ def data_warnings(model: Any, train: AnyArray, test: AnyArray, fitted_on: str, n
     if n_copies:
         are = "is also a training image" if n_copies == 1 else "are also training images"
         warnings.append(
-            f"{n_copies:,} of {n_test:,} held-out images {are}, pixel by pixel: with these the model is scored on what "
-            "it was fitted on."
+            f"{n_copies:,} of {n_test:,} held-out images {are}, pixel by pixel: there the model is scored on what it "
+            "was fitted on."
         )
     return warnings
 

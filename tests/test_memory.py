@@ -84,3 +84,26 @@ def test_memory_is_at_most_what_the_machine_has_where_the_kernel_does_not_say(sy
 
 def test_bytes_are_readable() -> None:
     assert [readable(n) for n in (12, 34_500, 5.67e7, 1.5e12)] == ["12 bytes", "34.5 kB", "56.7 MB", "1,500.0 GB"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize("styles", [1, 5])
+def test_what_sampling_is_said_to_take_is_what_it_takes(styles: int) -> None:
+    program = f"""
+import numpy as np
+from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, model as module
+images, y = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8), np.arange(200) % 4
+model = LinearDiffusion(styles={styles}, latent_dim=100, random_state=0).fit(images, y)
+model.sample(5)
+def held(kind):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(kind)) * 1024
+open("/proc/self/clear_refs", "w").write("5")
+before = held("VmRSS")
+model.sample(60_000)
+print(held("VmHWM") - before)
+from linear_diffusion.render import bytes_to_draw
+print(bytes_to_draw(60_000, 1, model._encoder, model._image, 4, model._mixture))
+"""
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    measured, said = map(int, found.split())
+    assert 1 / 1.5 < said / measured < 1.5

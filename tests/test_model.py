@@ -1,6 +1,7 @@
 """The estimator: conventions of scikit-learn, prompts, sampling by name, and every argument that is refused."""
 
 import pickle
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -415,12 +416,17 @@ def test_only_the_last_picture_of_a_trajectory_has_the_tone_curve(grey: Digits, 
 
 
 def test_output_that_does_not_fit_is_refused(small: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linear_diffusion.model.available_memory", lambda: 1000)
-    assert len(small.sample(41)[0]) == 41
-    with pytest.raises(NotEnoughMemoryError, match=r"42 images of shape \(3,\) take 1\.01 kB, .*sample in parts"):
-        small.sample(42)
-    with pytest.raises(NotEnoughMemoryError, match="60 images"):
-        small.sample(10, n_steps=5, return_trajectory=True)
+    monkeypatch.setattr("linear_diffusion.model.available_memory", lambda: 10**6)
+    assert len(small.sample(1000)[0]) == 1000
+    small.sample(1000, sampler="ddim", n_steps=5, return_trajectory=True)
+    with pytest.raises(NotEnoughMemoryError, match="drawing 1000 images"):
+        small.sample(1000, sampler="ddim", n_steps=50, return_trajectory=True)
+    tracemalloc.start()
+    for n in (10**5, 3 * 10**8, 10**12):
+        with pytest.raises(NotEnoughMemoryError, match=rf"drawing {n} images of shape \(3,\) takes .*sample in parts"):
+            small.sample(n)
+    assert tracemalloc.get_traced_memory()[1] < 10**5  # nothing was drawn
+    tracemalloc.stop()
 
 
 # Prompts

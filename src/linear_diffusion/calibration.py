@@ -88,6 +88,8 @@ def _calibrate(generator: Generator, z: Array, labels: Index, histogram: AnyArra
     pixel_range = cast(tuple[float, float], decoder.image.pixel_range)
     target = moments_within(styles, z, labels)
     found = Calibration(np.ones_like(styles.variances), styles.means)
+    if n <= _LEAST_FREEDOM and not target.variances.any():
+        return found  # too few images, in training and drawn, to tell what to change
     for n_rounds in range(_N_ROUNDS):
         entropy = derived(0, MATCHING, n_rounds)
         now = replace(generator, styles=styles.widened(found))

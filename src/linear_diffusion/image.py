@@ -140,7 +140,7 @@ class PCAEncoder:
         def fill(part: slice) -> None:
             out[part] = (rows[part].astype(dtype, copy=False) - self.mean.astype(dtype)) @ to_latent
 
-        in_parallel(fill, _chunks(len(rows)))
+        in_parallel(fill, _chunks(len(rows), max(_CHUNK // rows.shape[1], 1)))
         return out
 
     def decode(self, z: Array) -> Array:
@@ -307,8 +307,8 @@ def _pca(
 
 
 _CHUNK = 2**21
-"""Pixels that are read in double precision at once."""
+"""Pixels that are worked on at once."""
 
 
-def _chunks(n: int, size: int = 4096) -> Iterator[slice]:
+def _chunks(n: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -41,7 +41,7 @@ from .moments import tone_histograms
 from .noise import SCHEDULES, entropy_of
 from .progress import prints_progress, tell
 from .prompts import Mix, as_given, each_mix, has_mix, heaviest
-from .render import Decoder, draw_prompts, draw_styles
+from .render import Decoder, bytes_to_draw, draw_prompts, draw_styles
 from .sampler import SAMPLERS
 from .streaming import StreamingMixin
 from .styles import Calibration, Styles
@@ -392,10 +392,10 @@ class LinearDiffusion(
         levels = check_levels(name, SCHEDULES[self.schedule], n_steps, return_trajectory)
         check_eta(eta, name)
         entropy = entropy_of(self.random_state if random_state is None else random_state)
-        if n_samples is not None:
-            if not 1 <= whole(n_samples) < MOST:
-                raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None: one for each prompt.")
-            self._require_output(int(n_samples))
+        if n_samples is not None and not 1 <= whole(n_samples) < MOST:
+            raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None: one for each prompt.")
+        mixture = isinstance(styles, str) and styles == "mixture"
+        self._require_memory(n_samples, prompts, len(levels) if return_trajectory or mixture else 0)
         if self._words is not None:  # for the prompts at hand, a model with one Gaussian each
             if prompts is None:
                 prompts = self.classes_[self._index_prompts(n_samples, None, entropy)]
@@ -414,8 +414,6 @@ class LinearDiffusion(
         index = self._index_prompts(n_samples, heaviest(prompts, self._text), entropy)
         negatives = each_mix(negative_prompts, len(index), self._text, "negative_prompts")
         drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
-        looped = return_trajectory or drawn is None
-        self._require_output(len(index) * (len(levels) if looped else 1))
         if has_mix(prompts) or scale != 1.0:
             mixes: list[Mix] = [((j, 1.0),) for j in index.tolist()]
             named = self.classes_[index]
@@ -705,15 +703,17 @@ class LinearDiffusion(
             return np.repeat(index, n)
         raise ValueError(f"{len(index)} prompts do not go with {n} images; give one prompt, or one per image.")
 
-    def _require_output(self, n_images: int) -> None:
-        needed, available = (
-            n_images * self.n_features_in_ * np.dtype(self._image.dtype).itemsize,
-            available_memory(),
-        )
+    def _require_memory(self, n: int | None, prompts: Any, n_levels: int) -> None:
+        """Refuse more images than memory holds, before anything is drawn for them."""
+        n_prompts = len(listed(prompts)) if hasattr(prompts, "__len__") else 0
+        n_images = int(n or n_prompts or 1)
+        different = 1 if n_prompts == 1 else min(len(self.classes_), n_images)
+        needed = bytes_to_draw(n_images, n_levels + 1, self._encoder, self._image, different, self._mixture)
+        available = available_memory()
         if available is not None and needed > available:
             raise NotEnoughMemoryError(
-                f"{n_images} images of shape {self.image_shape_} take {readable(needed)}, and {readable(available)} "
-                "are available; sample in parts, with another random_state each."
+                f"drawing {n_images} images of shape {self.image_shape_} takes {readable(needed)}, and "
+                f"{readable(available)} are available; sample in parts, with another random_state each."
             )
 
     def _choose_styles(self, styles: Any, index: Index, name: str, entropy: int) -> Index | None:

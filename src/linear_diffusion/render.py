@@ -27,6 +27,8 @@ Walk = Callable[[int, Array, Iterator[Array]], Iterator[Array]]
 Deviation = Callable[[Index], tuple[Callable[[int, Array], Array], Array]]
 """How the run of some of a prompt's styles ends; see `sampler.style_deviation`."""
 _SUPERBLOCK = 16 * BLOCK
+_PIXELS = 2**20
+"""Pixels that a thread works on at once."""
 _LAWS = 2**27
 """Bytes of the maps from noise to pixels that are held at once."""
 
@@ -84,6 +86,24 @@ class Decoder:
         curves = self.curves and replace(self.curves, table=self.image.cast(self.curves.table))
         details = self.details and replace(self.details, table=self.image.cast(self.details.table))
         return replace(self, curves=curves, details=details)
+
+
+def bytes_to_draw(
+    n: int, n_pictures: int, encoder: PCAEncoder, image: ImageFormat, p: int, styles: Styles | None
+) -> int:
+    """Bytes that drawing n images takes at its peak, with so many pictures of each, beside the model.
+
+    It holds the images, what numbers each (its prompt, style and place), noise, each thread's pixels, and what is made
+    of the model for p different prompts.
+    """
+    k, d = map(int, encoder.components.shape)
+    each = 70 + n_pictures * d * np.dtype(image.dtype).itemsize
+    pixels = 16 * min(n * d, max(_PIXELS, d))
+    if styles is None:
+        law, rows = 16 * k * (2 * k + d), min(n, BLOCK)
+        return n * each + rows * (4 * k + 12 * d // p) + min(p * law, max(_LAWS, law))
+    threads, factors = blas_threads(), int(styles.factors.size)
+    return n * each + 4 * min(n, _SUPERBLOCK) * k + threads * (pixels + 12 * k * d) + 12 * factors
 
 
 def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
@@ -222,7 +242,7 @@ def _draw_run(
     for i, (_, own) in enumerate(_runs(style[rows])):
         part = slice(rows.start + own.start, rows.start + own.stop)
         z[part] = deviate(i, z[part])
-    for part in _cut(rows, BLOCK):
+    for part in _cut(rows, min(BLOCK, max(_PIXELS // decoder.image.n_pixels, 1))):
         pixels = z[part] @ gain
         for j, own in _runs(style[part]):
             pixels[own] += means[np.searchsorted(present, j)]

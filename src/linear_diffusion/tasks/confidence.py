@@ -52,9 +52,9 @@ class Confidence:
 
 
 class Witnesses:
-    """Several hundred training images, which tell how sure a density may be when that is first asked for.
+    """Several hundred training images, kept until someone asks how sure a density may be.
 
-    Sampling never asks, so fitting does not wait for it; a model that is saved keeps what they tell, not the images.
+    Sampling never asks, so fitting does not wait for it. A saved model keeps the answer, not the images.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Witnesses:
         self._found: Confidence | None = None
 
     def tell(self, prompts: Callable[[], Iterable[Sequence[PromptDensity]]], weights: Array) -> Confidence:
-        """What they tell of a density, worked out once."""
+        """The confidence that these images give a density, worked out once."""
         if self._found is None:
             self._found = gauge(prompts(), weights, self.rows, self.index)
         return self._found

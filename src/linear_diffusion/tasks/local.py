@@ -30,7 +30,7 @@ N_NEAR = 12
 EVIDENCE = 8.0
 """Dimensions that the likelihoods of pieces count for at most, so that several pieces count."""
 POPULATION = 0.03
-"""Share of the variance of all images that each image's Gaussian has beside: what neighbours leave open, all tell."""
+"""Share of the variance of all images added to each image's Gaussian: its neighbours may not vary in all directions."""
 _LEAST = -20.0
 """Least logarithm of a weight, over the largest."""
 _KNOWN = 1e-9

@@ -104,7 +104,7 @@ def test_a_saved_model_comes_back_bit_by_bit(
     [
         np.array(["a", "b", "ü"] * 4),
         np.array(["a", "b", "c"] * 4, dtype=object),
-        np.array(["\ud800", "\x00b", "`c`\n# d"] * 4),
+        np.array(["\U0010ffff", "\x00b", "`c`\n# d"] * 4),
         np.arange(12),
         np.arange(12, dtype=np.uint8),
         np.linspace(0, 1, 12),
@@ -188,7 +188,7 @@ def test_the_card_is_not_needed(folder: Path, small: LinearDiffusion) -> None:
 
 
 def test_prompts_stay_prompts_in_the_card_and_its_code_runs(tmp_path: Path) -> None:
-    prompts = ["`\n---\n# not a heading", "\ud800", "long " * 1000, "'"]
+    prompts = ["`\n---\n# not a heading", "\U0010ffff", "long " * 1000, "'"]
     LinearDiffusion().fit(np.eye(4), prompts).save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
     assert len(card) < 2000

@@ -409,13 +409,10 @@ def test_own_directions_never_exceed_the_covariance_and_follow_by_regression(
     m: int, k: int, rank: int, n: int, seed: int
 ) -> None:
     covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, min(n, k), seed)
-    for dtype, slack in ((np.float64, 1e-12), (np.float32, 5e-6)):
-        own = _own_directions((covariance @ leading).astype(dtype), leading.astype(dtype), RANK)
-        assert own.dtype == dtype
-        for c, f in zip(covariance, own.astype(np.float64), strict=True):
-            assert np.linalg.eigvalsh(c - f @ f.T).min() > -slack * k * np.linalg.eigvalsh(c)[-1]
-    inside = leading.T @ own
-    for c, f in zip(leading.T @ covariance @ leading, inside.astype(np.float64), strict=True):
+    own = _own_directions(covariance @ leading, leading, RANK)
+    for c, f in zip(covariance, own, strict=True):
+        assert np.linalg.eigvalsh(c - f @ f.T).min() > -1e-12 * k * np.linalg.eigvalsh(c)[-1]
+    for c, f in zip(leading.T @ covariance @ leading, leading.T @ own, strict=True):
         values, vectors = np.linalg.eigh(c)
         largest = vectors[:, -RANK:] * values[-RANK:].clip(0) @ vectors[:, -RANK:].T
         assert_allclose(f @ f.T, largest, atol=1e-4 * values[-1])  # among the leading ones, they are the widest

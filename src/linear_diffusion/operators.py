@@ -23,6 +23,10 @@ from .exceptions import NotEnoughMemoryError
 from .memory import available_memory, readable
 
 Shape = tuple[int, ...]
+ROUNDING = 12**-0.5
+"""Standard deviation of what rounding to whole numbers does."""
+_MOST = 1e18
+"""Largest number of an operator, or of what was seen: squares of more overflow. One over it is an operator's least."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,8 @@ def from_matrix(operator: Any) -> Operator:
         operator = np.asarray(operator)
     if len(operator.shape) != 2:
         raise ValueError(f"an operator of shape {operator.shape} is no matrix (m, d).")
+    if operator.dtype is not None and operator.dtype.kind not in "fiub":
+        raise ValueError(f"an operator of dtype {operator.dtype} is no matrix of real numbers.")
 
     def build(shape: Shape) -> tuple[Any, Shape]:
         m, d = operator.shape
@@ -209,8 +215,6 @@ def from_matrix(operator: Any) -> Operator:
                 "are available; give a sparse matrix, or use smaller images."
             )
         dense = operator.matmat(np.eye(d)) if hasattr(operator, "matmat") else np.asarray(operator)
-        if not np.isfinite(dense).all():
-            raise ValueError("the operator holds NaN or infinity.")
         return np.asarray(dense, dtype=np.float64), (m,)
 
     return Operator("operator", build)
@@ -229,12 +233,15 @@ class Observation:
     y : array of shape (n, m)
     kept : array of int, or None
         The pixels that y holds as they are.
+    rounding : float
+        Standard deviation of the noise that rounding left in y; none where y holds pixels as they are.
     """
 
     members: Index
     matrix: Any
     y: AnyArray
     kept: Index | None
+    rounding: float = 0.0
 
 
 def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
@@ -252,7 +259,7 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
     Raises
     ------
     ValueError
-        If the operator does not go with the shape, or Y not with the operator.
+        If the operator does not go with the shape, or Y not with the operator; if either is not finite.
     """
     Y = np.asarray(Y)
     if Y.ndim < 2 or len(Y) == 0 or Y.dtype.kind not in "fiub":
@@ -279,9 +286,18 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
     if not isinstance(operator, Operator):
         operator = from_matrix(operator)
     matrix, out = operator.build(shape)
+    values = matrix.data if sparse.issparse(matrix) else matrix
+    largest = np.abs(values).max(initial=0.0)
+    if not (largest == 0 or 1 / _MOST < largest < _MOST):
+        raise ValueError(
+            f"{operator.name} has {largest:g} as its largest number, which must be finite and from {1 / _MOST:g} to "
+            f"{_MOST:g}; divide the operator and Y by the same number."
+        )
     rows = _flat(Y, out, operator.name)
     _require_finite(rows)
-    return [Observation(everything, matrix, rows, None)]
+    selects = ((matrix != 0).sum(axis=1) <= 1).all() and np.isin(values, (0.0, 1.0)).all()
+    rounded = Y.dtype.kind != "f" and not selects
+    return [Observation(everything, matrix, rows, None, ROUNDING if rounded else 0.0)]
 
 
 def _flat(Y: AnyArray, shape: Shape, name: str) -> AnyArray:
@@ -291,8 +307,11 @@ def _flat(Y: AnyArray, shape: Shape, name: str) -> AnyArray:
 
 
 def _require_finite(y: AnyArray) -> None:
-    if not np.isfinite(y).all():
-        raise ValueError("Y contains NaN or infinity; only inpaint allows them, where its mask is True.")
+    if not np.abs(y).max(initial=0) < _MOST:  # NaN as well
+        raise ValueError(
+            f"Y contains NaN or infinity, or numbers beyond {_MOST:g}; only inpaint allows them, where its mask is "
+            "True."
+        )
 
 
 def _picture(name: str, shape: Shape) -> tuple[int, int, int]:

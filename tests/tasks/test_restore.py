@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,17 @@ from scipy.special import softmax
 from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, operators
+from linear_diffusion.tasks.density import population, unseen
 from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
 from linear_diffusion.tasks.masked import Masked, Selection
-from linear_diffusion.tasks.restore import TEMPERATURE, UNMODELLED, Posterior, estimate_noise, require_memory
+from linear_diffusion.tasks.restore import (
+    POPULATION,
+    TEMPERATURE,
+    UNMODELLED,
+    Posterior,
+    estimate_noise,
+    require_memory,
+)
 
 Digits = tuple[np.ndarray, np.ndarray]
 RNG = np.random.default_rng(0)
@@ -295,24 +304,70 @@ def test_all_kinds_of_matrices_are_one_operator(curved):
     assert_allclose(model.restore(y, H.tolist(), 0.3), dense, atol=1e-12)
 
 
-def test_noise_is_estimated_by_what_makes_the_images_likely(digits):
+def test_noise_is_estimated_and_then_as_if_it_was_known(digits):
     images, y = digits
     model = LinearDiffusion(styles=5, latent_dim=30).fit(images[200:], y[200:])
+    everything = population(model._densities(), model.weights_)
+    everything = everything.with_noise(2 * unseen(everything, model.n_images_))
     noisy = images[:200] + 0.3 * np.random.default_rng(0).standard_normal((200, 8, 8))
-    found = estimate_noise(model._densities(), model.weights_, None, noisy.reshape(200, 64))
-    assert abs(found - 0.3) < 0.02
+    found = estimate_noise(everything, None, noisy.reshape(200, 64))
+    assert abs(found - 0.3) < 0.01
     assert_array_equal(model.denoise(noisy), model.denoise(noisy, found))
-    blurred = operators.blur(0.7)(images[:200]) + 0.1 * np.random.default_rng(0).standard_normal((200, 8, 8))
-    assert_array_equal(
-        model.restore(blurred, operators.blur(0.7), None),
-        model.restore(
-            blurred,
-            operators.blur(0.7),
-            estimate_noise(
-                model._densities(), model.weights_, operators.blur(0.7).build((8, 8))[0], blurred.reshape(200, 64)
-            ),
-        ),
-    )
+    blur = operators.blur(0.7)
+    blurred = blur(images[:200]) + 0.1 * np.random.default_rng(0).standard_normal((200, 8, 8))
+    found = estimate_noise(everything, blur.build((8, 8))[0], blurred.reshape(200, 64))
+    assert abs(found - 0.1) < 0.01
+    assert_array_equal(model.restore(blurred, blur, None), model.restore(blurred, blur, found))
+
+
+@pytest.mark.parametrize(("styles", "n_images"), [(1, 1500), (20, 1500), (20, 300), (20, 150), (1, 150)])
+def test_denoising_does_no_harm(digits, styles, n_images):
+    """Held-out images: clean ones stay as they are, and little noise is not made more, be its level known or not."""
+    images, y = digits[0] * 255, digits[1]
+    model = LinearDiffusion(styles=styles, random_state=0).fit(images[:n_images], y[:n_images])
+    truth = images[1500:]
+    noise = np.random.default_rng(0).standard_normal(truth.shape)
+    for level in (0, 2, 5, 10, 20):
+        for noise_std in (None, level):
+            found = model.denoise(truth + level * noise, noise_std)
+            assert np.sqrt(((found - truth) ** 2).mean()) < max(1.05 * level, 2.5)
+
+
+def test_rounding_is_known(grey):
+    """Whole numbers behind a blur; where pixels are selected there is nothing to know."""
+    images, y = grey
+    model = LinearDiffusion(styles=5, latent_dim=40).fit(images[100:], y[100:])
+    truth, blur = images[:100].astype(float), operators.blur(1.2)
+    blurred = blur(images[:100])
+    found = model.restore(blurred, blur)
+    assert_array_equal(found, model.restore(blurred, blur, operators.ROUNDING))
+    assert_array_equal(found, model.restore(blurred.astype(np.int32), blur).round())
+    assert ((found - truth) ** 2).mean() < 0.5 * ((blurred - truth) ** 2).mean()
+    rows, kept = np.eye(64)[::2], np.arange(0, 64, 2)
+    for matrix in (rows, sparse.csr_array(rows)):
+        selected = model.restore(truth.reshape(100, 64)[:, kept].astype(np.uint8), matrix)
+        assert_array_equal(selected[:, kept], images[:100].reshape(100, 64)[:, kept])
+
+
+def test_floats_with_more_noise_than_was_said_are_told_how_much(digits):
+    images, y = digits
+    model = LinearDiffusion(styles=5, latent_dim=40).fit(images[100:], y[100:])
+    blur = operators.blur(1.5)
+    exact = blur(images[:100])
+    rounded = np.rint(exact * 255) / 255
+    with pytest.warns(UserWarning, match="Y has more noise than 0; noise_std=") as caught:
+        found = model.restore(rounded, blur)
+    assert caught[0].filename == __file__
+    assert found.min() >= 0
+    assert found.max() <= 1
+    told = float(str(caught[0].message).split("noise_std=")[1].split()[0])
+    assert 0.5 < told / (operators.ROUNDING / 255) < 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        better = model.restore(rounded, blur, told)
+        for dtype in (np.float32, np.float64):  # whose own rounding is known
+            assert np.abs(model.restore(exact.astype(dtype), blur) - images[:100]).mean() < 0.05
+    assert ((better - images[:100]) ** 2).mean() < 0.5 * ((found - images[:100]) ** 2).mean()
 
 
 @pytest.mark.parametrize("operator", [operators.blur(1.0), operators.downsample(2), operators.grayscale()])
@@ -380,11 +435,15 @@ def test_without_styles_the_default_is_exact(curved):
     assert_array_equal(model.denoise(rows, 0.3), model.denoise(rows, 0.3, exact=True))
 
 
-def test_whole_images_with_noise_are_tempered_only(curved):
+def test_whole_images_with_noise_are_tempered_and_have_a_share_of_all_variance_beside(curved):
     rows, labels = curved
     model = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels)
     y = seen_through(np.eye(5), rows[:50], 0.5)
-    posterior = Posterior(model._densities(), model.weights_, None, y, 0.5, temperature=TEMPERATURE)
+    prompts = model._densities()
+    beside = unseen(population(prompts, model.weights_), model.n_images_)
+    counts = model.n_images_ * model.weights_
+    prompts = [p.widened(max(POPULATION, 20 / n)).with_noise(beside) for p, n in zip(prompts, counts, strict=True)]
+    posterior = Posterior(prompts, model.weights_, None, y, 0.5, temperature=TEMPERATURE)
     assert_array_equal(model.denoise(y, 0.5), posterior.mean())
     assert np.abs(model.denoise(y, 0.5) - model.denoise(y, 0.5, exact=True)).max() > 0.01
 
@@ -400,6 +459,20 @@ def never(*_):
             lambda m, X: m.restore(X, np.ones((3, 7))),
             r"shape \(3, 7\); on images of shape \(8, 8\) it takes 64",
         ),
+        (lambda m, X: m.restore(X, np.ones((3, 7)).tolist()), r"shape \(3, 7\); on images"),
+        (lambda m, X: m.restore(X, aslinearoperator(np.ones((3, 7)))), r"shape \(3, 7\); on images"),
+        (lambda m, X: m.restore(X, np.full((64, 64), np.nan)), "operator has nan as its largest number"),
+        (
+            lambda m, X: m.restore(X, sparse.csr_array(np.full((64, 64), np.nan))),
+            "operator has nan as its largest number",
+        ),
+        (lambda m, X: m.restore(X, sparse.dia_array(np.diag(np.full(64, np.inf)))), "operator has inf as its largest"),
+        (lambda m, X: m.restore(X, aslinearoperator(np.full((64, 64), np.nan))), "operator has nan as its"),
+        (lambda m, X: m.restore(X, sparse.lil_array(1e300 * np.eye(64))), "operator has 1e[+]300 as its largest"),
+        (lambda m, X: m.restore(X, 1e-300 * np.eye(64)), "divide the operator and Y by the same number"),
+        (lambda m, X: m.restore(X, operators.blur(np.full((3, 3), 1e300))), "blur has .* as its largest number"),
+        (lambda m, X: m.restore(X, 1j * np.eye(64)), "no matrix of real numbers"),
+        (lambda m, X: m.restore(X * 1e200, None), "numbers beyond 1e[+]18"),
         (lambda m, X: m.restore(X, np.ones((3, 64))), r"Y has images of shape \(8, 8\); operator leaves \(3,\)"),
         (lambda m, X: m.restore(X, np.ones(64)), r"is no matrix \(m, d\)"),
         (lambda m, X: m.restore(X, operators.inpaint(np.ones((7, 8), bool))), r"the mask has shape \(7, 8\)"),

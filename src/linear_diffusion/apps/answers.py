@@ -175,6 +175,7 @@ def restore(
     else:
         check_file(out, (".png",))
     how = reading(crop=crop, pad=pad)["resize"]
+    from ..operators import ROUNDING
     from . import restoring as work
 
     log = Log()
@@ -188,7 +189,7 @@ def restore(
             paths, model.image_shape_, factor or 1, how, gray=task == "colorize", strict=not (resize or crop or pad)
         )
     if noise is None and task != "denoise":
-        noise = 0.0 if task == "inpaint" else work.ROUNDING
+        noise = 0.0 if task == "inpaint" else ROUNDING
     with log.step("restore", f"restoring {count(len(images), 'image')}"):
         restored, std = work.restore(model, images, operator, noise, prompt)
     with log.step("write", f"writing {out}"):

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _ON_SHEET = 10
 """Images on a sheet at most."""
-ROUNDING = 12**-0.5
-"""Standard deviation of what rounding to bytes does, in grey levels."""
 TASKS = {
     "inpaint": "--mask: white pixels are missing",
     "denoise": "--noise: its standard deviation in grey levels, estimated where it is not given",

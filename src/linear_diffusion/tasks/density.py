@@ -10,7 +10,7 @@ A prompt without styles is one piece of rank 0. Where what the pieces share is w
 ``N(m_j, I + A_j A_j')``: `WhitePieces`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +69,10 @@ class PromptDensity:
     def with_noise(self, level2: float) -> "PromptDensity":
         """The same with white noise of a variance on standardised pixels, as part of the images."""
         return replace(self, variances=self.variances + level2, tau2=self.tau2 + level2) if level2 else self
+
+    def widened(self, share: float) -> "PromptDensity":
+        """The same with a share of the variances of all images beside, along the basis."""
+        return replace(self, variances=self.variances + share * (self.encoder.variances @ self.basis**2))
 
     @lazy
     def side_by_side(self) -> Array:
@@ -225,6 +229,42 @@ def densities(
         return PromptDensity(encoder, bases[c], v, float(tau2[c]), shares, means, factors, leading)
 
     return in_parallel(one, range(len(tau2)))
+
+
+def population(prompts: Sequence[PromptDensity], weights: Array) -> PromptDensity:
+    """All images of prompts of given frequencies (p,) as one Gaussian, by their principal components."""
+    encoder = prompts[0].encoder
+    k = len(encoder.components)
+    return PromptDensity(
+        encoder=encoder,
+        basis=np.eye(k),
+        variances=np.maximum(encoder.variances, noise_floor(encoder)),
+        tau2=float(weights @ [prompt.tau2 for prompt in prompts]),
+        shares=np.ones(1),
+        means=np.zeros((1, k)),
+        factors=np.zeros((1, k, 0)),
+        leading=np.zeros((1, 0, min(k, LOCAL_DIM))),
+    )
+
+
+def unseen(everything: PromptDensity, n_images: int) -> float:
+    """Variance of the white noise that new images seem to have beside a Gaussian that was fitted on n images.
+
+    Under it those images, each left out of the covariance, are most likely. For a training image with
+    ``e = x' B^-1 x``, where ``B = S + level2 I``, leaving it out makes ``e / (1 - e / n)`` of e, and adds
+    ``log(1 - e / n)`` to log det B (Sherman and Morrison 1950). The mean of e follows from the variances alone.
+
+    Returns
+    -------
+    float
+        In the units of standardised pixels.
+    """
+    v, tau2, n_rest = everything.variances, everything.tau2, len(everything.encoder.mean) - len(everything.variances)
+    level2 = np.geomspace(noise_floor(everything.encoder), v.max(), 100)[:, None]
+    e = np.minimum((v / (v + level2)).sum(axis=1) + n_rest * (tau2 / (tau2 + level2[:, 0])), n_images - 0.5)
+    log_det = np.log(v + level2).sum(axis=1) + n_rest * np.log(tau2 + level2[:, 0])
+    left = 1 - e / n_images
+    return float(level2[(e / left + np.log(left) + log_det).argmin(), 0])
 
 
 def chunks(n: int, d: int) -> Iterator[slice]:

@@ -33,6 +33,7 @@ class Fitted:
         classes_: AnyArray
         weights_: Array
         image_shape_: tuple[int, ...]
+        n_images_: int
         _image: ImageFormat
         _encoder: PCAEncoder
         _prior: GaussianDenoiser

@@ -39,12 +39,15 @@ TEMPERATURE = 0.3
 """What log-densities of pieces are multiplied by, so that no piece is trusted too much."""
 UNMODELLED = 0.05
 """Variance that real images have beside the pieces, as a share of that of a component (`benchmarks/restore.py`)."""
+POPULATION, _AS_MANY = 0.06, 20
+"""Share of the variance of all images that whole images have beside the pieces, by the same script; at least as if a
+prompt had so many images more, drawn from all."""
 _NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
 """Pieces that are less likely than this play no part; at temperatures below 1, which are no exact matter, many are."""
 _ESTIMATED_ON = 50
 """Images that the noise is estimated on."""
-_SINGULAR = 1e-10
-"""Singular values below this share of the largest are zero."""
+_SINGULAR, _SINGULAR_FLOAT32 = 1e-10, 1e-5
+"""Singular values below this share of the largest are zero, by the precision of what was seen."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class Posterior:
     unmodelled: float = 0.0
 
     def robust(self) -> "Posterior":
-        """The same for images that are no draws from the density; where there are no styles, the same exactly."""
+        """The same for images that are no draws from the density; where there are no styles, the same exactly.
+
+        Of whole images with noise, prompts are to be `roomy`.
+        """
         if all(len(prompt.shares) == 1 for prompt in self.prompts):
             return self
         unmodelled = 0.0
@@ -307,26 +313,56 @@ def orthonormal_rows(matrix: Any, y: AnyArray) -> tuple[Any, AnyArray]:
         return sparse.csr_array(sparse.diags_array(1 / length) @ sparse.csr_array(matrix)[rows]), y[:, rows] / length
     dense = matrix.toarray() if sparse.issparse(matrix) else matrix
     u, s, v = np.linalg.svd(dense, full_matrices=False)
-    rank = int((s > _SINGULAR * s.max(initial=0.0)).sum())
+    single = y.dtype == np.float32  # whose rounding is noise, too
+    rank = int((s > (_SINGULAR_FLOAT32 if single else _SINGULAR) * s.max(initial=0.0)).sum())
     return v[:rank], y @ (u[:, :rank] / s[:rank])
 
 
-def estimate_noise(prompts: Sequence[PromptDensity], weights: Array, matrix: Any, y: AnyArray) -> float:
+def roomy(prompts: Sequence[PromptDensity], counts: Array, beside: float) -> list[PromptDensity]:
+    """Prompts for whole images that are no draws from the density: with a share of the variance of all images beside.
+
+    A prompt without styles, of more images than pixels, knows what it does not know, and is left as it is.
+
+    Parameters
+    ----------
+    prompts : sequence of p PromptDensity
+    counts : array of shape (p,)
+        Images that each was fitted on.
+    beside : float
+        See `unseen`.
+    """
+    return [
+        prompt
+        if len(prompt.shares) == 1 and n > len(prompt.encoder.mean)
+        else prompt.widened(max(POPULATION, min(1.0, _AS_MANY / n))).with_noise(beside)
+        for prompt, n in zip(prompts, counts, strict=True)
+    ]
+
+
+def estimate_noise(everything: PromptDensity, matrix: Any, y: AnyArray) -> float:
     """The deviation of the noise under which what was seen is most likely, in the units of y.
 
-    By bounded search (Brent 1973) over its logarithm, on fifty of the images.
+    By bounded search (Brent 1973) over its logarithm, on fifty of the images, under one Gaussian of all images: it has
+    their second moments, so that it takes nothing for noise which images have themselves, as narrow pieces would.
+
+    Parameters
+    ----------
+    everything : PromptDensity
+        With what new images have beside it.
+    matrix, y
+        As in `Posterior`.
     """
     some = y[np.sort(np.random.default_rng(0).permutation(len(y))[:_ESTIMATED_ON])]
-    mean = prompts[0].encoder.mean
+    mean = everything.encoder.mean
     largest = 2 * float(np.sqrt(((some - (mean if matrix is None else matrix @ mean)) ** 2).mean()))
     if largest == 0.0:
         return 0.0
 
     def unlikely(log_std: float) -> float:
-        return -float(Posterior(prompts, weights, matrix, some, float(np.exp(log_std))).log_evidence().mean())
+        return -float(Posterior([everything], np.ones(1), matrix, some, float(np.exp(log_std))).log_evidence().mean())
 
     found = minimize_scalar(
-        unlikely, bounds=(np.log(largest) - 7, np.log(largest)), method="bounded", options={"xatol": 0.02}
+        unlikely, bounds=(np.log(largest) - 10, np.log(largest)), method="bounded", options={"xatol": 0.02}
     )
     return float(np.exp(found.x))
 

@@ -4,6 +4,7 @@ Arguments are checked, images become rows, posteriors become images; see `restor
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import operators
 from .._types import MOST, AnyArray, Array, Index, number, whole
-from ..exceptions import NotEnoughMemoryError
+from ..exceptions import NotEnoughMemoryError, warn
 from ..memory import available_memory, readable
 from ..noise import entropy_of
 from ..text import by_prompt
-from .density import PromptDensity
+from .density import PromptDensity, population, unseen
 from .fitted import Fitted, is_exact
-from .restore import Posterior, estimate_noise, require_memory
+from .restore import Posterior, estimate_noise, require_memory, roomy
+
+_BEYOND = 0.1
+"""How far beyond the range of images restored pixels may lie (root mean square), as a share of it."""
 
 
 class RestoreMixin(Fitted):
@@ -84,7 +88,8 @@ class RestoreMixin(Fitted):
             None for whole images.
         noise_std : float, optional
             Of noise N(0, noise_std^2) on each number of Y, in its units, >= 0. At 0 (the default) what was seen holds
-            exactly. None takes the level under which Y is most likely.
+            exactly; but whole numbers that an operator mixed from several pixels were rounded, so that they have noise
+            of 1/sqrt(12) at least. None takes the level under which Y is most likely.
         prompts : prompt or sequence of n prompts, optional
             None averages over the prompts, each weighed by how likely it makes what was seen.
         return_std : bool, default=False
@@ -104,7 +109,13 @@ class RestoreMixin(Fitted):
         -------
         array of shape (n, \\*image_shape_), or (n, d) where Y is flat
             Posterior mean, of the dtype of Y; ``(mean, std)`` with ``return_std``, std in float64; or samples
-            (n, n_samples, ...).
+            (n, n_samples, ...). Means and samples lie within the pixel range, where there is one; floating ones do
+            not with ``exact``, nor where Y itself is what was seen of a pixel, without noise.
+
+        Warns
+        -----
+        UserWarning
+            If the answer lies far beyond the pixels of images, with the noise level that would explain Y.
 
         Raises
         ------
@@ -172,21 +183,42 @@ class RestoreMixin(Fitted):
         for group in seen:
             if group.matrix is not None or (noise_std != 0.0 and np.ptp(self._encoder.std)):
                 require_memory(models if index is None else models[:1], group.y.shape[1])
+        everything = population(models, known.weights_)
+        beside = unseen(everything, self.n_images_)
+        everything = everything.with_noise(2 * beside)  # images differ in how much of them is new
+        whole = models if exact else roomy(models, self.n_images_ * known.weights_, beside)
         for group in seen:
-            for chosen, weights, rows in self._by_prompt(models, index, group.members):
+            level = estimate_noise(everything, group.matrix, group.y) if noise_std is None else float(noise_std)
+            level = max(level, group.rounding)
+            each = whole if group.matrix is None else models
+            for chosen, weights, rows in self._by_prompt(each, index, group.members):
                 y = group.y[rows]
-                level = estimate_noise(chosen, weights, group.matrix, y) if noise_std is None else float(noise_std)
                 if group.matrix is None and level == 0.0:
                     found: AnyArray = y.astype(np.float64)
                 else:
                     posterior = Posterior(chosen, weights, group.matrix, y, level)
                     found = answer(posterior if exact else posterior.robust(), group.members[rows])
+                    if noise_std is not None and group.matrix is not None:
+                        self._warn_of_misfit(found, level, partial(estimate_noise, everything, group.matrix, group.y))
+                    if not exact and self._image.pixel_range is not None:
+                        found = np.clip(found, *self._image.pixel_range)
                 if group.kept is not None and level == 0.0:
                     found[..., group.kept] = y if found.ndim == 2 else y[:, None]
                 if out is None:
                     out = np.empty((n, *found.shape[1:]), dtype)
                 out[group.members[rows]] = self._as(dtype, found)
         return np.asarray(out)
+
+    def _warn_of_misfit(self, found: AnyArray, level: float, explained: Callable[[], float]) -> None:
+        """Warn where restored pixels lie far beyond those of images: what was seen has more noise than was said."""
+        usual = 4 * np.sqrt(self._encoder.total_variance / len(self._encoder.mean)) * self._encoder.std
+        low, high = self._image.pixel_range or (self._encoder.mean - usual, self._encoder.mean + usual)
+        beyond = (found - np.clip(found, low, high)) / (high - np.asarray(low))
+        if np.sqrt((beyond**2).mean()) > _BEYOND and (likely := explained()) > level:
+            warn(
+                f"restored pixels reach from {found.min():.3g} to {found.max():.3g}, far beyond those of images: Y has "
+                f"more noise than {level:.2g}; noise_std={likely:.2g} would explain it."
+            )
 
     def _by_prompt(
         self, models: list[PromptDensity], index: Index | None, members: Index
@@ -199,7 +231,7 @@ class RestoreMixin(Fitted):
             yield [models[j]], np.ones(1), np.arange(len(members))[rows]
 
     def _as(self, dtype: Any, pixels: Array) -> AnyArray:
-        """Restored pixels in a dtype: bytes within their range, floats as they are."""
+        """Restored pixels in a dtype, bytes within their range."""
         if dtype == np.uint8:
             pixels = np.rint(np.clip(pixels, *(self._image.pixel_range or (0, 255))))
         return pixels.astype(dtype)

@@ -6,14 +6,12 @@ With the full MNIST as IDX files where it is found, else with the 5,000 digits o
 """
 
 import argparse
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from linear_diffusion import DataError, LinearDiffusion, load_images, pictures
-from linear_diffusion.exceptions import GuidanceWarning
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
@@ -45,7 +43,6 @@ def main(options: argparse.Namespace) -> None:
     models = {"one Gaussian per prompt": plain, "165 styles per prompt": styled}
     pictures.save_png(pictures.eigenvectors(plain), IMAGES / "eigenvectors.png")
     prompts = list("01234567")
-    warnings.simplefilter("ignore", GuidanceWarning)  # the last rows run away, to show what it warns of
 
     scales = [1, 1.5, 2, 3, 5]
     each(
@@ -54,11 +51,11 @@ def main(options: argparse.Namespace) -> None:
         [f"scale {g:g}" for g in scales],
         lambda model, i: model.sample(prompts=prompts, guidance_scale=scales[i])[0],
     )
-    away = [{}, {"guidance_scale": 1.5}, {"guidance_scale": 1.5, "negative_prompts": "4"}]
+    away = [{}, {"guidance_scale": 3}, {"guidance_scale": 3, "negative_prompts": "4"}]
     each(
         models,
         "negative",
-        ["a 9", "scale 1.5", "away from 4"],
+        ["a 9", "scale 3", "away from 4"],
         lambda model, i: model.sample(N, "9", random_state=3, **away[i])[0],
     )
     weights = [0, 0.25, 0.4, 0.6, 0.75, 1]

@@ -700,8 +700,7 @@ def test_a_trajectory_ends_at_the_images_that_are_drawn_at_once(toy: LinearDiffu
     images, looped_labels, path = toy.sample(300, sampler=name, **steps, return_trajectory=True)
     assert_array_equal(labels, looped_labels)
     assert_array_equal(images, path[-1])
-    if name != "ddpm":  # which draws other noise in a loop
-        assert_allclose(at_once, images, atol=1e-5)
+    assert_allclose(at_once, images, atol=1e-5)
 
 
 def test_a_trajectory_ends_at_the_images_with_tone_curves_too(styled: LinearDiffusion) -> None:

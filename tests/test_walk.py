@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, UnknownPromptError
 from linear_diffusion.compose import plan
-from linear_diffusion.noise import SCHEDULES
 from linear_diffusion.sampler import SAMPLERS
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
@@ -41,6 +40,11 @@ def drawn(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 
 
 @pytest.fixture(scope="module")
+def words(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    return LinearDiffusion(text_encoder="bag-of-words", latent_dim=6, random_state=0).fit(*rows)
+
+
+@pytest.fixture(scope="module")
 def toned(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     return LinearDiffusion(latent_dim=10, styles=20, random_state=0).fit(*grey)
 
@@ -53,20 +57,52 @@ def of(request: Any, name: str) -> LinearDiffusion:
 # Guidance
 
 
-@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name != "one-step"])
-@pytest.mark.parametrize("sampler", DETERMINISTIC)
-@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn"])
-def test_compiled_and_looped_guidance_are_the_same(fixture: str, sampler: str, schedule: str, request: Any) -> None:
-    """With styles 3 images walk the loop in step and 40 of one style are compiled: the first must not notice."""
-    model = of(request, fixture)
-    call = {"sampler": sampler, "n_steps": 5, "guidance_scale": 1.8, "styles": 0, "negative_prompts": [8, 3, HALF]}
-    model.set_params(schedule=schedule)
-    images, _ = model.sample(prompts=[3, 8, 8], **call)
-    last, _, path = model.sample(prompts=[3, 8, 8], return_trajectory=True, **call)
-    assert_array_equal(path[-1], last)
-    assert_allclose(images, last, **CLOSE)
-    many, _ = model.sample(40, 8, **call | {"negative_prompts": 3})
-    assert_allclose(many[1], images[1], **CLOSE)
+@pytest.mark.parametrize("sampler", ["exact", *SAMPLERS, "ddim, eta"])
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn", "words"])
+def test_looking_at_a_loop_does_not_change_what_comes_of_it(fixture: str, sampler: str, request: Any) -> None:
+    """Plain prompts, mixes and guidance: images are the same with the trajectory that ends at them."""
+    model = of(request, fixture).set_params(schedule="cosine")
+    name, eta = sampler.split(",")[0], 0.7 if "eta" in sampler else 0.0
+    call = {"sampler": name, "eta": eta} | ({} if name in ("exact", "one-step") else {"n_steps": 6})
+    how: list[dict[str, Any]] = [{"prompts": [3, 8, 3]}, {"prompts": [3, HALF]}]
+    if name != "exact":
+        how += [{"prompts": [3, 8], "guidance_scale": g, "negative_prompts": [8, 3]} for g in (0.5, 2.0)]
+    elif fixture == "drawn":
+        return
+    for asked in how:
+        images, _ = model.sample(**asked, **call)
+        last, _, path = model.sample(**asked, **call, return_trajectory=True)
+        assert_array_equal(path[-1], last)
+        assert_allclose(images, last, **CLOSE)
+
+
+@pytest.mark.parametrize("fixture", ["plain", "styled"])
+def test_the_noise_of_a_trajectory_is_standard(fixture: str, request: Any) -> None:
+    """Although it ends where another draw does: z_T is N(0, I), and steps have ddpm's variance."""
+    model = of(request, fixture).set_params(schedule="cosine")
+    path = model.sample(4000, "3", sampler="ddpm", n_steps=3, return_trajectory=True)[2]
+    z = [model.transform(images) for images in path[:3]]
+    for found, law in ((z[0], np.eye(6)), (z[1][:2000], None)):
+        if law is not None:
+            assert_allclose(np.cov(found.T), law, atol=0.1)
+            assert_allclose(found.mean(axis=0), 0, atol=0.08)
+    ddim = model.sample(4000, "3", sampler="ddim", eta=1.0, n_steps=3, return_trajectory=True, random_state=5)[2]
+    for one, other in zip(path, ddim, strict=True):
+        assert_allclose(np.cov(one.T), np.cov(other.T), atol=0.05)
+
+
+@pytest.mark.parametrize("fixture", ["plain", "styled"])
+def test_guidance_makes_a_prompt_plainer_and_keeps_its_contrast(fixture: str, rows: tuple, request: Any) -> None:
+    """More like the prompt by Bayes' rule, less like the negative one, and as far from the mean of all images."""
+    model = of(request, fixture).set_params(schedule="cosine")
+    mean, likely, length = rows[0].mean(axis=0), [], []
+    for scale in (1.0, 1.5, 2.0, 3.0, 5.0):
+        away = {"negative_prompts": "8"} if scale > 1 else {}
+        images, _ = model.sample(200, "3", sampler="ddim", n_steps=10, guidance_scale=scale, **away)
+        likely.append(np.mean(model.score_samples(images, [3] * 200) - model.score_samples(images, [8] * 200)))
+        length.append(np.linalg.norm(images - mean, axis=1).mean())
+    assert (np.diff(likely) > 0).all()
+    assert_allclose(length, length[0], rtol=0.1)
 
 
 @pytest.mark.parametrize("sampler", [None, *SAMPLERS])
@@ -76,7 +112,7 @@ def test_a_scale_of_nearly_one_is_no_guidance(fixture: str, sampler: str | None,
     steps = {} if sampler in ("one-step", None) else {"n_steps": 5}
     alone, _ = model.sample(prompts=[3, 8], sampler=sampler or "ddim", **steps)
     assert_array_equal(model.sample(prompts=[3, 8], sampler=sampler or "ddim", guidance_scale=1, **steps)[0], alone)
-    if fixture != "styled" or sampler != "ddpm":  # whose guided noise is another than the compiled one
+    if fixture == "drawn" or sampler != "ddpm":  # whose guided noise is another than the compiled one
         nearly, _ = model.sample(prompts=[3, 8], sampler=sampler, guidance_scale=1 + 1e-9, **steps)
         assert_allclose(nearly, alone, **CLOSE)
 
@@ -84,12 +120,12 @@ def test_a_scale_of_nearly_one_is_no_guidance(fixture: str, sampler: str | None,
 @pytest.mark.parametrize("sampler", STEPS)
 @pytest.mark.parametrize("fixture", ["plain", "drawn"])
 def test_guided_away_from_itself_a_prompt_stays(fixture: str, sampler: str, request: Any) -> None:
-    model = of(request, fixture)
-    alone, _ = model.sample(prompts=[3, HALF], sampler=sampler, n_steps=6)
-    guided, _ = model.sample(
-        prompts=[3, HALF], sampler=sampler, n_steps=6, guidance_scale=4, negative_prompts=[3, HALF]
-    )
-    assert_allclose(guided, alone, **CLOSE)
+    """Looped, as guidance is: ddpm's noise is the loop's."""
+    model, call = of(request, fixture), {"prompts": [3, HALF], "sampler": sampler, "n_steps": 6}
+    guided, nearly = (model.sample(**call, guidance_scale=g, negative_prompts=[3, HALF])[0] for g in (4, 1 + 1e-9))
+    assert_allclose(guided, nearly, **CLOSE)
+    if sampler != "ddpm":
+        assert_allclose(guided, model.sample(**call)[0], **CLOSE)
 
 
 @pytest.mark.parametrize("fixture", ["plain", "drawn"])

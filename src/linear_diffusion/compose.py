@@ -17,7 +17,7 @@ from ._types import Array, Index
 from .affine import AffineMap
 from .denoiser import GaussianDenoiser, LinearDenoiser, mixed, pooled
 from .generate import Generator, Run
-from .guidance import GuidedDenoiser, warn_of_runaway
+from .guidance import warn_of_runaway
 from .prompts import Mix
 from .render import Decoder
 from .sampler import SAMPLERS, compile_law, exact_law
@@ -135,14 +135,9 @@ class Composition:
         """What a piece is guided away from: all prompts pooled, or a negative prompt as one Gaussian."""
         return self._pooled if negative is None else self.of_prompts(negative)
 
-    def guided(self, piece: Piece) -> LinearDenoiser:
-        """The linear denoiser of a piece, with guidance."""
-        cond = self.linear(piece.parts)
-        return cond if self.scale == 1.0 else GuidedDenoiser(cond, self.away(piece.negative), self.scale)
-
     def law(self, run: Run, piece: Piece) -> AffineMap:
-        """A piece's run as one map, ``eps -> z_0``, full matrix."""
-        denoiser = self.guided(piece)
+        """A piece's run without guidance as one map, ``eps -> z_0``, full matrix."""
+        denoiser = self.linear(piece.parts)
         if isinstance(denoiser, GaussianDenoiser) and run.sampler == "exact":
             return exact_law(denoiser)
         return compile_law(SAMPLERS[run.sampler], run.levels, denoiser, run.eta)
@@ -164,14 +159,6 @@ class Composition:
             curve[rows] = MixtureDenoiser(self.generator.styles, self.pieces[j].parts[0][0]).group(z[rows])
         return curve
 
-    def check_draws(self, index: Index, squared: Array) -> None:
-        """Warn where latents lie far from their prompt's mean, by their squared distances from it, shape (n,).
-
-        What a loop tells of its variance; the law of styles that are not compiled would cost far more than the loop.
-        """
-        counts = np.bincount(index, minlength=len(self.pieces)).clip(1)
-        self.check_variances(np.bincount(index, squared, len(self.pieces)) / counts)
-
     def centers(self) -> Array:
         """Mean latent of each piece's prompts in training, shape (m, k)."""
         return np.stack([sum(w * self.generator.prior.means[j] for j, w in m) for m in self._prompts])
@@ -188,10 +175,16 @@ class Composition:
         owner = self.styles.owner.tolist()
         return [tuple((owner[s], w) for s, w in piece.parts) for piece in self.pieces]
 
-    def check_variances(self, variances: Array) -> None:
-        """Warn of the piece whose total variance is largest, over that of its prompts in training."""
+    def check_draws(self, index: Index, squared: Array) -> None:
+        """Warn where guided latents lie far from their prompt's mean, by their squared distances from it, shape (n,).
+
+        The piece that is told of is the one whose mean squared distance is largest, over the total variance of its
+        prompts in training.
+        """
         if self.scale == 1.0:
             return
+        counts = np.bincount(index, minlength=len(self.pieces)).clip(1)
+        variances = np.bincount(index, squared, len(self.pieces)) / counts
         training = [sum(w * self.generator.prior[j].variances.sum() for j, w in mix) for mix in self._prompts]
         ratios = np.divide(variances, training, out=np.zeros(len(variances)), where=np.array(training) > 0)
         worst = int(np.where(np.isfinite(ratios), ratios, np.inf).argmax())

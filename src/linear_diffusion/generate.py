@@ -13,10 +13,10 @@ import numpy as np
 
 from ._types import AnyArray, Array, Index
 from .affine import AffineMap
-from .denoiser import GaussianDenoiser, RegressionDenoiser
+from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .noise import Level
-from .render import Decoder, Walk, render, render_path, render_styles
-from .sampler import SAMPLERS, compile_law, exact_law, exact_trajectory, style_deviation, trajectory
+from .render import Decoder, Noise, Walk, render, render_path, render_styles
+from .sampler import SAMPLERS, bridge, compile_law, exact_law, exact_trajectory, style_deviation, trajectory
 from .styles import MixtureDenoiser, Styles
 
 
@@ -40,6 +40,11 @@ class Run:
     levels: list[Level]
     eta: float
     entropy: int
+
+    @property
+    def noisy(self) -> bool:
+        """Whether steps add noise."""
+        return self.sampler == "ddpm" or self.eta > 0
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ class Generator:
         if mixture:
             denoisers = [MixtureDenoiser(self.styles, j) for j in range(len(self.prior.means))]
 
-            def walk(prompt: int, eps: Array, noise: Iterator[Array]) -> Iterator[Array]:
-                return trajectory(SAMPLERS[run.sampler], run.levels, denoisers[prompt], eps, noise, run.eta)
+            def walk(prompt: int, eps: Array, noise: Noise) -> Iterator[Array]:
+                return trajectory(SAMPLERS[run.sampler], run.levels, denoisers[prompt], eps, noise(), run.eta)
 
             return self._render(run, index, walk, lambda z, j: denoisers[j].group(z))
         group = self.styles.group
@@ -122,14 +127,22 @@ class Generator:
         if run.sampler == "exact":
             return lambda j, eps, noise: exact_trajectory(run.levels, self.prior[j], eps)
         denoiser = self.regression or self.prior
-        return lambda j, eps, noise: trajectory(SAMPLERS[run.sampler], run.levels, denoiser[j], eps, noise, run.eta)
+        return lambda j, eps, noise: _loop(run, denoiser[j], eps, noise)
 
     def _style_walk(self, run: Run, styles: Styles) -> Walk:
-        def walk(style: int, eps: Array, noise: Iterator[Array]) -> Iterator[Array]:
+        def walk(style: int, eps: Array, noise: Noise) -> Iterator[Array]:
             prior = styles.gaussian(style)
             eps = styles.start(style, eps, prior)
             if run.sampler == "exact":
                 return exact_trajectory(run.levels, prior, eps)
-            return trajectory(SAMPLERS[run.sampler], run.levels, prior, eps, noise, run.eta)
+            return _loop(run, prior, eps, noise)
 
         return walk
+
+
+def _loop(run: Run, denoiser: LinearDenoiser, eps: Array, noise: Noise) -> Iterator[Array]:
+    """The loop of one prompt, which ends where the compiled run does."""
+    sampler, steps = SAMPLERS[run.sampler], noise()
+    if isinstance(denoiser, GaussianDenoiser):
+        eps, steps = bridge(sampler, run.levels, denoiser, eps, noise, run.eta)
+    return trajectory(sampler, run.levels, denoiser, eps, steps, run.eta)

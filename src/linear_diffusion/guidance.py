@@ -5,6 +5,10 @@
 The two are the same, as the weights sum to 1; the second is finite at alpha = 0. The unconditional branch is the
 pooled Gaussian of all training latents, or that of a negative prompt. A guided denoiser is again linear, in full
 matrices, because the branches have eigenvectors of their own.
+
+Where a prompt varies more than what it is guided away from, the rule amplifies: images get ever more contrast, and
+colours saturate. So samples are `Guided` with the length of ``z0_hat`` kept (Lin, Liu, Li and Yang 2024, "Common
+diffusion noise schedules and sample steps are flawed", section 3.4).
 """
 
 from collections.abc import Callable, Sequence
@@ -60,17 +64,38 @@ class GuidedDenoiser:
 
 @dataclass(frozen=True)
 class Guided:
-    """The same for denoisers of any kind, in a loop: it forms no k x k matrix."""
+    """The same for denoisers of any kind, in a loop: it forms no k x k matrix.
+
+    Parameters
+    ----------
+    cond, uncond, scale
+        As in `GuidedDenoiser`.
+    rescaled : bool
+        Whether a scale above 1 only turns ``z0_hat``, whose length stays that of the prompt's own (Lin et al. 2024,
+        eq. 15 and 16, with phi = 1). Latents are about the mean of all images, so their length is the contrast.
+    """
 
     cond: Denoiser
     uncond: Denoiser
     scale: float
+    rescaled: bool = False
     basis: None = None
 
     def z0_map(self, level: Level) -> Callable[[Array], Array]:
         """The function from z_t (n, k) to the guided z0_hat."""
         cond, uncond = on_latents(self.cond, level), on_latents(self.uncond, level)
-        return lambda z: self.scale * cond(z) + (1 - self.scale) * uncond(z)
+
+        def z0(z: Array) -> Array:
+            own = cond(z)
+            guided: Array = self.scale * own + (1 - self.scale) * uncond(z)
+            if not self.rescaled or self.scale <= 1:
+                return guided
+            length = np.linalg.norm(guided, axis=1, keepdims=True)
+            kept = np.linalg.norm(own, axis=1, keepdims=True)
+            guided *= np.divide(kept, length, out=np.ones_like(length), where=length > 0)
+            return guided
+
+        return z0
 
 
 @dataclass(frozen=True)

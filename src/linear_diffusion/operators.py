@@ -215,6 +215,7 @@ def from_matrix(operator: Any) -> Operator:
                 "are available; give a sparse matrix, or use smaller images."
             )
         dense = operator.matmat(np.eye(d)) if hasattr(operator, "matmat") else np.asarray(operator)
+        _check_numbers("operator", dense)
         return np.asarray(dense, dtype=np.float64), (m,)
 
     return Operator("operator", build)
@@ -286,16 +287,10 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
     if not isinstance(operator, Operator):
         operator = from_matrix(operator)
     matrix, out = operator.build(shape)
-    values = matrix.data if sparse.issparse(matrix) else matrix
-    largest = np.abs(values).max(initial=0.0)
-    if not (largest == 0 or 1 / _MOST < largest < _MOST):
-        raise ValueError(
-            f"{operator.name} has {largest:g} as its largest number, which must be finite and from {1 / _MOST:g} to "
-            f"{_MOST:g}; divide the operator and Y by the same number."
-        )
+    _check_numbers(operator.name, matrix)
     rows = _flat(Y, out, operator.name)
     _require_finite(rows)
-    selects = ((matrix != 0).sum(axis=1) <= 1).all() and np.isin(values, (0.0, 1.0)).all()
+    selects = ((matrix != 0).sum(axis=1) <= 1).all() and np.isin(_numbers(matrix), (0.0, 1.0)).all()
     rounded = Y.dtype.kind != "f" and not selects
     return [Observation(everything, matrix, rows, None, ROUNDING if rounded else 0.0)]
 
@@ -311,6 +306,22 @@ def _require_finite(y: AnyArray) -> None:
         raise ValueError(
             f"Y contains NaN or infinity, or numbers beyond {_MOST:g}; only inpaint allows them, where its mask is "
             "True."
+        )
+
+
+def _numbers(matrix: Any) -> Array:
+    numbers: Array = matrix.data if sparse.issparse(matrix) else matrix
+    return numbers
+
+
+def _check_numbers(name: str, matrix: Any) -> None:
+    largest = np.abs(_numbers(matrix)).max(initial=0.0)
+    if not np.isfinite(largest):
+        raise ValueError(f"the {name} holds NaN or infinity.")
+    if largest and not 1 / _MOST < largest < _MOST:
+        raise ValueError(
+            f"the {name}'s largest number is {largest:g}, and must be from {1 / _MOST:g} to {_MOST:g}; divide it and Y "
+            "by the same number."
         )
 
 

@@ -22,8 +22,10 @@ from .styles import Styles
 from .text import by_prompt
 from .tone import ToneCurves
 
-Walk = Callable[[int, Array, Iterator[Array]], Iterator[Array]]
-"""``(prompt or style, start noise (n, k), noise of each step (n, k)) -> z at each level``."""
+Noise = Callable[[], Iterator[Array]]
+"""The noise of each step (n, k), from the first on whenever it is called."""
+Walk = Callable[[int, Array, Noise], Iterator[Array]]
+"""``(prompt or style, start noise (n, k), noise of steps) -> z at each level``."""
 Deviation = Callable[[Index], tuple[Callable[[int, Array], Array], Array]]
 """How the run of some of a prompt's styles ends; see `sampler.style_deviation`."""
 _SUPERBLOCK = 16 * BLOCK
@@ -264,6 +266,11 @@ def _cut(rows: slice, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size))
 
 
+def chosen_noise(entropy: int, block: int, n: int, k: int, rows: Index | slice) -> Iterator[Array]:
+    """The noise of each step, of some rows of a block."""
+    return (step[rows] for step in step_noise(entropy, block, n, k))
+
+
 def render_path(
     walk: Walk,
     n_levels: int,
@@ -295,7 +302,7 @@ def render_path(
         n = part.stop - part.start
         eps = start_noise(entropy, block, n, k).astype(np.float64)
         for j, rows in by_prompt(index[part]):
-            noise = (step[rows] for step in step_noise(entropy, block, n, k))
+            noise = partial(chosen_noise, entropy, block, n, k, rows)
             for level, z in enumerate(walk(j, eps[rows], noise)):
                 target = out[level, part]
                 target[rows] = decoder.draw(z, curve(z, j) if level == n_levels - 1 else None)

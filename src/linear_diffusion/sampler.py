@@ -215,6 +215,52 @@ def trajectory(
         yield from_basis(denoiser.basis, y)
 
 
+def bridge(
+    sampler: Sampler,
+    levels: Sequence[Level],
+    denoiser: GaussianDenoiser,
+    eps: Array,
+    noise: Callable[[], Iterator[Array]],
+    eta: float = 0.0,
+) -> tuple[Array, Iterator[Array]]:
+    """Noise for a loop of one prompt that ends where its compiled run comes to from eps.
+
+        z_0 = b + sum_i w_i u_i          u_i = u'_i + w_i / |w|^2 (|w| eps - sum_j w_j u'_j)
+
+    Along each eigenvector a run adds up the noise u of its start and steps by weights w; compiled, it draws the sum at
+    once, ``|w| eps``. What is drawn here is the noise u given that sum, from noise u' that knows nothing of it
+    (Matheron's rule, Doucet 2010). So looking at a loop does not change what comes of it.
+
+    Parameters
+    ----------
+    eps : array of shape (n, k)
+        What the compiled run starts from.
+    noise : callable
+        From nothing to an iterator of standard normal noise (n, k) on latents, the same each time.
+
+    Returns
+    -------
+    start : array of shape (n, k)
+    steps : iterator of arrays of shape (n, k)
+        As `trajectory` takes them.
+    """
+    weights, after = [], np.ones_like(denoiser.variances)
+    for t, s in reversed(list(pairwise(levels))):
+        step = sampler.step(t, s, None, eta)
+        weights += [step.noise * after] if step.noise else []
+        after = after * (step.z + step.z0 * denoiser.z0_map(t).matrix)
+    if not weights:
+        return eps, noise()
+    w = np.stack([*weights, start_std(levels[0]) * after])[::-1]
+    length = np.sqrt((w**2).sum(axis=0))
+    w = np.divide(w, length, out=np.zeros_like(w), where=length > 0)
+    move = to_basis(denoiser.basis, eps)
+    for own, fresh in zip(w, noise(), strict=False):
+        move = move - own * to_basis(denoiser.basis, fresh)
+    steps = (fresh + from_basis(denoiser.basis, own * move) for own, fresh in zip(w, noise(), strict=False))
+    return next(steps), steps
+
+
 def style_deviation(
     styles: Styles, sampler: Sampler | None, levels: Sequence[Level], eta: float = 0.0
 ) -> Callable[[Index], tuple[Callable[[int, Array], Array], Array]]:

@@ -7,7 +7,7 @@ In step, the branch that guidance leads away from is one product for all images,
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -19,10 +19,10 @@ from .affine import AffineMap
 from .compose import Composition
 from .denoiser import Denoiser, GaussianDenoiser, LinearDenoiser, from_basis, to_basis
 from .generate import Run
-from .guidance import Grouped, Guided, GuidedDenoiser
-from .noise import Level, blocks, start_noise, start_std, step_noise
-from .render import render
-from .sampler import SAMPLERS, compile_map, trajectory
+from .guidance import Grouped, Guided
+from .noise import Level, blocks, start_noise, start_std
+from .render import Noise, chosen_noise, render
+from .sampler import SAMPLERS, bridge, compile_map, trajectory
 from .text import by_prompt
 
 Groups = list[tuple[Index | slice, int, Any]]
@@ -33,25 +33,19 @@ _BASES = 2**28
 
 def images(composition: Composition, run: Run, index: Index) -> AnyArray:
     """Images of given pieces, shape (n, ...)."""
-    if composition.generator.styles is not None:
-        return _Walk(composition, run).images(index)
-    variances = np.zeros(len(composition.pieces))
+    walk = _Walk(composition, run)
+    if composition.generator.styles is not None or not walk.compiles:
+        return walk.images(index)
 
     def laws(used: Index) -> AffineMap:
         found = [composition.law(run, composition.pieces[j]) for j in used]
-        variances[used] = [(law.matrix**2).sum() for law in found]
         return AffineMap(np.stack([law.matrix for law in found]), np.stack([law.shift for law in found]))
 
-    drawn = render(laws, index, composition.decoder(), run.entropy)
-    composition.check_variances(variances)
-    return drawn
+    return render(laws, index, composition.decoder(), run.entropy)
 
 
 def paths(composition: Composition, run: Run, index: Index) -> AnyArray:
     """All that the loops of images pass through, shape (n_steps + 1, n, ...)."""
-    if composition.generator.styles is None and composition.scale != 1.0:
-        totals = [(composition.law(run, piece).matrix ** 2).sum() for piece in composition.pieces]
-        composition.check_variances(np.array(totals))
     return _Walk(composition, run).paths(index, n_levels=len(run.levels))
 
 
@@ -81,10 +75,9 @@ class _Walk:
     composition: Composition
     run: Run
     noised: Array | None = None
-    laws: dict[int, AffineMap] = field(default_factory=dict)
 
     def images(self, index: Index) -> AnyArray:
-        last: AnyArray = self.paths(index, n_levels=1, compiled=self._compiles(len(index)))[0]
+        last: AnyArray = self.paths(index, n_levels=1, compiled=self.compiles)[0]
         return last
 
     def paths(self, index: Index, n_levels: int, compiled: bool = False) -> AnyArray:
@@ -99,24 +92,22 @@ class _Walk:
                 curve = composition.curve_of(index[rows], z) if level == n_levels - 1 else None
                 out[level, rows] = decoder.draw(z, curve)
             squared[rows] = ((z - centers[index[rows]]) ** 2).sum(axis=1)
-        if composition.generator.styles is not None or self.noised is not None:
-            composition.check_draws(index, squared)
+        composition.check_draws(index, squared)
         return out.reshape(n_levels, len(index), *image.shape)
 
-    def _compiles(self, n: int) -> bool:
-        """Whether n images are compiled, one map per piece, which costs as much as about k images in a loop.
+    @property
+    def compiles(self) -> bool:
+        """Whether a run is compiled, one map per piece, as it is for plain prompts; guidance is not linear.
 
-        An image must not depend on how many others there are. What a sampler without noise makes of it is the same
-        either way, so n may choose; one with noise compiles where there is no guidance, as it does for plain prompts.
+        With noise in its steps only where `bridge` can show the loop that ends there.
         """
         if self.run.sampler == "exact":
             return True
-        if self.composition.mixture or self.noised is not None:
+        if self.composition.mixture or self.noised is not None or self.composition.scale != 1.0:
             return False
-        noisy = self.run.sampler == "ddpm" or self.run.eta > 0
-        return self.composition.scale == 1.0 or (not noisy and n >= self._k * len(self.composition.pieces))
+        return not (self.run.noisy and self.composition.generator.regression)
 
-    def _portions(self, index: Index) -> Iterator[tuple[Index, Array, Iterator[Array]]]:
+    def _portions(self, index: Index) -> Iterator[tuple[Index, Array, Noise]]:
         """Rows of no more pieces than whose eigenvectors fit, where they start, and the noise of their steps."""
         most = max(_BASES // (8 * self._k**2), 1)
         for block, part in blocks(len(index)):
@@ -124,10 +115,10 @@ class _Walk:
             start = start_noise(self.run.entropy, block, n, self._k) if self.noised is None else self.noised[part]
             for first in range(0, len(used), most):
                 rows = np.flatnonzero(np.isin(index[part], used[first : first + most]))
-                noise = (step[rows] for step in step_noise(self.run.entropy, block, n, self._k))
+                noise = partial(chosen_noise, self.run.entropy, block, n, self._k, rows)
                 yield part.start + rows, start[rows].astype(np.float64), noise
 
-    def _path(self, index: Index, start: Array, noise: Iterator[Array], compiled: bool) -> Iterator[Array]:
+    def _path(self, index: Index, start: Array, noise: Noise, compiled: bool) -> Iterator[Array]:
         """z of some images at each level, from where they start; the last one alone, if compiled."""
         composition, run = self.composition, self.run
         each = list(by_prompt(index))
@@ -146,10 +137,31 @@ class _Walk:
             for rows, j, _ in groups:
                 away[rows] = negatives.index(composition.pieces[j].negative)
             parts = [(rows, composition.away(negatives[a])) for a, rows in by_prompt(away)]
-            denoiser = Guided(denoiser, Grouped(parts), composition.scale)
+            denoiser = Guided(denoiser, Grouped(parts), composition.scale, rescaled=True)
         # Noised latents start where they are; what `trajectory` takes is noise, which it scales.
         eps = start if self.noised is None else start / start_std(run.levels[0])
-        return trajectory(SAMPLERS[run.sampler], run.levels, denoiser, eps, noise, run.eta)
+        steps = noise()
+        if run.noisy and self.compiles:
+            eps, steps = self._bridged(groups, eps, noise)
+        return trajectory(SAMPLERS[run.sampler], run.levels, denoiser, eps, steps, run.eta)
+
+    def _bridged(self, groups: Groups, eps: Array, noise: Noise) -> tuple[Array, Iterator[Array]]:
+        """Noise of a loop that ends where each group's compiled run does; see `bridge`."""
+        run, start = self.run, np.empty_like(eps)
+        each: list[Iterator[Array]] = []
+        for rows, _, cond in groups:
+            own = partial(_rows_of, noise, rows)
+            start[rows], steps = bridge(SAMPLERS[run.sampler], run.levels, cond, eps[rows], own, run.eta)
+            each.append(steps)
+
+        def joined() -> Iterator[Array]:
+            for parts in zip(*each, strict=True):
+                step = np.empty_like(eps)
+                for (rows, _, _), part in zip(groups, parts, strict=True):
+                    step[rows] = part
+                yield step
+
+        return start, joined()
 
     def _turned(self, groups: Groups, eps: Array) -> Array:
         """Noise turned for each heaviest style as `Styles.start` does, so that mixes begin where plain prompts do."""
@@ -171,16 +183,11 @@ class _Walk:
 
     def _end(self, j: int, cond: Any, z: Array) -> Array:
         """z_0 of one piece's images, by one map."""
-        composition, run = self.composition, self.run
+        run = self.run
         if run.sampler == "exact":
             return self._exact(run.levels[-1], j, cond, z)
-        if composition.scale == 1.0:
-            law, basis = self._compile(cond), cond.basis
-            return from_basis(basis, law(to_basis(basis, z)))
-        if j not in self.laws:
-            away = composition.away(composition.pieces[j].negative)
-            self.laws[j] = self._compile(GuidedDenoiser(cond, away, composition.scale))
-        return self.laws[j](z)
+        law, basis = self._compile(cond), cond.basis
+        return from_basis(basis, law(to_basis(basis, z)))
 
     def _compile(self, denoiser: LinearDenoiser) -> AffineMap:
         levels = self.run.levels
@@ -189,6 +196,10 @@ class _Walk:
     @property
     def _k(self) -> int:
         return len(self.composition.generator.decoder.encoder.components)
+
+
+def _rows_of(noise: Noise, rows: Index | slice) -> Iterator[Array]:
+    return (step[rows] for step in noise())
 
 
 def _apply(groups: Groups, z: Array, work: Callable[[int, Any, Array], Array]) -> Array:

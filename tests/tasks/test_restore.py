@@ -330,7 +330,7 @@ def test_denoising_does_no_harm(digits, styles, n_images):
     for level in (0, 2, 5, 10, 20):
         for noise_std in (None, level):
             found = model.denoise(truth + level * noise, noise_std)
-            assert np.sqrt(((found - truth) ** 2).mean()) < max(1.05 * level, 2.5)
+            assert np.sqrt(((found - truth) ** 2).mean()) < max(1.05 * level, 3)
 
 
 def test_rounding_is_known(grey):
@@ -461,16 +461,19 @@ def never(*_):
         ),
         (lambda m, X: m.restore(X, np.ones((3, 7)).tolist()), r"shape \(3, 7\); on images"),
         (lambda m, X: m.restore(X, aslinearoperator(np.ones((3, 7)))), r"shape \(3, 7\); on images"),
-        (lambda m, X: m.restore(X, np.full((64, 64), np.nan)), "operator has nan as its largest number"),
+        (lambda m, X: m.restore(X, np.full((64, 64), np.nan)), "the operator holds NaN"),
         (
             lambda m, X: m.restore(X, sparse.csr_array(np.full((64, 64), np.nan))),
-            "operator has nan as its largest number",
+            "the operator holds NaN",
         ),
-        (lambda m, X: m.restore(X, sparse.dia_array(np.diag(np.full(64, np.inf)))), "operator has inf as its largest"),
-        (lambda m, X: m.restore(X, aslinearoperator(np.full((64, 64), np.nan))), "operator has nan as its"),
-        (lambda m, X: m.restore(X, sparse.lil_array(1e300 * np.eye(64))), "operator has 1e[+]300 as its largest"),
-        (lambda m, X: m.restore(X, 1e-300 * np.eye(64)), "divide the operator and Y by the same number"),
-        (lambda m, X: m.restore(X, operators.blur(np.full((3, 3), 1e300))), "blur has .* as its largest number"),
+        (
+            lambda m, X: m.restore(X, sparse.dia_array(np.diag(np.full(64, np.inf)))),
+            "the operator holds NaN or infinity",
+        ),
+        (lambda m, X: m.restore(X, aslinearoperator(np.full((64, 64), np.nan))), "the operator holds NaN"),
+        (lambda m, X: m.restore(X, sparse.lil_array(1e300 * np.eye(64))), "the operator's largest number is 1e[+]300"),
+        (lambda m, X: m.restore(X, 1e-300 * np.eye(64)), "divide it and Y by the same number"),
+        (lambda m, X: m.restore(X, operators.blur(np.full((3, 3), 1e300))), "the blur's largest number is"),
         (lambda m, X: m.restore(X, 1j * np.eye(64)), "no matrix of real numbers"),
         (lambda m, X: m.restore(X * 1e200, None), "numbers beyond 1e[+]18"),
         (lambda m, X: m.restore(X, np.ones((3, 64))), r"Y has images of shape \(8, 8\); operator leaves \(3,\)"),

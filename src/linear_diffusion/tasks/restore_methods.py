@@ -37,7 +37,8 @@ class RestoreMixin(Fitted):
         X : array of shape (n, \\*image_shape_) or (n, d)
             Images with noise N(0, noise_std^2) on each pixel. Floating images may leave the pixel range.
         noise_std : float, optional
-            In the units of X, >= 0. None takes the level under which X is most likely.
+            In the units of X, >= 0. None takes the level under which X is most likely, with the variances that images
+            have themselves: of clean images it is next to nothing, and they stay as they are.
         prompts : prompt or sequence of n prompts, optional
             None averages over the prompts, each weighed by how likely it makes the image.
         exact : bool, default=False
@@ -100,8 +101,10 @@ class RestoreMixin(Fitted):
             Whether to follow Bayes' rule under the model to the letter. Real images are no draws from the model, and
             by default it is made robust for them: log-densities are multiplied by 0.3 when styles are weighed, and
             with an operator images are taken to have some white noise that the model does not know (5 % of a
-            component's mean variance). Means of pixels that a mask hides, without noise, come from the twelve styles
-            near what is left, merged into one Gaussian per image. Without styles both are the same.
+            component's mean variance); whole images with noise have 6 % of the variance of all images beside their
+            styles, more where a prompt had few images. Means of pixels that a mask hides, without noise, come from the
+            twelve styles near what is left, merged into one Gaussian per image. Without styles both are the same, but
+            for whole images of prompts with fewer images than pixels.
         random_state : optional
             Of the samples; overrides the constructor's.
 

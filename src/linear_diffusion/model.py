@@ -352,7 +352,8 @@ class LinearDiffusion(
         guidance_scale : float, default=1.0
             How far to go from the unconditional denoiser to the prompt's and beyond: 1 is no guidance, more is
             more typical of the prompt and less diverse (Ho and Salimans 2022). Above 1 the guess of the image keeps the
-            contrast of the prompt's own (Lin et al. 2024), so that 1 to 5 look good; `research.guided` is without that.
+            contrast of the prompt's own (Lin et al. 2024), so that 1 to 3 look good, and with styles 5;
+            `research.guided` is the rule without that.
         negative_prompts : prompt or sequence of prompts, optional
             What to be guided away from, one for all images or one per image, mixes included; None is the Gaussian of
             all training images.

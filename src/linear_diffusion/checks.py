@@ -52,7 +52,7 @@ def warn_of_single_images(classes: AnyArray, index: Index) -> None:
     """Say which prompts have one image, which is all that is sampled for them."""
     single = classes[np.bincount(index) == 1].tolist()
     if single:
-        named = ", ".join(map(repr, single[:5])) + (", ..." if len(single) > 5 else "")
+        named = ", ".join(f"{prompt!r:.60}" for prompt in single[:5]) + (", ..." if len(single) > 5 else "")
         has, each = ("prompt has", "it") if len(single) == 1 else ("prompts have", "each of them")
         warn(
             f"{len(single)} {has} 1 image only ({named}): what is sampled for {each} is that image. Give more images, "

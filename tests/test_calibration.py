@@ -199,7 +199,7 @@ def test_gains_stay_within_their_range(calibrated: LinearDiffusion, rgb: np.ndar
 
 def test_there_is_no_calibration_without_a_curve_or_styles(blobs: Images) -> None:
     X, y = blobs[0][:300], blobs[1][:300]
-    rows = X.reshape(300, -1) / 1.0
+    rows = X.reshape(300, -1) / 2.0
     for parameters, data in [({"tone": False}, X), ({}, rows), ({"styles": 1}, X), ({"training": "sampled"}, X)]:
         model = LinearDiffusion(**{"styles": 4, "latent_dim": 6} | parameters).fit(data, y)
         assert model._calibration is None

@@ -1,3 +1,4 @@
+import warnings
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,58 @@ def same_signs(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return theirs * np.sign((ours * theirs).sum(axis=1))[:, None]
 
 
+RAMP = np.arange(256).reshape(4, 8, 8)
+
+
 @pytest.mark.parametrize(
-    ("X", "pixel_range", "expected"),
+    ("X", "expected"),
     [
-        (np.zeros((2, 3, 4), np.uint8), "auto", ((3, 4), "uint8", (0.0, 255.0))),
-        (np.zeros((2, 12), np.uint8), "auto", ((12,), "uint8", (0.0, 255.0))),
-        (np.ones((2, 3, 4, 3), np.float32), "auto", ((3, 4, 3), "float32", (0.0, 1.0))),
-        (np.full((2, 3, 4), 1.01), "auto", ((3, 4), "float64", None)),
-        (np.full((2, 3, 4), -0.01), "auto", ((3, 4), "float64", None)),
-        (np.ones((2, 12)), "auto", ((12,), "float64", None)),
-        (np.ones((2, 12)), (0, 1), ((12,), "float64", (0.0, 1.0))),
-        (np.ones((2, 3, 4)), None, ((3, 4), "float64", None)),
-        (np.ones((2, 3, 4), np.uint8), [0, 15], ((3, 4), "uint8", (0.0, 15.0))),
+        (RAMP.astype(np.uint8), (0, 255)),
+        (RAMP, (0, 255)),
+        (RAMP.reshape(4, 64), (0, 255)),
+        (RAMP.astype(np.uint16) // 2, (0, 255)),
+        (RAMP.astype(np.uint16) * 16, (0, 65535)),
+        (RAMP * 16, (0, 65535)),
+        (RAMP - 128, None),
+        (RAMP > 9, (0, 1)),
+        (RAMP / 255, (0, 1)),
+        ((RAMP / 255).astype(np.float32), (0, 1)),
+        (RAMP / 127.5 - 1, (-1, 1)),
+        (RAMP / 255 - 1, (-1, 1)),
+        (RAMP / 255 - 0.5, None),
+        (RAMP / 1.0, (0, 255)),
+        (RAMP // 16 / 1.0, (0, 255)),
+        (RAMP**2 / 255, (0, 255)),
+        (RAMP / 1.1, None),
+        (RAMP - 1.0, None),
+        (RAMP / 1000 + 0.5, (0, 1)),
+        (RAMP / 1000 + 1.5, None),
+        (RAMP.reshape(4, 64) / 1.0, (0, 255)),
+        (RAMP.reshape(4, 64) / 255, None),
+        (RAMP.reshape(4, 64) // 16 / 1.0, None),
     ],
 )
-def test_format_is_read_off_the_images(X: np.ndarray, pixel_range: Any, expected: tuple) -> None:
-    assert ImageFormat.of(X, pixel_range) == ImageFormat(*expected)
+def test_the_range_is_what_pixels_evidently_have(X: np.ndarray, expected: tuple[float, float] | None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if expected or X.ndim == 2 else "ignore")
+        assert ImageFormat.of(X).pixel_range == expected
+    if expected is None and X.ndim > 2:
+        with pytest.warns(
+            UserWarning, match=r"no range that is evident .* pixel_range=\(low, high\), or say"
+        ) as caught:
+            LinearDiffusion(styles=1).fit(X)
+        assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("pixel_range", "expected"), [((0, 255), (0.0, 255.0)), ([-1, 300], (-1.0, 300.0)), (None, None)]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
+def test_a_range_that_is_said_is_taken(dtype: Any, pixel_range: Any, expected: Any) -> None:
+    image = ImageFormat.of(RAMP.astype(dtype), pixel_range)
+    if dtype == np.uint8 and expected:
+        expected = 0.0, 255.0  # what is wider than the dtype bounds nothing
+    assert (image.shape, image.dtype, image.pixel_range) == ((8, 8), np.dtype(dtype).name, expected)
 
 
 def test_a_range_that_does_not_hold_the_pixels_is_refused() -> None:

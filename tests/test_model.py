@@ -193,12 +193,6 @@ def test_an_image_comes_out_as_it_went_in(dtype: type, shape: tuple[int, ...], s
     assert model.transform(X).dtype == (np.float64 if dtype == np.float64 else np.float32)
 
 
-@pytest.mark.parametrize("other", [np.int16, np.float16, bool])
-def test_other_dtypes_are_read_as_float64(other: type) -> None:
-    X = np.random.default_rng(0).integers(0, 2, (30, 3, 3)).astype(other)
-    assert LinearDiffusion(styles=1, latent_dim=2).fit(X).sample(2)[0].dtype == np.float64
-
-
 # The denoiser, and the article's model
 
 
@@ -599,7 +593,10 @@ def test_unknown_prompt_has_a_class_of_its_own(small: LinearDiffusion) -> None:
         (lambda m: m.transform(np.full((2, 3), np.nan)), "contains NaN"),
         (lambda m: m.inverse_transform(np.zeros((2, 3))), r"Z has 3 columns; latents have 2 \(latent_dim_\)"),
         (lambda m: m.inverse_transform(np.full((2, 2), np.nan)), "NaN"),
-        (lambda m: m.denoise(np.zeros((2, 3)), -1.0), r"noise_std=-1\.0 must be a number from 0 to 1e\+18"),
+        (
+            lambda m: m.denoise(np.zeros((2, 3)), -1.0),
+            r"noise_std=-1\.0 must be a number from 0 to .*, in the units of the images",
+        ),
         (lambda m: m.denoise(np.zeros((2, 3)), np.inf), "noise_std=inf must be"),
         (lambda m: m.denoise(np.zeros((2, 3)), np.nan), "noise_std=nan must be"),
         (lambda m: m.denoise(np.zeros((2, 3)), "much"), "noise_std='much' must be"),

@@ -81,7 +81,7 @@ def test_a_batch_that_does_not_fit_is_refused_and_nothing_is_lost(
     model = LinearDiffusion(**PLAIN).partial_fit(images[:900], y[:900])
     for X, message in (
         (images[900:, :4], r"images of shape \(4, 8\)"),
-        (images[900:] / 1.0, "this batch is ImageFormat"),
+        (images[900:] / 1.0, "this batch is images of shape .8, 8., dtype float64"),
         (images[900:950], "y has shape"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -85,7 +85,6 @@ def calibrate(generator: Generator, z: Array, labels: Index, weights: Array, his
 def _calibrate(generator: Generator, z: Array, labels: Index, histogram: AnyArray, n: int) -> Calibration:
     """The calibration of one prompt, by n images a round."""
     styles, decoder = cast(Styles, generator.styles), generator.decoder
-    pixel_range = cast(tuple[float, float], decoder.image.pixel_range)
     target = moments_within(styles, z, labels)
     found = Calibration(np.ones_like(styles.variances), styles.means)
     if n <= _LEAST_FREEDOM and not target.variances.any():
@@ -94,11 +93,11 @@ def _calibrate(generator: Generator, z: Array, labels: Index, histogram: AnyArra
         entropy = derived(0, MATCHING, n_rounds)
         now = replace(generator, styles=styles.widened(found))
         if n_rounds % 2 or n_rounds == 0:  # from one round to the next curves hardly change
-            curves = fit_tone_curves(now.pixel_mixtures(), histogram, pixel_range)
+            curves = fit_tone_curves(now.pixel_mixtures(), histogram, decoder.image.tone_range)
         now = replace(now, decoder=replace(decoder, curves=curves))
         drawn = draw_styles(entropy, styles, np.zeros(n, np.intp))
         images = now.images(Run("exact", [CLEAN], 0.0, entropy), drawn)
-        seen = moments_within(styles, decoder.encoder.encode(images.reshape(n, -1)), drawn)
+        seen = moments_within(styles, decoder.encoder.encode(decoder.image.rows(images)), drawn)
         gain = np.clip(found.gain * _widening(target, seen), 1 / _RANGE, _RANGE)
         found = Calibration(gain, found.means + _correction(target, seen, styles.owner))
     return found
@@ -135,7 +134,7 @@ def match_details(
         entropy = derived(0, DETAILS)
         style = draw_styles(entropy, cast(Styles, own.styles), np.zeros(drawn[prompt], np.intp))
         images = own.images(Run("exact", [CLEAN], 0.0, entropy), style)
-        return fit_detail_curves(images.reshape(len(images), -1), target, histogram[prompt], image)
+        return fit_detail_curves(image.rows(images), target, histogram[prompt], image)
 
     work = counted(one, len(weights), "detail curves: prompt")
     shift, table = zip(*in_parallel(work, range(len(weights))), strict=True)

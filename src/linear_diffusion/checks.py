@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._types import MOST, AnyArray, Index, number, whole
+from ._types import AnyArray, Index, number, whole
 from .exceptions import warn
 from .noise import Level, Schedule
 from .sampler import SAMPLERS
@@ -16,13 +16,16 @@ _MOST_STEPS = 1_000_000
 _LONG = 1000
 """Characters beyond which strings stay Python objects, since in an array all are as wide as the longest."""
 
+_MOST = 1e307
+"""Bounds beyond this are further apart than a float can say."""
+
 
 def check_range(pixel_range: Any) -> Any:
     if isinstance(pixel_range, (tuple, list)):
         low, high = map(number, pixel_range) if len(pixel_range) == 2 else (nan, nan)
-        if not -MOST < low < high < MOST:
+        if not -_MOST <= low < high <= _MOST:
             raise ValueError(
-                f'pixel_range={pixel_range!r} must be "auto", None, or two numbers (low, high) within {MOST:g}.'
+                f'pixel_range={pixel_range!r} must be "auto", None, or two numbers (low, high) within {_MOST:g}.'
             )
     return pixel_range
 

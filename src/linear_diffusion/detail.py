@@ -42,7 +42,7 @@ class DetailCurves:
     shift : array of shape (p, channels, 3, 1021), int16
         Entry 510 + u is the correction of a difference of u tones, for the filters across, down and diagonal.
     table : array of shape (p, channels, 4081), float32
-        Pixels that come out, by sixteenths of a tone.
+        What comes out, in the model's numbers, by sixteenths of a tone.
     """
 
     owner: Index
@@ -65,8 +65,7 @@ class DetailCurves:
         mixes : sequence of (dict from tone curve to weight, weight of no curve)
         image : ImageFormat
         """
-        low, high = image.pixel_range or (0.0, 1.0)
-        plain = np.linspace(low, high, N_LEVELS)
+        plain = np.linspace(*image.tone_range, N_LEVELS)
         shift, table = [], []
         for weights, none in mixes:
             own, share = self.owner[list(weights)], np.array(list(weights.values()))
@@ -106,7 +105,7 @@ def fit_detail_curves(rows: AnyArray, target: Array, histogram: Array, image: Im
     levels = corrected(shift, rows, image)
     counts = [np.bincount(levels[:, i::c].ravel(), minlength=N_LEVELS) for i in range(c)]
     share = [(np.cumsum(n) - n / 2) / n.sum() for n in counts]
-    table = [quantile(u, h, image.pixel_range or (0.0, 1.0)) for u, h in zip(share, histogram, strict=True)]
+    table = [quantile(u, h, image.tone_range) for u, h in zip(share, histogram, strict=True)]
     return shift, np.stack(table).astype(np.float32)
 
 

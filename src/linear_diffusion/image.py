@@ -14,8 +14,15 @@ import numpy as np
 
 from ._threads import in_parallel
 from ._types import AnyArray, Array
+from .exceptions import warn
 from .tone import N_TONES
 
+FARTHEST = 1e10
+"""How far from training images others may lie, by what these span: beyond it squares leave single precision."""
+_NEAR, _USUAL = 16.0, 1e6
+"""How far pixels may be from zero, by what they span, and how much they may span, before either is taken away."""
+_SPARE = 1e8
+"""What is left between the numbers of pixels and the least and the largest of their dtype."""
 _FLOOR = 1e-6
 """Variances below this share of the largest (of the mean, for the noise) are rounding, not data."""
 _ROUNDING = 1e-12
@@ -26,39 +33,68 @@ _ROUNDING = 1e-12
 class ImageFormat:
     """What an image of the training data looks like, so that the same kind comes out.
 
+    A model works with the pixels' own numbers, or with ``(x - origin) / unit`` where products and tables in single
+    precision would lose them: where they are far from zero for how little they differ, or of extreme size.
+
     Parameters
     ----------
     shape : tuple of int
         (h, w), (h, w, channels), or (d,) for plain rows.
     dtype : str
-        "uint8", "float32" or "float64".
+        "bool", or of integers, "float32" or "float64".
     pixel_range : (float, float) or None
         The bounds of pixels; None for none.
+    span : (float, float), optional
+        The least and the largest pixel of the training data: tones are counted between them. By default the range.
+    origin, unit : float
+        A power of two is the unit, so that dividing by it does not round.
 
     Examples
     --------
-    >>> ImageFormat.of(np.zeros((5, 28, 28), np.uint8))
-    ImageFormat(shape=(28, 28), dtype='uint8', pixel_range=(0.0, 255.0))
+    >>> ImageFormat.of(np.zeros((5, 28, 28), np.uint8)).pixel_range
+    (0.0, 255.0)
     """
 
     shape: tuple[int, ...]
     dtype: str
     pixel_range: tuple[float, float] | None
+    span: tuple[float, float] | None = None
+    origin: float = 0.0
+    unit: float = 1.0
 
     @classmethod
-    def of(cls, X: AnyArray, pixel_range: Any = "auto") -> "ImageFormat":
+    def of(
+        cls,
+        X: AnyArray,
+        pixel_range: Any = "auto",
+        *,
+        rescale: bool = True,
+        beside: tuple[float, float] | None = None,
+    ) -> "ImageFormat":
         """Read the format off images (n, h, w[, channels]) or rows (n, d); see `LinearDiffusion`.
+
+        Parameters
+        ----------
+        X : array
+        pixel_range : "auto", (low, high) or None
+        rescale : bool
+            Whether the unit is free. It is 1 for latents that keep their own scale.
+        beside : (low, high), optional
+            What images that were seen before span.
 
         Raises
         ------
         ValueError
-            If pixels lie outside an explicit range.
+            If pixels lie outside an explicit range, or differ by too much or too little for their dtype.
+
+        Warns
+        -----
+        UserWarning
+            If images have no range that is evident.
         """
-        is_float = X.dtype != np.uint8
-        low, high = (float(X.min()), float(X.max())) if is_float or pixel_range != "auto" else (0.0, 255.0)
+        low, high = float(X.min()), float(X.max())
         if pixel_range == "auto":
-            inside = X.ndim > 2 and low >= 0.0 and high <= 1.0
-            pixel_range = ((0.0, 1.0) if inside else None) if is_float else (0.0, 255.0)
+            pixel_range = evident_range(X, low, high)
         elif pixel_range is not None:
             pixel_range = float(pixel_range[0]), float(pixel_range[1])
             if low < pixel_range[0] or high > pixel_range[1]:
@@ -66,7 +102,28 @@ class ImageFormat:
                     f"pixel_range={pixel_range} does not hold X, whose pixels span [{low:g}, {high:g}]; "
                     "widen it, or pass pixel_range=None for no bounds."
                 )
-        return cls(tuple(X.shape[1:]), X.dtype.name, pixel_range)
+        if beside is not None:
+            low, high = min(low, beside[0]), max(high, beside[1])
+        shape, dtype = tuple(X.shape[1:]), X.dtype
+        if pixel_range is not None and dtype.kind in "biu":  # what is wider than the dtype bounds nothing
+            least, most = limits(dtype)
+            pixel_range = max(pixel_range[0], float(least)), min(pixel_range[1], float(most))
+        if dtype == np.bool_:
+            return cls(shape, dtype.name, pixel_range, (0.0, 1.0))
+        if dtype.kind in "iu" and low >= 0 and high <= 255:
+            return cls(shape, dtype.name, pixel_range, (0.0, 255.0))
+        width = _width(low, high)
+        floats = np.finfo(dtype if dtype.kind == "f" else np.float64)
+        fine, wide = (float(floats.tiny) * _SPARE, float(floats.max) / _SPARE) if rescale else (1 / _SPARE, _SPARE)
+        if not fine <= width <= wide:
+            raise ValueError(
+                f"X has pixels from {low:g} to {high:g}; they may span from {fine:.0e} to {wide:.0e}. Scale it, for "
+                "example to [0, 1]."
+            )
+        nearest = min(max(low, 0.0), high)  # to zero: subtracting it loses no digits
+        origin = nearest if abs(nearest) > _NEAR * width else 0.0
+        unit = 1.0 if 1 / _USUAL <= width <= _USUAL or not rescale else float(2.0 ** np.ceil(np.log2(width)))
+        return cls(shape, dtype.name, pixel_range, (low, high), origin, unit)
 
     @property
     def n_pixels(self) -> int:
@@ -78,27 +135,117 @@ class ImageFormat:
         """Channels of an image; 1 for grey ones and plain rows."""
         return self.shape[2] if len(self.shape) == 3 else 1
 
-    def tones(self, rows: AnyArray, parts: int = 1) -> AnyArray:
-        """Pixels (n, d) as one of 256 tones over the pixel range, uint8; or in so many parts of a tone, int16."""
-        if rows.dtype == np.uint8 and self.pixel_range == (0.0, 255.0):
-            return rows if parts == 1 else rows.astype(np.int16) * np.int16(parts)
-        low, high = self.pixel_range or (0.0, 1.0)
-        tones = np.rint((rows.astype(np.float64) - low) * ((N_TONES - 1) * parts / (high - low)))
-        return tones.astype(np.uint8 if parts == 1 else np.int16)
+    @property
+    def farthest(self) -> float:
+        """How far from the training data's pixels others may lie."""
+        return FARTHEST * _width(*(self.span or self.pixel_range or (0.0, 1.0)))
 
-    def cast(self, pixels: Array) -> AnyArray:
-        """Decoded pixels of any shape, within the pixel range and of the data's dtype."""
-        if pixels.dtype == np.uint8:
-            return pixels  # from a table that was cast
-        if self.dtype == "uint8":
-            pixels = np.rint(np.clip(pixels, *(self.pixel_range or (0.0, 255.0))))
-        elif self.pixel_range is not None:
-            pixels = np.clip(pixels, *self.pixel_range)
-        return pixels.astype(self.dtype, copy=False)
+    @property
+    def tone_range(self) -> tuple[float, float]:
+        """The first and the last tone, in the model's numbers."""
+        low, high = self.span or self.pixel_range or (0.0, 1.0)
+        return (low - self.origin) / self.unit, (high - self.origin) / self.unit
+
+    def rows(self, X: AnyArray) -> AnyArray:
+        """Images (n, ...) as rows (n, d) of the model's numbers: uint8, float32 or float64.
+
+        Raises
+        ------
+        ValueError
+            If pixels are so far from those of the training data that their squares say nothing.
+        """
+        return self.inner(X.reshape(len(X), -1))
+
+    def inner(self, pixels: AnyArray, origin: AnyArray | float | None = None) -> AnyArray:
+        """Pixels (n, d), or what an operator leaves of them and of the origin, in the model's numbers."""
+        if pixels.dtype.kind in "biu" and pixels.dtype != np.uint8:
+            is_bytes = pixels.dtype == np.bool_ or (pixels.min(initial=0) >= 0 and pixels.max(initial=0) <= 255)
+            pixels = pixels.astype(np.uint8 if is_bytes else np.result_type(pixels.dtype, np.float32))
+        if pixels.dtype != np.uint8:
+            low, high = float(pixels.min(initial=np.inf)), float(pixels.max(initial=-np.inf))
+            if max(high, -low) > self.farthest + abs(self.origin):
+                raise ValueError(
+                    f"X holds pixels from {low:g} to {high:g}, too far from those that the model was fitted on; scale "
+                    "it as they were."
+                )
+        if self.origin == 0.0 and self.unit == 1.0:
+            return pixels
+        inner = pixels.astype(np.float64)
+        inner -= self.origin if origin is None else origin
+        inner /= self.unit
+        return inner if pixels.dtype == np.float64 else inner.astype(np.float32)
+
+    def outer(self, numbers: Array) -> Array:
+        """The model's numbers in the units of pixels."""
+        if self.origin == 0.0 and self.unit == 1.0:
+            return numbers
+        return numbers.astype(np.float64) * self.unit + self.origin
+
+    def tones(self, rows: AnyArray, parts: int = 1) -> AnyArray:
+        """The model's numbers (n, d) as one of 256 tones, uint8; or in so many parts of a tone, int16."""
+        low, high = self.tone_range
+        if rows.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+            return rows if parts == 1 else rows.astype(np.int16) * np.int16(parts)
+        most = (N_TONES - 1) * parts
+        # A hair above halves, so that these go one way however they were rounded.
+        tones = np.floor((rows.astype(np.float64) - low) * (most / ((high - low) or 1.0)) + (0.5 + 1e-6))
+        return np.clip(tones, 0, most, out=tones).astype(np.uint8 if parts == 1 else np.int16)
+
+    def table(self, numbers: Array) -> AnyArray:
+        """The model's numbers of a table as the model has them of images: bytes rounded and within their range."""
+        low, high = self.tone_range
+        if (self.origin, self.unit) != (0.0, 1.0) or np.dtype(self.dtype).kind not in "biu" or low < 0 or high > 255:
+            return numbers
+        low, high = self.pixel_range or (0.0, 255.0)
+        return np.rint(np.clip(numbers, max(low, 0.0), min(high, 255.0))).astype(np.uint8)
+
+    def cast(self, numbers: Array) -> AnyArray:
+        """The model's numbers of any shape as pixels: in their units, within their range and of the data's dtype."""
+        dtype = np.dtype(self.dtype)
+        if numbers.dtype == np.uint8:
+            return numbers.astype(dtype, copy=False)
+        pixels = self.outer(numbers)
+        if dtype.kind in "biu":
+            pixels = np.rint(pixels).clip(*limits(dtype))
+        if self.pixel_range is not None:
+            most = np.finfo(pixels.dtype).max
+            pixels = pixels.clip(*np.clip(self.pixel_range, -most, most).astype(pixels.dtype))
+        return pixels.astype(dtype, copy=False)
 
     def images(self, rows: AnyArray) -> AnyArray:
         """Rows (n, d) in the shape of images."""
         return rows.reshape(len(rows), *self.shape)
+
+
+def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] | None:
+    """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None.
+
+    Plain rows of floats may be anything, so they have bounds only where they are whole and reach from 0 to 255.
+
+    Warns
+    -----
+    UserWarning
+        If there is none for images.
+    """
+    if X.dtype == np.bool_:
+        return 0.0, 1.0
+    if X.dtype.kind in "iu" and low >= 0 and high <= 65535:
+        return 0.0, 255.0 if high <= 255 else 65535.0
+    is_image = X.ndim > 2
+    if is_image and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    if is_image and low >= -1 and high <= 1 and (low == -1 or high == 1):
+        return -1.0, 1.0
+    reaches = low == 0 and high == 255
+    if low >= 0 and high <= 255 and ((is_image and reaches) or ((is_image or reaches) and _is_whole(X))):
+        return 0.0, 255.0
+    if is_image:
+        warn(
+            f"X has pixels from {low:g} to {high:g}, and no range that is evident from them, so that samples have no "
+            "bounds, and no tone curves. Give their range with pixel_range=(low, high), or say pixel_range=None if "
+            "they have none."
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -308,6 +455,22 @@ def _pca(
 
 _CHUNK = 2**21
 """Pixels that are worked on at once."""
+
+
+def _is_whole(X: AnyArray) -> bool:
+    return all(bool((X[part] == np.rint(X[part])).all()) for part in _chunks(len(X), 256))
+
+
+def _width(low: float, high: float) -> float:
+    return (high - low) or abs(high) or 1.0
+
+
+def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """What an integer dtype holds, as far as floats can say it."""
+    if dtype == np.bool_:
+        return 0, 1
+    whole = np.iinfo(dtype)
+    return max(int(whole.min), -(2**62)), min(int(whole.max), 2**62)
 
 
 def _chunks(n: int, size: int) -> Iterator[slice]:

@@ -52,7 +52,7 @@ from .training import Learned, draw_noise, learn, most_components
 from .variations import VariationsMixin
 from .words import NAMED, Words, WordsCurves, WordsPrior, asked_for, learn_words
 
-_KINDS = [np.float64, np.float32, np.uint8]
+_KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.typecodes["AllInteger"])]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
 
 
@@ -100,8 +100,10 @@ class LinearDiffusion(
     tone : bool, default=True
         Whether samples end with tone curves and, with styles, detail curves. They need a pixel range.
     pixel_range : "auto", (low, high) or None, default="auto"
-        Bounds of pixels. "auto" is (0, 255) for uint8, (0, 1) for floating images (n, h, w[, channels]) that lie within
-        it, and none otherwise; plain floating rows have none unless given.
+        Bounds of pixels. "auto" is (0, 255) for integers within it, (0, 65535) for other integers within that, (0, 1)
+        for bool. For floating images (n, h, w[, channels]) it is (0, 1) where they lie within it, (-1, 1) where they
+        lie within that and reach one end, and (0, 255) where they lie within that and are whole or reach both ends;
+        others have none, which is warned of. Plain floating rows have none, but for whole numbers from 0 to 255.
     random_state : None, int, RandomState or Generator, default=None
         For sampling, and for the noise of sampled training.
     verbose : int, default=0
@@ -235,7 +237,8 @@ class LinearDiffusion(
         Parameters
         ----------
         X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
-            Images, or plain rows; uint8, float32 or float64 (others are read as float64).
+            Images, or plain rows: of integers, bool, float32 or float64, which come out as they came in. float16 is
+            read as float32, anything else as float64.
         y : sequence of n prompts, optional
             Strings or labels. None is one prompt, "".
 
@@ -260,8 +263,8 @@ class LinearDiffusion(
         pixel_range = check_range(self.pixel_range)
         X = self._check_images(X, reset=True)
         classes, index = check_prompts(y, len(X))
-        image = ImageFormat.of(X, pixel_range)
-        rows = X.reshape(len(X), -1)
+        image = ImageFormat.of(X, pixel_range, rescale=self._rescales())
+        rows = image.rows(X)
         if self.text_encoder != "one-hot":
             return self._fit_words(rows, index, classes, image)
         if self.training == "sampled":
@@ -313,7 +316,7 @@ class LinearDiffusion(
             histogram = self._fit_styles(*styled, histogram)
         if self.tone and image.pixel_range:
             tell("tone curves")
-            self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.pixel_range)
+            self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.tone_range)
             if styled and has_details(image):
                 self._details = match_details(self._generator(), *styled, self.weights_, learned.histogram)
 
@@ -536,7 +539,7 @@ class LinearDiffusion(
             index,
             len(self.classes_),
             None if self.styles == "auto" else int(self.styles),
-            floor=noise_floor(self._encoder) * self.scaling_factor_**2,
+            floor=noise_floor(self._encoder) * self._encoder.scale**2,
             ridge=self.ridge,
         )
         if image.pixel_range:
@@ -613,7 +616,7 @@ class LinearDiffusion(
         if negatives is not None:
             names, classes = asked_for([*names, *asked_for(negatives, self._text)[0]], self._text)
         words, model = self._words, copy(self)
-        prior, pixel_range = WordsPrior(words, names), self._image.pixel_range
+        prior, image = WordsPrior(words, names), self._image
         model._set_learned(
             classes,
             np.full(len(names), 1 / len(names)),
@@ -624,8 +627,8 @@ class LinearDiffusion(
             np.clip(words.residual(prior.codes), 0.0, None),
         )
         model._words = None
-        if words.tones is not None and pixel_range is not None:
-            model._curves = cast(ToneCurves, WordsCurves(prior, self._encoder, pixel_range))
+        if words.tones is not None and image.pixel_range is not None:
+            model._curves = cast(ToneCurves, WordsCurves(prior, self._encoder, image.tone_range))
         return model
 
     def _set_learned(
@@ -646,7 +649,7 @@ class LinearDiffusion(
         self.components_ = encoder.components
         self.explained_variance_ratio_ = encoder.ratio
         self.latent_dim_ = len(encoder.components)
-        self.scaling_factor_ = encoder.scale
+        self.scaling_factor_ = encoder.scale / image.unit
         self.image_shape_ = image.shape
 
     def _has_tone(self) -> bool:
@@ -654,13 +657,20 @@ class LinearDiffusion(
 
     def _check_images(self, X: Any, *, reset: bool) -> AnyArray:
         """Images as an array of a known kind, checked as scikit-learn does."""
-        X = X if hasattr(X, "ndim") else np.asarray(X)
+        X = X if hasattr(X, "ndim") else _as_array(X)
+        if isinstance(X, np.ndarray) and X.dtype.kind in "iuf":  # the order of bytes is no kind of number
+            X = X.astype(np.float32 if X.dtype == np.float16 else X.dtype.newbyteorder("="), copy=False)
         if not reset and X.ndim > 1 and X.shape == self.image_shape_:
             raise ValueError(f"X is one image, of shape {X.shape}; give several, or one as images[[0]].")
         if X.ndim < 3:
             return validate_data(self, X, reset=reset, dtype=_KINDS)  # type: ignore[no-any-return]
         if X.ndim > 4:
             raise ValueError(f"X has {X.ndim} axes; give images (n, h, w) or (n, h, w, channels), or rows (n, d).")
+        if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4:
+            raise ValueError(
+                f"X has shape {X.shape}, which has its channels before its rows; here they come last, "
+                "(n, h, w, channels): give X.transpose(0, 2, 3, 1)."
+            )
         X = check_array(X, dtype=_KINDS, allow_nd=True, estimator=self)
         if X.size == 0:
             raise ValueError(f"X has shape {X.shape}: there is no pixel in it.")
@@ -673,8 +683,11 @@ class LinearDiffusion(
 
     def _check_rows(self, X: Any) -> AnyArray:
         check_is_fitted(self)
-        images = self._check_images(X, reset=False)
-        return images.reshape(len(images), -1)
+        return self._image.rows(self._check_images(X, reset=False))
+
+    def _rescales(self) -> bool:
+        """Whether latents do not depend on the units of pixels."""
+        return bool(self.schedule != "one-step" or self.standardize)
 
     def _choose_sampler(self, sampler: str | None, guided: bool = False) -> str:
         if sampler is None:
@@ -782,3 +795,14 @@ class LinearDiffusion(
         generator = self._generator()
         pieces, piece = plan(mixes, drawn, None if mixture else generator.styles, negatives)
         return Composition(generator, self.weights_, self.classes_.tolist(), pieces, scale, mixture), piece
+
+
+def _as_array(X: Any) -> AnyArray:
+    """A list of images, or of rows, as one array."""
+    try:
+        return np.asarray(X)
+    except ValueError:
+        shapes = sorted({np.shape(image) for image in X})
+        raise ValueError(
+            f"X has images of shapes {', '.join(map(str, shapes[:3]))}; bring all to one shape first."
+        ) from None

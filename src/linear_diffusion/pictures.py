@@ -44,8 +44,8 @@ def to_tiles(X: Any, pixel_range: tuple[float, float] | None = None) -> AnyArray
     ----------
     X : array of shape (n, h, w), (n, h, w, 1), (n, h, w, 3), or rows (n, d) of square images
     pixel_range : (float, float), optional
-        What is black and what is white. By default (0, 255) for uint8; for floats (0, 1), or their own range where
-        they leave it.
+        What is black and what is white. By default (0, 255) for integers within it; else (0, 1), or their own range
+        where they leave it.
 
     Returns
     -------
@@ -63,6 +63,8 @@ def to_tiles(X: Any, pixel_range: tuple[float, float] | None = None) -> AnyArray
             [153, 255]]], dtype=uint8)
     """
     images = as_images(X)
+    if images.dtype.kind in "iu" and pixel_range is None and images.size and 0 <= images.min() <= images.max() <= 255:
+        pixel_range = 0.0, 255.0
     if images.dtype == np.uint8 and pixel_range in (None, (0.0, 255.0)):
         return images
     if pixel_range is None:
@@ -331,7 +333,7 @@ def components(model: "LinearDiffusion", n: int = 60, n_columns: int = 12) -> An
 
 def prompt_means(model: "LinearDiffusion", n_columns: int = 10) -> AnyArray:
     """The mean image of each prompt, decoded from its mean latent."""
-    means = model._encoder.decode(model.means_).reshape(-1, *model.image_shape_)
+    means = model.inverse_transform(model.means_)
     return grid(means, n_columns, pixel_range=range_of(model), captions=model.classes_)
 
 
@@ -353,7 +355,7 @@ def styles(model: "LinearDiffusion", n: int = 15, n_prompts: int = 20) -> AnyArr
     rows = []
     for shares, means in zip(model.style_weights_[:n_prompts], model.style_means_, strict=False):
         most = np.argsort(-shares, kind="stable")[:n]
-        rows.append(model._encoder.decode(means[most]).reshape(-1, *model.image_shape_))
+        rows.append(model.inverse_transform(means[most]))
     return sheet(rows, model.classes_[:n_prompts], pixel_range=range_of(model), most=n)
 
 

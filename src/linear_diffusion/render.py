@@ -9,9 +9,11 @@ pixels before any image is drawn; with a tone curve the map goes straight to pos
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 
+from ._lazy import lazy
 from ._threads import blas_threads, in_parallel
 from ._types import AnyArray, Array, Index
 from .affine import AffineMap
@@ -54,17 +56,21 @@ class Decoder:
     curves: ToneCurves | None
     details: DetailCurves | None = None
 
-    def develop(self, pixels: Array, curve: Index) -> AnyArray:
-        """Decoded pixels (n, d) through each one's curves, whose numbers must increase; in the data's dtype."""
+    def develop(self, numbers: Array, curve: Index) -> AnyArray:
+        """Decoded images (n, d) through each one's curves, whose numbers must increase; in the data's dtype."""
         if self.curves is None:
-            return self.image.cast(pixels)
-        out = np.empty(pixels.shape, self.image.dtype)
+            return self.image.cast(numbers)
+        finish = self.image.cast if self.details is None else self.image.table  # once a table, not once a pixel
+        toned = np.empty(numbers.shape, finish(np.empty(0, np.float32)).dtype)
         for g, rows in _runs(curve):
             own = self.curves[np.array([g])]
-            out[rows] = self.image.cast(own.look_up(own.position(pixels[rows], 0), 0))
-        if self.details is not None:
-            for j, rows in _runs(self.details.owner[curve]):
-                out[rows] = self.image.cast(self.details.apply(out[rows], j, self.image))
+            own = replace(own, table=finish(own.table))
+            toned[rows] = own.look_up(own.position(numbers[rows], 0), 0)
+        if self.details is None:
+            return toned
+        out = np.empty(numbers.shape, self.image.dtype)
+        for j, rows in _runs(self.details.owner[curve]):
+            out[rows] = self._finished.apply(toned[rows], j, self.image)
         return out
 
     def draw(self, z: Array, curve: Index | None) -> AnyArray:
@@ -83,11 +89,11 @@ class Decoder:
         curves = ToneCurves.joined([self.curves.mixed(weights, plain) for weights, plain in mixes])
         return replace(self, curves=curves, details=self.details and self.details.mixed(mixes, self.image))
 
-    def cast(self) -> "Decoder":
-        """With tables of the data's dtype: once a table, not once a pixel."""
-        curves = self.curves and replace(self.curves, table=self.image.cast(self.curves.table))
-        details = self.details and replace(self.details, table=self.image.cast(self.details.table))
-        return replace(self, curves=curves, details=details)
+    @lazy
+    def _finished(self) -> DetailCurves:
+        """The detail curves, which give pixels in the data's units and dtype."""
+        details = cast(DetailCurves, self.details)
+        return replace(details, table=self.image.cast(details.table))
 
 
 def bytes_to_draw(
@@ -196,7 +202,7 @@ def render_styles(styles: Styles, deviation: Deviation, drawn: Index, decoder: D
     -------
     images : array of shape (n, \\*image.shape), of the data's dtype
     """
-    image, decoder, k = decoder.image, decoder.cast(), styles.means.shape[1]
+    image, k = decoder.image, styles.means.shape[1]
     out = np.empty((len(drawn), image.n_pixels), image.dtype)
     for start in range(0, len(drawn), _SUPERBLOCK):
         here = slice(start, min(start + _SUPERBLOCK, len(drawn)))
@@ -245,10 +251,10 @@ def _draw_run(
         part = slice(rows.start + own.start, rows.start + own.stop)
         z[part] = deviate(i, z[part])
     for part in _cut(rows, min(BLOCK, max(_PIXELS // decoder.image.n_pixels, 1))):
-        pixels = z[part] @ gain
+        numbers = z[part] @ gain
         for j, own in _runs(style[part]):
-            pixels[own] += means[np.searchsorted(present, j)]
-        out[order[part]] = decoder.develop(pixels, styles.group[style[part]])
+            numbers[own] += means[np.searchsorted(present, j)]
+        out[order[part]] = decoder.develop(numbers, styles.group[style[part]])
 
 
 def _blocks_of(rows: slice) -> range:

@@ -25,7 +25,7 @@ from .denoiser import GaussianDenoiser, RegressionDenoiser
 from .detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has_details
 from .exceptions import ModelFileError
 from .files import check_shapes, labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
-from .image import ImageFormat, PCAEncoder
+from .image import ImageFormat, PCAEncoder, limits
 from .memory import readable
 from .noise import entropy_of
 from .styles import Calibration, Styles, pack_factors, unpack_factors
@@ -51,6 +51,11 @@ _TRIES = 20
 """How often a model is looked for that others replace meanwhile."""
 _WIDE = 50.0
 """Standard deviations that no noise reaches."""
+_IMAGE = {name: name for name in ("shape", "dtype", "span", "origin", "unit")} | {"range": "pixel_range"}
+_PIXELS = ("bool", *(np.dtype(code).name for code in np.typecodes["AllInteger"]), "float32", "float64")
+"""What is told of images, and dtypes that they may have."""
+_FARTHEST = 1e307
+"""Pixels beyond this are further apart than a float can say."""
 _LARGEST = 1e30
 """Numbers beyond this may overflow in single precision on their way to a pixel."""
 
@@ -175,7 +180,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "model": type(model).__name__,
         "linear_diffusion": version("linear-diffusion"),
         "params": params,
-        "image": {"shape": model._image.shape, "dtype": model._image.dtype, "range": model._image.pixel_range},
+        "image": {key: getattr(model._image, name) for key, name in _IMAGE.items()},
         "prompts": labels_to_json(model.classes_),
         "n_images": model.n_images_,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
@@ -271,15 +276,20 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
     model = cls(**config["params"])
     model._validate_params()
     entropy_of(model.random_state)
-    shape, dtype, pixel_range = (config["image"][name] for name in ("shape", "dtype", "range"))
+    shape, dtype, span, origin, unit, pixel_range = (config["image"][key] for key in _IMAGE)
+    shape = tuple(_whole(n) for n in shape)
+    if dtype not in _PIXELS or not 1 <= len(shape) <= 3 or prod(shape) > 2**31:
+        raise ValueError(f"images of dtype {dtype} and shape {shape} are none that a model makes")
+    most = limits(np.dtype(dtype)) if np.dtype(dtype).kind in "biu" else (-_FARTHEST, _FARTHEST)
     if pixel_range is not None:
-        low, high = (_number(v, -_LARGEST, _LARGEST) for v in pixel_range)
-        if not low < high or (dtype == "uint8" and not 0 <= low < high <= 255):
+        low, high = (_number(v, *most) for v in pixel_range)
+        if not low < high:
             raise ValueError(f"range={pixel_range} is none of pixels of dtype {dtype}")
         pixel_range = low, high
-    shape = tuple(_whole(n) for n in shape)
-    if dtype not in ("uint8", "float32", "float64") or not 1 <= len(shape) <= 3 or prod(shape) > 2**31:
-        raise ValueError(f"images of dtype {dtype} and shape {shape} are none that a model makes")
+    first, last = (_number(v, *most) for v in span)
+    origin, unit = _number(origin, -_FARTHEST, _FARTHEST), _number(unit, 1 / _FARTHEST, _FARTHEST)
+    if first > last or (origin and not first <= origin <= last):
+        raise ValueError(f"span={span} and origin={origin} are none of pixels")
     classes = labels_from_json(config["prompts"])
     if len(classes) == 0 or len({str(c) for c in classes}) < len(classes):
         raise ValueError("prompts must be distinct, and at least one")
@@ -289,7 +299,7 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
     model.n_images_, model.n_features_in_ = _whole(config["n_images"]), prod(shape)
     if names:
         model.feature_names_in_ = np.array(names, dtype=object)
-    return model, ImageFormat(shape, dtype, pixel_range), classes
+    return model, ImageFormat(shape, dtype, pixel_range, (first, last), origin, unit), classes
 
 
 def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str, AnyArray]) -> Model:

@@ -8,11 +8,14 @@ All that a model without styles learns follows from them in closed form, so that
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
+
+import numpy as np
 
 from .checks import check_prompts, check_range
 from .image import ImageFormat
-from .moments import Moments
+from .moments import N_TONES, Moments
 from .training import MOST_PIXELS, Learned, fits_dense, learn_from, require_memory
 
 
@@ -31,6 +34,7 @@ class StreamingMixin:
 
     _validate_params: Callable[[], None]
     _check_images: Callable[..., Any]
+    _rescales: Callable[[], bool]
     _take: Callable[[Learned, ImageFormat, int], None]
 
     @property
@@ -89,8 +93,7 @@ class StreamingMixin:
 
     def _partial_fit(self, X: Any, y: Any = None) -> Self:
         self._validate_params()
-        pixel_range = check_range(self.pixel_range)
-        first = self._moments is None
+        pixel_range, first = check_range(self.pixel_range), self._moments is None
         if first and hasattr(self, "_prior"):
             warnings.warn(
                 "partial_fit starts anew: fit keeps no sums, nor do saved models, and what was learned is replaced. "
@@ -99,9 +102,12 @@ class StreamingMixin:
             )
         X = self._check_images(X, reset=first)
         classes, index = check_prompts(y, len(X))
-        image = ImageFormat.of(X, pixel_range)
-        if not first and image != self._image:
-            raise ValueError(f"this batch is {image}, those before it were {self._image}; give all alike.")
+        before = None if first else self._image
+        if before and pixel_range == "auto":
+            pixel_range = before.pixel_range
+        image = ImageFormat.of(X, pixel_range, rescale=self._rescales(), beside=before.span if before else None)
+        if before and _kind(image) != _kind(before):
+            raise ValueError(f"this batch is {_kind(image)}, those before it were {_kind(before)}; give all alike.")
         known = classes if self._moments is None else self._moments.prompts
         p, d = len(set(known) | set(classes)), image.n_pixels
         if not fits_dense(p, d):
@@ -111,9 +117,9 @@ class StreamingMixin:
             )
         require_memory(p, d, min(d, int(self.latent_dim) or d))
         tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
-        moments = Moments.of(X.reshape(len(X), -1), index, classes, tones=tones, n_channels=n_channels)
-        if self._moments is not None:
-            moments = self._moments + moments
+        moments = Moments.of(image.rows(X), index, classes, tones=tones, n_channels=n_channels)
+        if self._moments is not None and before:
+            moments = _counted_anew(self._moments, before, image) + moments
         rescale = self.schedule != "one-step"
         learned = learn_from(moments, self.latent_dim, standardize=self.standardize, rescale=rescale)
         self._take(learned, image, int(moments.counts.sum()))
@@ -121,3 +127,22 @@ class StreamingMixin:
         return self
 
     _partial_fit.__qualname__ = "LinearDiffusion.partial_fit"  # what Python's own errors call it
+
+
+def _kind(image: ImageFormat) -> str:
+    """What all batches have alike."""
+    return f"images of shape {image.shape}, dtype {image.dtype} and pixel_range={image.pixel_range}"
+
+
+def _counted_anew(moments: Moments, before: ImageFormat, now: ImageFormat) -> Moments:
+    """Sums over images, where those to come widen what pixels span: in other units, and with other tones."""
+    if before == now or before.span is None:
+        return moments
+    tone = now.tones(now.inner(np.linspace(*before.span, N_TONES)[None]))[0]
+    scale, shift = before.unit / now.unit, (before.origin - now.origin) / now.unit
+    return replace(
+        moments,
+        means=scale * moments.means + shift,
+        scatter=scale * (scale * moments.scatter),
+        histogram=moments.histogram @ (tone[:, None] == np.arange(N_TONES)),
+    )

@@ -33,7 +33,7 @@ class ToneCurves:
     low, step : arrays of shape (p, channels)
         Grid of each curve: entry i stands for ``low + i step``.
     table : array of shape (p, channels, 4096), float32
-        Pixels that come out, in the data's own units.
+        What comes out, in the model's numbers.
     """
 
     low: Array
@@ -97,7 +97,7 @@ class ToneCurves:
 
 
 def fit_tone_curves(
-    mixtures: Iterable[tuple[Array, Array, Array]], histogram: Array, pixel_range: tuple[float, float]
+    mixtures: Iterable[tuple[Array, Array, Array]], histogram: Array, tone_range: tuple[float, float]
 ) -> ToneCurves:
     """The curves of p prompts (or groups of styles).
 
@@ -106,7 +106,8 @@ def fit_tone_curves(
     mixtures : iterable of p (means (m, d), variances (m, d), weights (m,))
         Of decoded pixels, whose channels interleave: m Gaussians a curve.
     histogram : array of shape (p, channels, 256)
-    pixel_range : (low, high)
+    tone_range : (low, high)
+        The first and the last tone, in the units of the pixels.
     """
     p, n_channels, _ = histogram.shape
     low, step = np.empty((p, n_channels)), np.empty((p, n_channels))
@@ -116,7 +117,7 @@ def fit_tone_curves(
             m, v = means[:, c::n_channels], variances[:, c::n_channels]
             weight = np.repeat(weights, m.shape[1])
             low[j, c], step[j, c], table[j, c] = fit_tone_curve(
-                m.ravel(), v.ravel(), histogram[j, c], pixel_range, weight
+                m.ravel(), v.ravel(), histogram[j, c], tone_range, weight
             )
     return ToneCurves(low, step, table)
 
@@ -125,7 +126,7 @@ def fit_tone_curve(
     means: Array,
     variances: Array,
     histogram: Array,
-    pixel_range: tuple[float, float],
+    tone_range: tuple[float, float],
     weights: Array | None = None,
 ) -> tuple[float, float, Array]:
     """One curve, from the distribution of decoded pixels to a histogram.
@@ -136,7 +137,8 @@ def fit_tone_curve(
         Of the model's pixels before the curve: a mixture of m normals.
     histogram : array of shape (256,)
         Counts of training pixels, by tone over the range.
-    pixel_range : (low, high)
+    tone_range : (low, high)
+        The first and the last tone, in the units of the pixels.
     weights : array of shape (m,), optional
         Of the normals; equal by default.
 
@@ -155,7 +157,7 @@ def fit_tone_curve(
     low, high = float((means - _REACH * std).min()), float((means + _REACH * std).max())
     step = max((high - low) / (N_ENTRIES - 1), 1e-12 * max(abs(low), abs(high), 1.0))
     u = _distribution((means - low) / step, std / step, np.ones(len(means)) if weights is None else weights)
-    return low, step, quantile(u, histogram, pixel_range).astype(np.float32)
+    return low, step, quantile(u, histogram, tone_range).astype(np.float32)
 
 
 def _distribution(means: Array, std: Array, weights: Array) -> Array:
@@ -182,7 +184,7 @@ def _distribution(means: Array, std: Array, weights: Array) -> Array:
     return below
 
 
-def quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Array:
+def quantile(u: Array, histogram: Array, tone_range: tuple[float, float]) -> Array:
     """Pixels at the shares u (of any shape, 0 to 1) of a histogram (256,): atoms at both bounds, even within a tone."""
     below = np.cumsum(histogram) / histogram.sum()
     edges = np.arange(N_TONES - 1) + 0.5  # upper edges of tones 0..254
@@ -190,5 +192,5 @@ def quantile(u: Array, histogram: Array, pixel_range: tuple[float, float]) -> Ar
     tone = np.where(u <= below[0], 0.0, np.where(u > below[-2], N_TONES - 1.0, tone))
     present = np.flatnonzero(histogram)
     tone = np.clip(tone, present[0], present[-1])
-    low, high = pixel_range
+    low, high = tone_range
     return low + (high - low) * tone / (N_TONES - 1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._threads import blas_threads
-from ._types import MOST, AnyArray, Array, Index
+from ._types import AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK
 from .exceptions import NotEnoughMemoryError
 from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
@@ -135,11 +135,9 @@ def learn(
     require_memory(p, d, most_components(latent_dim, *rows.shape), work, len(rows), code_length)
     n_channels = image.n_channels if image.pixel_range else 0
     tones = image.tones if image.pixel_range else None
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused by name
-        pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
+    pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
     if dense:
         return learn_from(pixels, latent_dim, standardize=standardize, rescale=rescale)
-    _require_squarable(pixels)
     if len(rows) < d and len(rows) <= MOST_PIXELS:
         encoder = pca_from_images(rows, *pixels.pooled(), latent_dim, standardize=standardize, rescale=rescale)
     elif d <= MOST_PIXELS:
@@ -164,7 +162,6 @@ def learn(
 
 def learn_from(pixels: Moments, latent_dim: int | float, *, standardize: bool, rescale: bool) -> Learned:
     """The same from moments of pixels alone, with whole scatter matrices; parameters as in `learn`."""
-    _require_squarable(pixels)
     mean, covariance = pixels.pooled()
     n_images = int(pixels.counts.sum())
     encoder = pca_from_covariance(
@@ -256,12 +253,6 @@ def _integer(latent_dim: int | float) -> int:
             f"{MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
         )
     return int(latent_dim)
-
-
-def _require_squarable(pixels: Moments) -> None:
-    largest = max(np.abs(pixels.means).max(), np.sqrt(pixels.variances.max()))
-    if not largest < MOST:  # NaN as well: it is what overflow leaves
-        raise ValueError(f"X holds values beyond {MOST:g}, too large to square; scale it, for example to [0, 1].")
 
 
 def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:

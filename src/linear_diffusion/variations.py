@@ -36,7 +36,6 @@ class VariationsMixin(Fitted):
 
     if TYPE_CHECKING:
         schedule: str
-        scaling_factor_: float
         _text: OneHotEncoder
         _words: Words | None
         sample: Callable[..., Any]
@@ -158,4 +157,4 @@ class VariationsMixin(Fitted):
         if self._mixture is not None:
             drawn = likeliest(self._drawn_styles(), drawn, z)
         composition, piece = self._compose(mixes, drawn, [])
-        return between(composition, piece, mixes, z, n, noise_floor(self._encoder) * self.scaling_factor_**2)
+        return between(composition, piece, mixes, z, n, noise_floor(self._encoder) * self._encoder.scale**2)

@@ -73,7 +73,7 @@ class Words:
         _keep(self._priors, found, max(_CACHED_BYTES // (8 * k * (k + 2)), 1))
         return [found[key] for key in keys]
 
-    def curves(self, codes: Array, encoder: PCAEncoder, pixel_range: tuple[float, float]) -> ToneCurves:
+    def curves(self, codes: Array, encoder: PCAEncoder, tone_range: tuple[float, float]) -> ToneCurves:
         """The tone curves of codes (n, v): from the pixels of each code's Gaussian to its histogram."""
         tones = cast(Regression, self.tones)
         keys = [code.tobytes() for code in codes]
@@ -83,7 +83,7 @@ class Words:
             gain = (prior.basis[0] * np.sqrt(prior.variances[0])).T @ encoder.to_pixels
             mixture = encoder.decode(prior.means), (gain**2).sum(axis=0)[None], np.ones(1)
             shares = np.clip(tones(codes[[j]]), 0.0, None)
-            found[keys[j]] = fit_tone_curves([mixture], shares, pixel_range)
+            found[keys[j]] = fit_tone_curves([mixture], shares, tone_range)
         _keep(self._curves, found, _CACHED_CURVES)
         return ToneCurves.joined([found[key] for key in keys])
 
@@ -120,11 +120,11 @@ class WordsCurves:
     ----------
     prior : WordsPrior
     encoder : PCAEncoder
-    pixel_range : (low, high)
+    tone_range : (low, high)
     """
 
-    def __init__(self, prior: WordsPrior, encoder: PCAEncoder, pixel_range: tuple[float, float]) -> None:
-        self._prior, self._encoder, self._range = prior, encoder, pixel_range
+    def __init__(self, prior: WordsPrior, encoder: PCAEncoder, tone_range: tuple[float, float]) -> None:
+        self._prior, self._encoder, self._range = prior, encoder, tone_range
 
     def __getitem__(self, prompts: Index) -> ToneCurves:
         return self._prior.words.curves(self._prior.codes[prompts], self._encoder, self._range)

@@ -72,15 +72,16 @@ class TasksMixin(RestoreMixin):
         ValueError
             If the model has no pixel range, which levels are measured by.
         """
-        rows = self._check_rows(X)
-        if self._image.pixel_range is None:
+        image, rows = self._image, self._check_rows(X)
+        if image.pixel_range is None:
             raise ValueError("bits_per_dim needs to know what a grey level is; fit with pixel_range=(low, high).")
-        low, high = self._image.pixel_range
+        low, high = image.pixel_range
         level, noise_std = (high - low) / 255, 0.0
-        if rows.dtype == np.uint8:
+        if np.asarray(X).dtype.kind in "biu":
             entropy = entropy_of(self.random_state if random_state is None else random_state)
             level, noise_std = 1.0, 12**-0.5
-            rows = rows + (stream(entropy, DEQUANTISE).random(rows.shape, dtype=np.float32) - np.float32(0.5))
+            noise = stream(entropy, DEQUANTISE).random(rows.shape, dtype=np.float32) - np.float32(0.5)
+            rows = rows + noise / np.float32(image.unit)
         nats: Array = -self._log_density(rows, y, noise_std) / rows.shape[1] - np.log(level)
         return np.asarray(nats / np.log(2))
 
@@ -142,7 +143,7 @@ class TasksMixin(RestoreMixin):
             raise ValueError(f"contamination={contamination!r} must be a share of the training images, from 0 to 1.")
         if self._confidence is None:
             raise ValueError("the model was saved without the scores of its training images; fit it again.")
-        return -self._confidence.threshold(float(contamination))
+        return -float(self._of_pixels(np.array(self._confidence.threshold(float(contamination)))))
 
     @available_if(is_exact)  # type: ignore[untyped-decorator]
     def is_outlier(self, X: Any, contamination: float = 0.01) -> AnyArray:
@@ -155,13 +156,14 @@ class TasksMixin(RestoreMixin):
     def class_noise_std_(self) -> Array:
         """Standard deviation of the noise on each pixel at which prompts are read, in the units of X; shape (d,)."""
         level2 = self._confidence.level2 if self._confidence else 0.0
-        deviations: Array = np.sqrt(level2) * self._encoder.std
+        deviations: Array = np.sqrt(level2) * self._encoder.std * self._image.unit
         return deviations
 
     def _log_density(self, rows: AnyArray, y: Any, noise_std: float = 0.0) -> Array:
+        noise_std = noise_std / self._image.unit
         if y is None:
             found = [likelihood.log_densities(block, rows, noise_std) for block in self._density_blocks()]
-            return likelihood.marginal_log_density(np.hstack(found), self.weights_)
+            return self._of_pixels(likelihood.marginal_log_density(np.hstack(found), self.weights_))
         known = self._at(y)
         index, out = known._index_prompts(len(rows), y, 0), np.empty(len(rows))
         models = (density for block in known._density_blocks() for density in block)
@@ -169,7 +171,12 @@ class TasksMixin(RestoreMixin):
             members = np.flatnonzero(index == j)
             if len(members):
                 out[members] = likelihood.log_densities([density], rows[members], noise_std)[:, 0]
-        return out
+        return self._of_pixels(out)
+
+    def _of_pixels(self, log_density: Array) -> Array:
+        """The log-density of images from that of the numbers that the model works with."""
+        of_pixels: Array = log_density - self._image.n_pixels * np.log(self._image.unit)
+        return of_pixels
 
     def _read_prompts(self, X: Any) -> Array:
         """Log-probability of the prompts given each image, less a constant; shape (n, p)."""

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import operators
 from .._types import MOST, AnyArray, Array, Index, number, whole
 from ..exceptions import NotEnoughMemoryError, warn
+from ..image import limits
 from ..memory import available_memory, readable
 from ..noise import entropy_of
 from ..text import by_prompt
@@ -58,10 +59,11 @@ class RestoreMixin(Fitted):
         >>> bool(np.std(model.denoise(noisy, 0.3) - images[:100]) < 0.18)
         True
         """
+        check_is_fitted(self)
         self._check_noise(noise_std)
-        rows = self._check_rows(X)
-        seen = operators.Observation(np.arange(len(rows)), None, rows, None)
-        out = self._restore([seen], noise_std, prompts, exact, rows.dtype, lambda p, _: p.mean())
+        images = self._check_images(X, reset=False)
+        seen = operators.Observation(np.arange(len(images)), None, images.reshape(len(images), -1), None)
+        out = self._restore([seen], noise_std, prompts, exact, images.dtype, lambda p, _: p.mean())
         return out.reshape(np.shape(X))
 
     @available_if(is_exact)  # type: ignore[untyped-decorator]
@@ -152,7 +154,7 @@ class RestoreMixin(Fitted):
             self._require_draws(len(Y) * int(n_samples))
         seen = operators.observe(operator, Y, self.image_shape_)
         shape = (-1,) if Y.ndim == 2 else self.image_shape_
-        dtype = Y.dtype if Y.dtype in (np.uint8, np.float32) else np.dtype(np.float64)
+        dtype = Y.dtype.newbyteorder("=") if Y.dtype.kind in "iu" or Y.dtype == np.float32 else np.dtype(np.float64)
         std = np.zeros((len(Y), int(np.prod(self.image_shape_)))) if return_std else None
         state = self.random_state if random_state is None else random_state
         entropy = entropy_of(state) if n_samples is not None else 0
@@ -162,7 +164,8 @@ class RestoreMixin(Fitted):
                 return posterior.samples(int(n_samples), entropy, members)
             if std is None:
                 return posterior.mean()
-            mean, std[members] = posterior.mean_and_std()
+            mean, deviation = posterior.mean_and_std()
+            std[members] = deviation * self._image.unit
             return mean
 
         out = self._restore(seen, noise_std, prompts, exact, dtype, answer)
@@ -186,25 +189,29 @@ class RestoreMixin(Fitted):
         for group in seen:
             if group.matrix is not None or (noise_std != 0.0 and np.ptp(self._encoder.std)):
                 require_memory(models if index is None else models[:1], group.y.shape[1])
+        image = self._image
+        zeros = np.full(image.n_pixels, image.origin)
         everything = population(models, known.weights_)
         beside = unseen(everything, self.n_images_)
         everything = everything.with_noise(2 * beside)  # images differ in how much of them is new
         whole = models if exact else roomy(models, self.n_images_ * known.weights_, beside)
         for group in seen:
-            level = estimate_noise(everything, group.matrix, group.y) if noise_std is None else float(noise_std)
-            level = max(level, group.rounding)
+            inner = image.inner(group.y, zeros if group.matrix is None else group.matrix @ zeros)
+            likely = partial(estimate_noise, everything, group.matrix, inner)
+            level = likely() if noise_std is None else float(noise_std) / image.unit
+            level = max(level, group.rounding / image.unit)
             each = whole if group.matrix is None else models
             for chosen, weights, rows in self._by_prompt(each, index, group.members):
-                y = group.y[rows]
+                y, shown = group.y[rows], inner[rows]
                 if group.matrix is None and level == 0.0:
                     found: AnyArray = y.astype(np.float64)
                 else:
-                    posterior = Posterior(chosen, weights, group.matrix, y, level)
-                    found = answer(posterior if exact else posterior.robust(), group.members[rows])
+                    posterior = Posterior(chosen, weights, group.matrix, shown, level)
+                    found = image.outer(answer(posterior if exact else posterior.robust(), group.members[rows]))
                     if noise_std is not None and group.matrix is not None:
-                        self._warn_of_misfit(found, level, partial(estimate_noise, everything, group.matrix, group.y))
-                    if not exact and self._image.pixel_range is not None:
-                        found = np.clip(found, *self._image.pixel_range)
+                        self._warn_of_misfit(found, level, likely)
+                    if not exact and image.pixel_range is not None:
+                        found = np.clip(found, *image.pixel_range)
                 if group.kept is not None and level == 0.0:
                     found[..., group.kept] = y if found.ndim == 2 else y[:, None]
                 if out is None:
@@ -215,12 +222,13 @@ class RestoreMixin(Fitted):
     def _warn_of_misfit(self, found: AnyArray, level: float, explained: Callable[[], float]) -> None:
         """Warn where restored pixels lie far beyond those of images: what was seen has more noise than was said."""
         usual = 4 * np.sqrt(self._encoder.total_variance / len(self._encoder.mean)) * self._encoder.std
-        low, high = self._image.pixel_range or (self._encoder.mean - usual, self._encoder.mean + usual)
+        image, mean = self._image, self._encoder.mean
+        low, high = image.pixel_range or (image.outer(mean - usual), image.outer(mean + usual))
         beyond = (found - np.clip(found, low, high)) / (high - np.asarray(low))
         if np.sqrt((beyond**2).mean()) > _BEYOND and (likely := explained()) > level:
             warn(
                 f"restored pixels reach from {found.min():.3g} to {found.max():.3g}, far beyond those of images: Y has "
-                f"more noise than {level:.2g}; noise_std={likely:.2g} would explain it."
+                f"more noise than {level * image.unit:.2g}; noise_std={likely * image.unit:.2g} would explain it."
             )
 
     def _by_prompt(
@@ -234,9 +242,10 @@ class RestoreMixin(Fitted):
             yield [models[j]], np.ones(1), np.arange(len(members))[rows]
 
     def _as(self, dtype: Any, pixels: Array) -> AnyArray:
-        """Restored pixels in a dtype, bytes within their range."""
-        if dtype == np.uint8:
-            pixels = np.rint(np.clip(pixels, *(self._image.pixel_range or (0, 255))))
+        """Restored pixels in a dtype: integers within the range, or what the dtype holds; floats as they are."""
+        if np.dtype(dtype).kind in "biu":
+            pixels = np.rint(pixels.clip(*limits(dtype)))
+            pixels = pixels if self._image.pixel_range is None else pixels.clip(*self._image.pixel_range)
         return pixels.astype(dtype)
 
     def _require_draws(self, n: int) -> None:
@@ -248,8 +257,9 @@ class RestoreMixin(Fitted):
             )
 
     def _check_noise(self, noise_std: float | None) -> None:
-        if noise_std is not None and not 0 <= number(noise_std) < MOST:
+        most = self._image.farthest
+        if noise_std is not None and not 0 <= number(noise_std) < most:
             raise ValueError(
-                f"noise_std={noise_std!r} must be a number from 0 to {MOST:g}, in the units of the images, or None to "
+                f"noise_std={noise_std!r} must be a number from 0 to {most:g}, in the units of the images, or None to "
                 "estimate it."
             )

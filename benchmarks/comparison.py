@@ -40,7 +40,7 @@ LOG = RESULTS / "comparison.log"
 
 
 class Mixture:
-    """GaussianMixture of 10 components a class (of few images, one for ten), on 50 principal components."""
+    """GaussianMixture of 10 components per class (of few images, one for ten), on 50 principal components."""
 
     def fit(self, X, y):
         rows = X.reshape(len(X), -1).astype(np.float32)
@@ -86,7 +86,7 @@ MODELS = {
         "one Gaussian per prompt, k = 144", lambda o: LinearDiffusion(styles=1, latent_dim=144, random_state=0)
     ),
     "styles": Entry("165 styles per prompt, k = 500", lambda o: LinearDiffusion(random_state=0)),
-    "mixture": Entry("GaussianMixture, PCA 50, 10 components a class", lambda o: Mixture()),
+    "mixture": Entry("GaussianMixture, PCA 50, 10 components per class", lambda o: Mixture()),
     "vae": Entry("VAE", lambda o: VAE(o.vae_minutes), neural=True),
     "unet": Entry("U-Net, EDM's recipe", lambda o: UNet(o.minutes), neural=True, n_samples=0),
 }
@@ -200,7 +200,7 @@ MEASURES = {
     "near_copies": "near copies",
     "two_sample_accuracy": "told from real images",
     "train_on_samples": "classifier trained on samples",
-    **{f"small_{n}_{kind}": f"{n} a prompt: {what}" for n in (10, 30, 100) for kind, what in (
+    **{f"small_{n}_{kind}": f"{n} per prompt: {what}" for n in (10, 30, 100) for kind, what in (
         ("samples", "samples only"), ("both", "real and samples"))},
 }  # fmt: skip
 SHOWN = ["nearest_median_ratio", "nearest_tail_ratio", "coverage", "two_sample_accuracy", "train_on_samples"]
@@ -237,7 +237,7 @@ def write(options, figures):
             all_rows.append([title, name, *(number(k, values.get(k)) for k in MEASURES)])
     n, threads = f"{options.samples:,} samples of each model.", "one thread, in CPU time"
     judge = f"Fréchet distance and prompt by {N_JUDGES} convolutional networks, {N_EPOCHS} epochs each, torch; "
-    judge += "the rest by the package's `evaluate`. Model files: 4 bytes a parameter."
+    judge += "the rest by the package's `evaluate`. Model files: 4 bytes per parameter."
     short = {key: {k: v for k, v in found.items() if k != "figures"} for key, found in figures.items()}
     report("comparison", [*COSTS, *JUDGED, *(MEASURES[k] for k in SHOWN)], rows, short, f"{n} {judge}", threads)
     long = {key: found["figures"] for key, found in figures.items()}

@@ -45,7 +45,7 @@ def main(options):
 
 
 def plot(figures):
-    """Error by number of steps, a panel a schedule."""
+    """Error by number of steps, one panel per schedule."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -51,11 +51,11 @@ def main(options: argparse.Namespace) -> None:
         [f"scale {g:g}" for g in scales],
         lambda model, i: model.sample(prompts=prompts, guidance_scale=scales[i])[0],
     )
-    away = [{}, {"guidance_scale": 3}, {"guidance_scale": 3, "negative_prompts": "4"}]
+    away = [{}, {"guidance_scale": 2}, {"guidance_scale": 2, "negative_prompts": "4"}]
     each(
         models,
         "negative",
-        ["a 9", "scale 3", "away from 4"],
+        ["a 9", "scale 2", "away from 4"],
         lambda model, i: model.sample(N, "9", random_state=3, **away[i])[0],
     )
     weights = [0, 0.25, 0.4, 0.6, 0.75, 1]

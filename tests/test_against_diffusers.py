@@ -46,8 +46,7 @@ def native_levels(scheduler: Any) -> list[Level]:
 
 
 def ours(name: str, levels: list[Level], denoiser: GaussianDenoiser, start: np.ndarray, **kwargs: Any) -> np.ndarray:
-    # The loop runs in the denoiser's basis, where fresh noise is as standard normal as in the latent's own.
-    noise: Iterator[np.ndarray] = (n @ denoiser.basis for n in kwargs.pop("noise", ()))
+    noise: Iterator[np.ndarray] = iter(kwargs.pop("noise", ()))
     return np.stack(list(trajectory(SAMPLERS[name], levels, denoiser, start, noise, **kwargs)))
 
 

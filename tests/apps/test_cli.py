@@ -430,12 +430,12 @@ def test_the_unexpected_is_1_with_a_traceback_on_demand(monkeypatch, capsys):
         exit_code(crash)
 
 
-def test_a_failed_write_names_the_folder_and_not_a_temporary_name(model, tmp_path, monkeypatch):
+def test_a_failed_write_names_the_file_and_not_a_temporary_name(model, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", str(tmp_path / ".writing-x" / "a.png"))
 
     monkeypatch.setattr("os.fsync", fail)
-    assert_one_line(invoke("sample", model, "7", "-o", tmp_path / "a.png"), f"{tmp_path}: No space left")
+    assert_one_line(invoke("sample", model, "7", "-o", tmp_path / "a.png"), f"{tmp_path / 'a.png'}: No space left")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -500,7 +500,7 @@ def test_a_full_disk_is_said_with_the_file(foreign, tmp_path):
     out = tmp_path / "a.npz"
     done = process("sample", foreign, "-n", 5000, "-o", out, shell="ulimit -f 8; trap '' XFSZ; exec {} {}")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.decode() == f"error: writing {out}: File too large.\n"
+    assert done.stderr.decode() == f"error: {out}: File too large.\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -626,10 +626,13 @@ def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
     assert (sheet[12 : 12 + 80, -9 * 90 :] == 255).all()
 
 
-def test_a_warning_is_one_line(model, tmp_path):
-    result = invoke("sample", model, "1", "--guidance-scale", 9, "-o", tmp_path / "a.npz")
+def test_a_warning_is_one_line(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (21, 4, 4), np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, prompts=["rare", *["a", "b"] * 10])
+    result = invoke("fit", tmp_path / "data.npz", "-o", tmp_path / "m")
     assert result.exit_code == 0
-    assert [line[:27] for line in result.stderr.splitlines()] == ["warning: --guidance-scale 9"]
+    warned = [line for line in result.stderr.splitlines() if "UserWarning" in line or line.startswith("warning")]
+    assert [line[:44] for line in warned] == ["warning: 1 prompt has 1 image only ('rare'):"]
 
 
 @pytest.mark.parametrize(

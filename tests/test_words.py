@@ -341,7 +341,7 @@ def test_a_fit_that_does_not_fit_is_refused_with_advice(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     X, y = drawings(60)
-    monkeypatch.setattr(training, "available_memory", lambda: training._OVERHEAD + 150_000)
+    monkeypatch.setattr(training, "available_memory", lambda: 150_000)
     with (
         caplog.at_level("INFO", logger="linear_diffusion"),
         pytest.raises(NotEnoughMemoryError, match=r"latent_dim=25 .* latent_dim=\d+ would fit"),
@@ -395,7 +395,7 @@ def test_each_prompts_gaussian_is_worked_out_once_a_call(
 
 
 def test_memory_is_for_dimensions_of_the_code_not_for_prompts() -> None:
-    few, many = (training._bytes_needed(p, 64, 100, None, 17) for p in (10, 10_000))
+    few, many = (training.Work(p, 64, p, 1, 1, code_length=17).n_bytes(100) for p in (10, 10_000))
     assert (many - few) / 9_990 < 8 * 100 * 100 / 4
 
 

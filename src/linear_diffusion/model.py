@@ -285,6 +285,7 @@ class LinearDiffusion(
             rescale=self.schedule != "one-step",
             n_styles=most_styles if self.training == "exact" else 1,
             n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
+            sampled=self.training == "sampled",
         )
         regression = None
         if self.training == "sampled":

@@ -210,10 +210,15 @@ def precision(rows: AnyArray) -> np.dtype[np.floating]:
 
 def chunks_by_prompt(rows: AnyArray, index: Index, n_prompts: int) -> Iterator[tuple[int, AnyArray]]:
     """Cut images into chunks of one prompt each: (prompt position, rows (m, d))."""
-    size = max(256, _CHUNK_BYTES // (rows.shape[1] * precision(rows).itemsize))
+    size = chunk_length(rows.shape[1], precision(rows).itemsize, len(rows))
     for j, own in enumerate(members(index, n_prompts)):
         for start in range(0, len(own), size):
             yield j, rows[own[start : start + size]]
+
+
+def chunk_length(d: int, itemsize: int, n: int) -> int:
+    """How many of n images (of one prompt) a chunk has, where a pixel takes so many bytes."""
+    return max(min(max(256, _CHUNK_BYTES // (d * itemsize)), n), 1)
 
 
 def members(index: Index, n_prompts: int) -> list[Index]:

@@ -16,7 +16,7 @@ import numpy as np
 from .checks import check_prompts, check_range
 from .image import ImageFormat
 from .moments import N_TONES, Moments
-from .training import MOST_PIXELS, Learned, fits_dense, learn_from, require_memory
+from .training import MOST_PIXELS, Learned, Work, fits_dense, learn_from, require_memory
 
 
 class StreamingMixin:
@@ -115,7 +115,9 @@ class StreamingMixin:
                 f"partial_fit keeps {p} matrices of {d} x {d} numbers, which is too many; use smaller images (at most "
                 f"{MOST_PIXELS} pixels) or fewer prompts, or fit all images at once."
             )
-        require_memory(p, d, min(d, int(self.latent_dim) or d))
+        # The sums of this batch, and those of all, which replace the sums before.
+        work = Work(p, d, max(len(X), d), len(X), X.dtype.itemsize, image.n_channels, n_sums=2)
+        require_memory(work, min(d, int(self.latent_dim) or d))
         tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
         moments = Moments.of(image.rows(X), index, classes, tones=tones, n_channels=n_channels)
         if self._moments is not None and before:

@@ -19,7 +19,7 @@ from .clusters import LEADING, LEAST_IMAGES, RANK
 from .exceptions import NotEnoughMemoryError
 from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
 from .memory import available_memory, readable
-from .moments import Moments, chunks_by_prompt, precision
+from .moments import N_TONES, Moments, chunk_length, chunks_by_prompt, precision
 from .noise import DRAWS, blocks, stream
 from .text import by_prompt
 
@@ -27,8 +27,8 @@ MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made."""
 _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix per prompt."""
-_OVERHEAD = 200 * 2**20
-"""Chunks and passing copies."""
+_SCRATCH = 24 * 2**20
+"""Bytes that drawing and detail curves work on, a thread."""
 _log = logging.getLogger(__name__)
 
 
@@ -53,39 +53,84 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class StyleWork:
-    """What a fit of styles works on, as far as memory is concerned.
+class Work:
+    """What a fit works on, as far as memory is concerned.
 
     Parameters
     ----------
-    n, largest : int
-        Images, and those of the largest prompt.
+    p, d, n, largest : int
+        Prompts, pixels, images, and images of the largest prompt.
+    itemsize : int
+        Bytes of a pixel.
+    n_channels : int
+        Of the histograms of tones.
     n_styles : int
         Of a prompt, at most.
     n_drawn : int
-        Images that calibration draws at a time.
-    itemsize : int
-        Bytes of a number of latents.
+        Images that calibration draws in a round.
     n_threads : int
         Prompts that are worked on side by side, at most.
+    sampled : bool
+        Whether there will be moments of latents and their noise.
+    code_length : int
+        Of a code that covariances are regressed on; 0 is one for each prompt.
+    n_sums : int
+        Matrices of pixels that each prompt has.
     """
 
+    p: int
+    d: int
     n: int
     largest: int
-    n_styles: int
-    n_drawn: int
     itemsize: int
+    n_channels: int = 0
+    n_styles: int = 1
+    n_drawn: int = 0
     n_threads: int = 1
+    sampled: bool = False
+    code_length: int = 0
+    n_sums: int = 1
 
-    def n_bytes(self, p: int, d: int, k: int) -> int:
-        """Latents and their residuals, thin covariances, what a style keeps, its pixels, and drawn images."""
+    @property
+    def dense(self) -> bool:
+        """Whether one pass over the images takes whole matrices of pixels."""
+        return fits_dense(self.p, self.d) and self.n >= self.d and not self.code_length
+
+    def n_bytes(self, k: int) -> int:
+        """What k components take at the peak: the steps follow each other, and the largest counts."""
+        p, d = self.p, self.d
+        # Products of uint8 take a few images at a time; all else is in float64, beside pixels and their tones.
+        per_pixel = 7 if self.dense and self.itemsize == 1 else self.itemsize + 11
+        chunk = per_pixel * d * chunk_length(d, self._float, self.largest)
+        square = d * d if self.dense else d
+        sums = 8 * p * (self.n_sums * square + d + 2 * N_TONES * self.n_channels)
+        side, matrices = min(self.n, d), p * k * k
+        # LAPACK holds six matrices: the covariance, what it is made of, its vectors and room for work.
+        components = 8 * (6 * side**2 + 2 * k * d) if side <= MOST_PIXELS else 8 * 6 * d * (k + 10) + chunk
+        if self.code_length:
+            # The regression, what a block of prompts adds to it, and that block.
+            matrices = (2 * self.code_length + min(p, 32) + 16) * k * k
+            after = sums + 8 * (matrices + 2 * p * (k + self.code_length) + 2 * k * d) + chunk
+        else:
+            after = 8 * ((13 if self.sampled else 5) * matrices + 4 * k * d) + self._style_bytes(k)
+        latents = 8 * 2 * matrices if self.dense else 8 * p * k + chunk
+        return max(sums + max(chunk, 16 * square, components, latents), after)
+
+    @property
+    def _float(self) -> int:
+        return 8 if self.itemsize == 8 else 4
+
+    def _style_bytes(self, k: int) -> int:
+        """Latents, own directions and their pixels, and drawn images; those of some prompts side by side."""
+        if self.n_styles == 1:
+            return 0
+        d, side_by_side = self.d, min(self.n_threads, self.p)
         s, m, r = max(min(self.n_styles, self.largest // LEAST_IMAGES), 1), min(LEADING, k), min(RANK, k)
-        side_by_side = min(self.n_threads, p)
-        latents = self.n * k + side_by_side * self.largest * (4 * k + 2 * m)
-        thin = side_by_side * (2 * s * k * m + 2 * s * m * m)
-        kept = min(p * s, self.n) * (3 * k * r + 4 * k) + s * r * d + 4 * s * d + 5 * (p + 1) * k * k
-        drawn = self.n_drawn * (d + 4 * k)
-        return self.itemsize * (latents + thin + drawn) + 8 * kept
+        drawn = -(-self.n_drawn * self.largest // self.n)
+        kept = self._float * self.n * k + min(self.p * s, self.n) * k * (12 * r + 32)
+        found = 4 * self._float * self.largest * k + 16 * s * k * m
+        matched = 24 * k * d + s * d * (4 * r + 32) + drawn * (2 * self.itemsize * d + 16 * k) + _SCRATCH
+        return kept + side_by_side * max(found, matched)
 
 
 def learn(
@@ -98,8 +143,9 @@ def learn(
     standardize: bool,
     rescale: bool,
     n_styles: int = 1,
-    code_length: int = 0,
     n_drawn: int = 0,
+    sampled: bool = False,
+    code_length: int = 0,
 ) -> Learned:
     """Find the encoder and the moments of latents.
 
@@ -117,6 +163,8 @@ def learn(
         Styles of a prompt that will be looked for, which take memory too.
     n_drawn : int
         Images that will be drawn to calibrate them.
+    sampled : bool
+        Whether moments with noise drawn will be taken, which need memory too.
     code_length : int
         Of a code that covariances will be regressed on: there will be so many, and none is kept for a prompt. 0 is one
         for each prompt.
@@ -126,24 +174,22 @@ def learn(
     NotEnoughMemoryError
         Before any work, with settings that would fit.
     """
-    p, d = len(prompts), rows.shape[1]
-    dense = fits_dense(p, d) and len(rows) >= d and not code_length
-    itemsize = precision(rows).itemsize
-    work, largest = None, int(np.bincount(index).max())
-    if n_styles > 1:
-        work = StyleWork(len(rows), largest, n_styles, n_drawn, itemsize, blas_threads())
-    require_memory(p, d, most_components(latent_dim, *rows.shape), work, len(rows), code_length)
-    n_channels = image.n_channels if image.pixel_range else 0
+    (n, d), n_channels = rows.shape, image.n_channels if image.pixel_range else 0
+    largest, itemsize = int(np.bincount(index).max()), rows.dtype.itemsize
+    work = Work(
+        len(prompts), d, n, largest, itemsize, n_channels, n_styles, n_drawn, blas_threads(), sampled, code_length
+    )
+    require_memory(work, most_components(latent_dim, n, d))
     tones = image.tones if image.pixel_range else None
-    pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not dense)
-    if dense:
+    pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not work.dense)
+    if work.dense:
         return learn_from(pixels, latent_dim, standardize=standardize, rescale=rescale)
-    if len(rows) < d and len(rows) <= MOST_PIXELS:
+    if n < d and n <= MOST_PIXELS:
         encoder = pca_from_images(rows, *pixels.pooled(), latent_dim, standardize=standardize, rescale=rescale)
     elif d <= MOST_PIXELS:
         mean, covariance = Moments.of(rows, np.zeros(len(rows), np.intp), np.array([""])).pooled()
         encoder = pca_from_covariance(
-            mean, covariance, latent_dim, n_images=len(rows), standardize=standardize, rescale=rescale
+            mean, covariance, latent_dim, n_images=n, standardize=standardize, rescale=rescale
         )
     else:
         mean, variances = pixels.pooled()
@@ -152,7 +198,7 @@ def learn(
             variances,
             lambda q: _covariance_product(rows, mean, q),
             _integer(latent_dim),
-            n_images=len(rows),
+            n_images=n,
             standardize=standardize,
             rescale=rescale,
         )
@@ -198,42 +244,29 @@ def training_noise(entropy: int, draw: int, block: int, z: Array) -> Array:
     return eps
 
 
-def require_memory(p: int, d: int, k: int, work: StyleWork | None = None, n: int = 0, code_length: int = 0) -> None:
-    """Refuse a fit of p prompts, d pixels and k components that would not fit in memory, saying what would.
+def require_memory(work: Work, k: int) -> None:
+    """Refuse a fit of k components that would not fit in memory, saying what would.
 
-    With a code, there is a k x k matrix for each of its dimensions instead of one for each prompt, and what that takes,
-    in memory and in time (for n images), is logged (`logging`, level INFO) before the work starts.
+    With a code, what its regression takes, in memory and in time, is logged (`logging`, level INFO) first.
     """
-    available = available_memory()
-    needed = _bytes_needed(p, d, k, work, code_length)
-    if code_length:
-        _log.info("regression on %d numbers per prompt: %s", code_length, _cost(needed, p, k, n, code_length))
+    available, needed = available_memory(), work.n_bytes(k)
+    if work.code_length:
+        _log.info("regression on %d numbers per prompt: %s", work.code_length, _cost(needed, work, k))
     if available is None or needed <= available:
         return
-    fitting = [
-        smaller for smaller in range(k - 1, 0, -1) if _bytes_needed(p, d, smaller, work, code_length) <= available
-    ]
-    advice = f"latent_dim={fitting[0]} would fit" if fitting else "use smaller images or fewer prompts"
+    fitting = next((smaller for smaller in range(k - 1, 0, -1) if work.n_bytes(smaller) <= available), None)
+    advice = f"latent_dim={fitting} would fit" if fitting else "use smaller images or fewer prompts"
     raise NotEnoughMemoryError(
-        f"fitting {p} prompts, {d} pixels and latent_dim={k} needs about {readable(needed)} beside the images, and "
-        f"{readable(available)} are available; {advice}."
+        f"fitting {work.p} prompts, {work.d} pixels and latent_dim={k} needs about {readable(needed)} beside the "
+        f"images, and {readable(available)} are available; {advice}."
     )
 
 
-def _cost(needed: float, p: int, k: int, n: int, code_length: int) -> str:
+def _cost(needed: float, work: Work, k: int) -> str:
     """Memory, and time at ten billion operations a second."""
-    seconds = 2e-10 * (2 * n * k * k + p * code_length * k * k + 50 * min(p, code_length) ** 3)
+    p, q = work.p, work.code_length
+    seconds = 2e-10 * (2 * work.n * k * k + p * q * k * k + 50 * min(p, q) ** 3)
     return f"about {readable(needed)} beside the images, and {seconds:.2g} s beyond the passes over them"
-
-
-def _bytes_needed(p: int, d: int, k: int, work: StyleWork | None = None, code_length: int = 0) -> int:
-    if code_length:
-        matrices = 2 * code_length + 128
-        return 8 * (p * 4 * (d + k + 256) + 4 * d * min(d, k + 10) + matrices * k * k + 4 * p * code_length) + _OVERHEAD
-    per_prompt = 2 * d * d if fits_dense(p, d) else 4 * d
-    pooled = 4 * d * min(d, k + 10) if d > MOST_PIXELS else 4 * d * d
-    styles = work.n_bytes(p, d, k) if work else 0
-    return 8 * (p * per_prompt + pooled + p * 4 * k * k + p * k * d) + styles + _OVERHEAD
 
 
 def fits_dense(p: int, d: int) -> bool:
@@ -260,8 +293,10 @@ def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:
     dtype = precision(rows)
     out = np.zeros(q.shape)
     for _, chunk in chunks_by_prompt(rows, np.zeros(len(rows), np.intp), 1):
-        x = chunk.astype(dtype, copy=False) - mean.astype(dtype)
+        x = chunk.astype(dtype)
+        x -= mean.astype(dtype)
         out += x.T @ (x @ q.astype(dtype))
+        del x  # before the next chunk is made
     return out / len(rows)
 
 

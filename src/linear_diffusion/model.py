@@ -366,7 +366,8 @@ class LinearDiffusion(
             None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
             denoiser of all the prompt's styles together, which is not linear, and slower.
         random_state : optional
-            Overrides the constructor's. Image i depends on it, on i and on its prompt, not on how many are drawn.
+            Overrides the constructor's. Image i depends on it, on i and on its prompt, not on how many are drawn; its
+            style also on how many images of its prompt come before it.
         return_trajectory : bool, default=False
             Whether to run the loop and keep what it passes through. It ends at the same images as without.
 

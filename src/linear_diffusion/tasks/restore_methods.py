@@ -224,7 +224,8 @@ class RestoreMixin(Fitted):
         usual = 4 * np.sqrt(self._encoder.total_variance / len(self._encoder.mean)) * self._encoder.std
         image, mean = self._image, self._encoder.mean
         low, high = image.pixel_range or (image.outer(mean - usual), image.outer(mean + usual))
-        beyond = (found - np.clip(found, low, high)) / (high - np.asarray(low))
+        width = np.broadcast_to(np.subtract(high, low), found.shape[1:])
+        beyond = np.divide(found - np.clip(found, low, high), width, out=np.zeros_like(found), where=width > 0)
         if np.sqrt((beyond**2).mean()) > _BEYOND and (likely := explained()) > level:
             warn(
                 f"restored pixels reach from {found.min():.3g} to {found.max():.3g}, far beyond those of images: Y has "

@@ -143,5 +143,8 @@ def test_levels_may_be_plain_pairs_from_noise_to_clean() -> None:
 
 
 def test_the_warning_of_guidance_can_be_caught_by_its_public_name() -> None:
+    rng = np.random.default_rng(0)  # a tight prompt far from a wide one
+    x = np.concatenate([rng.standard_normal((50, 2)) * s + [m, 0] for s, m in ((0.02, 9), ([3, 0.1], -9))])
+    tight = LinearDiffusion(styles=1, latent_dim=2, random_state=0, tone=False).fit(x, np.repeat(["a", "b"], 50))
     with pytest.warns(linear_diffusion.GuidanceWarning):
-        model().sample(8, "a", guidance_scale=50.0, n_steps=5)
+        tight.sample(8, "a", sampler="ddim", guidance_scale=10.0, negative_prompts="b", n_steps=20)

@@ -16,8 +16,8 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --edi
 
 KERNELS = Haswell SkylakeX Nehalem
 # No numbers of ours are in these.
-OTHERS = apps benchmarks datasets evaluation test_architecture.py test_docs.py test_pictures.py test_processors.py \
-	test_saving.py
+OTHERS = apps benchmarks datasets evaluation test_architecture.py test_docs.py test_fit_memory.py test_hostile_models.py \
+	test_memory.py test_pictures.py test_processors.py test_progress.py test_saving.py
 
 .PHONY: demo test lint kernels clean
 

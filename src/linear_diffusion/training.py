@@ -100,7 +100,7 @@ class Work:
         """What k components take at the peak: the steps follow each other, and the largest counts."""
         p, d = self.p, self.d
         # Products of uint8 take a few images at a time; all else is in float64, beside pixels and their tones.
-        per_pixel = 7 if self.dense and self.itemsize == 1 else self.itemsize + 11
+        per_pixel = 6 if self.dense and self.itemsize == 1 else self.itemsize + 11
         chunk = per_pixel * d * chunk_length(d, self._float, self.largest)
         square = d * d if self.dense else d
         sums = 8 * p * (self.n_sums * square + d + 2 * N_TONES * self.n_channels)

@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from linear_diffusion._threads import blas_threads, in_parallel, one_thread
+from linear_diffusion.clusters import fit_styles
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
@@ -106,3 +109,13 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     print(np.allclose(pool.map(samples, [y, None]), here, atol=1 / 255))
 """
     assert run_apart(program, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="2") == "True"
+
+
+def test_prompts_without_different_images_leave_the_filters_of_warnings_alone() -> None:
+    z = np.repeat(np.random.default_rng(0).standard_normal((40, 6)), 10, axis=0)  # four images, ten times each
+    for _ in range(10):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            before = list(warnings.filters)
+            fit_styles(z, np.arange(400) // 40, 10, 12, floor=1e-9)
+            assert warnings.filters == before

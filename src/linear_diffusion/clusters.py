@@ -73,6 +73,8 @@ def fit_styles(
     labels : array of int, shape (n,)
         Style of each image.
     """
+    from sklearn.exceptions import ConvergenceWarning  # late: it takes as long to import as all else
+
     images = members(index, n_prompts)
 
     def learn(own: Index) -> tuple[Styles, Index]:
@@ -80,8 +82,12 @@ def fit_styles(
         part, found = fit_prompt(z[own], most, floor, ridge, seed, rank)
         return _rounded(part), found
 
+    # Around all threads: filters of warnings belong to the process, so that threads that set them undo each other's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
+        learned = in_parallel(counted(learn, n_prompts, "styles: prompt"), images)
     parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
-    for j, (part, found) in enumerate(in_parallel(counted(learn, n_prompts, "styles: prompt"), images)):
+    for j, (part, found) in enumerate(learned):
         labels[images[j]] = found + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
@@ -161,12 +167,10 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
 def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
     """Style of each image, and group of each style."""
     from sklearn.cluster import KMeans, kmeans_plusplus  # late: it takes as long to import as all else
-    from sklearn.exceptions import ConvergenceWarning
 
     if n_styles == 1:
         return np.zeros(len(z), np.intp), np.zeros(1, np.intp)
-    with one_openmp_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
+    with one_openmp_thread():
         detail = np.linalg.norm(z[:, CLUSTER_DIM:], axis=1)
         seen = np.column_stack([z[:, :CLUSTER_DIM], np.asarray(_DETAIL * detail, z.dtype)])
         # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.

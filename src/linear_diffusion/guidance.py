@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from ._types import MOST, Array, Index, number
 from .affine import AffineMap
-from .denoiser import Denoiser, LinearDenoiser, from_basis, to_basis
+from .denoiser.gaussian import Denoiser, LinearDenoiser, in_latent
 from .exceptions import GuidanceWarning, warn
 from .noise import Level
-from .sampler import in_latent
+from .utils.types import MOST, Array, Index, number
 
 RUNAWAY = 10.0
 """A guided law's total variance, over training's, above which a warning is given."""
@@ -30,20 +29,20 @@ RUNAWAY = 10.0
 
 @dataclass(frozen=True)
 class GuidedDenoiser:
-    """The guided denoiser of one prompt or many: a linear one, so that a run can be compiled.
+    """The guided denoiser of one prompt: a linear one, so that a run can be compiled.
 
     Parameters
     ----------
     cond, uncond : LinearDenoiser
-        Of the prompts, and of what they are guided away from (as many, or one).
+        Of the prompt, and of what it is guided away from.
     scale : float
         g; 1 is the prompt's denoiser itself.
 
     Examples
     --------
-    >>> from linear_diffusion.denoiser import GaussianDenoiser
-    >>> prior = GaussianDenoiser(np.array([[1.0], [0.0]]), np.ones((2, 1)), np.ones((2, 1, 1)))
-    >>> guided = GuidedDenoiser(prior[0], prior[1], scale=3.0)
+    >>> from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+    >>> cond, uncond = (GaussianDenoiser(np.array([mean]), np.ones(1), np.eye(1)) for mean in (1.0, 0.0))
+    >>> guided = GuidedDenoiser(cond, uncond, scale=3.0)
     >>> guided.z0_map(Level(alpha=0.0, sigma=1.0))(np.zeros((1, 1)))      # no signal: the guided mean
     array([[3.]])
     """
@@ -52,14 +51,16 @@ class GuidedDenoiser:
     uncond: LinearDenoiser
     scale: float
     basis: None = None
-
-    def __getitem__(self, prompt: Any) -> "GuidedDenoiser":
-        return GuidedDenoiser(self.cond[prompt], self.uncond[prompt], self.scale)
+    beside: float = 0.0
 
     def z0_map(self, level: Level) -> AffineMap:
         """The map from z_t to the guided z0_hat, full matrices on latents."""
-        cond, uncond = (in_latent(d.z0_map(level), d.basis) for d in (self.cond, self.uncond))
+        cond, uncond = (in_latent(d.z0_map(level), d) for d in (self.cond, self.uncond))
         return self.scale * cond + (1 - self.scale) * uncond
+
+    def z0(self, level: Level) -> Callable[[Array], Array]:
+        """The same as a function of latents (n, k)."""
+        return self.z0_map(level)
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,10 @@ class Guided:
     uncond: Denoiser
     scale: float
     rescaled: bool = False
-    basis: None = None
 
-    def z0_map(self, level: Level) -> Callable[[Array], Array]:
+    def z0(self, level: Level) -> Callable[[Array], Array]:
         """The function from z_t (n, k) to the guided z0_hat."""
-        cond, uncond = on_latents(self.cond, level), on_latents(self.uncond, level)
+        cond, uncond = self.cond.z0(level), self.uncond.z0(level)
 
         def z0(z: Array) -> Array:
             own = cond(z)
@@ -100,7 +100,7 @@ class Guided:
 
 @dataclass(frozen=True)
 class Grouped:
-    """One denoiser for images of many prompts, which a loop walks in step.
+    """One denoiser for images of many prompts, which one loop draws together.
 
     Parameters
     ----------
@@ -109,11 +109,10 @@ class Grouped:
     """
 
     parts: Sequence[tuple[Index | slice, Denoiser]]
-    basis: None = None
 
-    def z0_map(self, level: Level) -> Callable[[Array], Array]:
+    def z0(self, level: Level) -> Callable[[Array], Array]:
         """The function from z_t (n, k) to z0_hat, each row by its own denoiser."""
-        maps = [(rows, on_latents(denoiser, level)) for rows, denoiser in self.parts]
+        maps = [(rows, denoiser.z0(level)) for rows, denoiser in self.parts]
 
         def z0(z: Array) -> Array:
             out = np.empty_like(z)
@@ -122,12 +121,6 @@ class Grouped:
             return out
 
         return z0
-
-
-def on_latents(denoiser: Denoiser, level: Level) -> Callable[[Array], Array]:
-    """A denoiser's function from z_t (n, k) to z0_hat, whatever its basis."""
-    z0, basis = denoiser.z0_map(level), denoiser.basis
-    return lambda z: from_basis(basis, z0(to_basis(basis, z)))
 
 
 def check_scale(guidance_scale: Any, negative_prompts: Any = None) -> float:

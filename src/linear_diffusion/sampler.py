@@ -3,7 +3,7 @@
     z_s = a z_t + b z0_hat(z_t) + noise eps      and, for some, the last z0_hat or one at a predicted point
 
 Coefficients depend on the levels t and s alone, so every schedule goes with every sampler. Steps are written
-once and applied to latents (a loop) or to affine maps (`compile_law`): a thousand steps are then one map.
+once and applied to latents (`trajectory`, a loop) or to affine maps (`compile_map`): a thousand steps are then one map.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from math import expm1, inf, log, sqrt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ._types import Array, Index
 from .affine import AffineMap
-from .denoiser import Denoiser, GaussianDenoiser, LinearDenoiser, from_basis, to_basis
-from .noise import CLEAN, Level, start_std
-from .styles import Styles
+from .denoiser.gaussian import Denoiser, GaussianDenoiser, LinearDenoiser, to_basis
+from .noise import CLEAN, Level, Schedule, start_std
+from .utils.types import Array, number, whole
+
+_MOST_STEPS = 1_000_000
 
 Z = TypeVar("Z", Array, AffineMap)
 
@@ -116,27 +117,29 @@ SAMPLERS: dict[str, Sampler] = {
     "dpmpp_2m": Sampler("dpmpp_2m", dpmpp_2m, 50),
 }
 """All but "exact", which has no steps: it is the flow's solution, `GaussianDenoiser.flow_map`."""
+NOISE = Level(0.0, 1.0)
+"""Nothing but noise, N(0, I): where the exact flow starts."""
 
 
 def run(
     sampler: Sampler,
     levels: Sequence[Level],
-    denoiser: Denoiser,
+    z0_at: Callable[[Level], Callable[[Z], Z]],
     z: Z,
     add_noise: Callable[[Z, float], Z],
     eta: float,
 ) -> Iterator[Z]:
-    """Walk down the levels, yielding z after each step.
+    """Go down the levels, yielding z after each step.
 
     Parameters
     ----------
     sampler : Sampler
     levels : sequence of Level
         From high noise to low.
-    denoiser : Denoiser
-        Of one prompt if z holds latents; of one or many if z is a map.
+    z0_at : callable
+        From a level to the function from z_t to z0_hat: `Denoiser.z0` for latents, `LinearDenoiser.z0_map` for maps.
     z : array of shape (n, k), or AffineMap
-        Noise at the first level, in the denoiser's basis; or the identity, to compile.
+        Noise at the first level; or the identity, to compile.
     add_noise : callable
         ``(z, std) -> z + std eps``, with fresh noise.
     eta : float
@@ -145,74 +148,75 @@ def run(
     last_z0: Z | None = None
     for u, (t, s) in zip([None, *levels], pairwise(levels), strict=False):
         step = sampler.step(t, s, u, eta)
-        z0 = denoiser.z0_map(t)(z)
+        z0 = z0_at(t)(z)
         new = step.z * z + step.z0 * z0
         if step.previous and last_z0 is not None:
             new = new + step.previous * last_z0
         if step.predicted:
             guess = ddim(t, s)
-            new = new + step.predicted * denoiser.z0_map(s)(guess.z * z + guess.z0 * z0)
+            new = new + step.predicted * z0_at(s)(guess.z * z + guess.z0 * z0)
         z, last_z0 = add_noise(new, step.noise) if step.noise else new, z0
         yield z
 
 
 def compile_map(sampler: Sampler, levels: Sequence[Level], denoiser: LinearDenoiser, eta: float = 0.0) -> AffineMap:
-    """A whole run as one map from z_T to z_0, in the denoiser's basis."""
+    """A whole run as one map from z_T to z_0, in the denoiser's coordinates."""
     start = AffineMap.identity(denoiser.z0_map(levels[0]))
-    return reduce(lambda _, flow: flow, run(sampler, levels, denoiser, start, AffineMap.diffuse, eta))
+    return reduce(lambda _, flow: flow, run(sampler, levels, denoiser.z0_map, start, AffineMap.diffuse, eta))
 
 
-def compile_law(sampler: Sampler, levels: Sequence[Level], denoiser: LinearDenoiser, eta: float = 0.0) -> AffineMap:
-    """The law of a run's z_0, as a full map ``eps -> root eps + mean`` from one standard normal eps of length k.
+def compile_law(
+    sampler: Sampler | None, levels: Sequence[Level], denoiser: LinearDenoiser, eta: float = 0.0
+) -> AffineMap:
+    """The law of a run's z_0 as a map from one standard normal eps, in the denoiser's coordinates.
 
     A deterministic run gives the same z_0 as the loop from the same start; a stochastic one gives the same mean and
     covariance, with one draw in the place of many.
-    """
-    law = compile_map(sampler, levels, denoiser, eta).from_noise(start_std(levels[0]))
-    return in_latent(law, denoiser.basis)
-
-
-def exact_law(denoiser: GaussianDenoiser) -> AffineMap:
-    """The limit of infinitely many steps from the true marginal: ``z_0 = mu_c + S_c^(1/2) eps``.
-
-    See docs/mathematics.md, "The exact sampler".
-    """
-    return in_latent(denoiser.marginal(CLEAN), denoiser.basis)
-
-
-def in_latent(law: AffineMap, basis: Array | None) -> AffineMap:
-    """A noise-free diagonal map in a basis, as a full map on latents."""
-    if basis is None:
-        return law
-    root = (basis * law.matrix[..., None, :]) @ basis.swapaxes(-1, -2)
-    return AffineMap(root, (basis @ law.shift[..., None])[..., 0])
-
-
-def trajectory(
-    sampler: Sampler,
-    levels: Sequence[Level],
-    denoiser: Denoiser,
-    eps: Array,
-    noise: Iterator[Array],
-    eta: float = 0.0,
-) -> Iterator[Array]:
-    """The loop on latents of one prompt: z_T, then z after each step, each of shape (n, k).
 
     Parameters
     ----------
-    eps : array of shape (n, k)
-        Standard normal noise to start from.
-    noise : iterator of arrays of shape (n, k)
-        Standard normal noise for the steps that add some, on latents.
+    sampler : Sampler or None
+        None is the limit of infinitely many steps from the true marginal, ``z_0 = mu_c + S_c^(1/2) eps`` (see
+        docs/mathematics.md, "The exact sampler"), of a `GaussianDenoiser`.
     """
-    z = start_std(levels[0]) * eps
+    if sampler is None:
+        return denoiser.marginal(CLEAN)  # type: ignore[attr-defined, no-any-return]
+    return compile_map(sampler, levels, denoiser, eta).from_noise(start_std(levels[0]))
+
+
+def adds_noise(sampler: Sampler | None, levels: Sequence[Level], eta: float = 0.0) -> bool:
+    """Whether the steps of a run add noise."""
+    return sampler is not None and any(sampler.step(t, s, None, eta).noise for t, s in pairwise(levels))
+
+
+def trajectory(
+    sampler: Sampler | None,
+    levels: Sequence[Level],
+    denoiser: Denoiser,
+    z: Array,
+    noise: Iterator[Array],
+    eta: float = 0.0,
+    first: Level = NOISE,
+) -> Iterator[Array]:
+    """The loop on latents: z at the first level, then after each step, each of shape (n, k).
+
+    Parameters
+    ----------
+    sampler : Sampler or None
+        None is the exact flow, of a denoiser that has one.
+    z : array of shape (n, k)
+        Latents at the first level, which is noise of deviation `start_std`; for the exact flow, at ``first``.
+    noise : iterator of arrays of shape (n, k)
+        Standard normal noise for the steps that add some.
+    first : Level
+        Where the exact flow starts.
+    """
+    if sampler is None:
+        for level in levels:
+            yield denoiser.flow(first, level)(z)  # type: ignore[attr-defined]
+        return
     yield z
-
-    def add_noise(y: Array, std: float) -> Array:
-        return y + std * to_basis(denoiser.basis, next(noise))
-
-    for y in run(sampler, levels, denoiser, to_basis(denoiser.basis, z), add_noise, eta):
-        yield from_basis(denoiser.basis, y)
+    yield from run(sampler, levels, denoiser.z0, z, lambda y, std: y + std * next(noise), eta)
 
 
 def bridge(
@@ -236,7 +240,7 @@ def bridge(
     eps : array of shape (n, k)
         What the compiled run starts from.
     noise : callable
-        From nothing to an iterator of standard normal noise (n, k) on latents, the same each time.
+        From nothing to an iterator of standard normal noise (n, k), the same each time.
 
     Returns
     -------
@@ -254,46 +258,43 @@ def bridge(
     w = np.stack([*weights, start_std(levels[0]) * after])[::-1]
     length = np.sqrt((w**2).sum(axis=0))
     w = np.divide(w, length, out=np.zeros_like(w), where=length > 0)
-    move = to_basis(denoiser.basis, eps)
+    move = to_basis(denoiser, eps)
     for own, fresh in zip(w, noise(), strict=False):
-        move = move - own * to_basis(denoiser.basis, fresh)
-    steps = (fresh + from_basis(denoiser.basis, own * move) for own, fresh in zip(w, noise(), strict=False))
+        move = move - own * to_basis(denoiser, fresh)
+    steps = (fresh + (own * move) @ denoiser.basis.T for own, fresh in zip(w, noise(), strict=False))
     return next(steps), steps
 
 
-def style_deviation(
-    styles: Styles, sampler: Sampler | None, levels: Sequence[Level], eta: float = 0.0
-) -> Callable[[Index], tuple[Callable[[int, Array], Array], Array]]:
-    """How a run ends, for some of a prompt's styles: ``own -> deviate, frame``.
-
-    Of style own[i], ``deviate(i, eps (n, k)) @ frame`` is z_0 less the style's mean, all in float32.
+def choose_levels(
+    sampler: Sampler | None, schedule: Schedule, n_steps: int | None, *, of_trajectory: bool = False
+) -> list[Level]:
+    """The noise levels that a run visits, with the number of steps checked.
 
     Parameters
     ----------
     sampler : Sampler or None
-        None is the exact map, which needs thin products alone; steps are compiled a style at a time.
+        None is "exact", which takes steps only to say how many pictures a trajectory has.
     """
-    if sampler is None:
-        return lambda own: (
-            styles.correlating(own, np.float32),
-            styles.shared_root(int(styles.owner[own[0]]), np.float32),
+    if n_steps is not None and not 1 <= whole(n_steps) <= _MOST_STEPS:
+        raise ValueError(f"n_steps={n_steps!r} must be a whole number >= 1, or None; at most {_MOST_STEPS:,}.")
+    if sampler is None and n_steps is not None and not of_trajectory:
+        raise ValueError(
+            f'n_steps={n_steps} means nothing to sampler="exact", the limit of infinitely many steps; '
+            'leave it out, or choose steps with sampler="ddim".'
         )
-
-    def deviate(style: int, eps: Array) -> Array:
-        prior = styles.gaussian(style)
-        law = compile_map(sampler, levels, prior, eta).from_noise(start_std(levels[0]))
-        y = styles.start(style, eps, prior) @ prior.basis
-        return (from_basis(prior.basis, law(y)) - prior.means).astype(eps.dtype)
-
-    unchanged = np.eye(styles.means.shape[1], dtype=np.float32)
-    return lambda own: (lambda i, eps: deviate(int(own[i]), eps), unchanged)
+    one = sampler is not None and sampler.name == "one-step"
+    if one and n_steps not in (None, 1):
+        raise ValueError(f'n_steps={n_steps} must be 1 for sampler="one-step"; choose steps with sampler="ddim".')
+    usual = schedule.n_steps or (sampler.n_steps if sampler else 50)
+    return schedule.levels(int(n_steps or (1 if one else usual)))
 
 
-def exact_trajectory(levels: Sequence[Level], denoiser: GaussianDenoiser, eps: Array) -> Iterator[Array]:
-    """The probability flow of one prompt at given levels, from its true marginal to its own Gaussian."""
-    y = to_basis(denoiser.basis, eps)
-    for level in levels:
-        yield from_basis(denoiser.basis, denoiser.marginal(level)(y))
+def check_eta(eta: Any, sampler: Sampler | None) -> float:
+    """DDIM's share of noise, which the other samplers do not have."""
+    name = sampler.name if sampler else "exact"
+    if not 0.0 <= number(eta) <= 1.0 or (eta and name in {"exact", *SAMPLERS} - {"ddim"}):
+        raise ValueError(f'eta={eta!r} must be between 0 and 1, and goes with sampler="ddim" only, not {name!r}.')
+    return float(eta)
 
 
 def _posterior_std(t: Level, s: Level) -> float:

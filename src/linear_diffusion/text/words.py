@@ -1,13 +1,4 @@
-"""Text encoder: prompt -> c, a one-hot code, a bag of words, or what a transformer of the user's makes of it.
-
-    c_j = 1 if the prompt is the j-th known one, else 0          one-hot
-    c_w = 1 if the prompt has the word w, else 0                 bag of words
-
-This is the place of the text embedding in a text-to-image model. The one-hot code is linear in the trivial sense: a
-look-up. Since it has one entry that is not zero, the position of that entry is all that travels. The other codes are
-vectors, and a regression on them (`conditional`) knows prompts that training never saw, as long as they lie in the span
-of those that it saw.
-"""
+"""Words: prompts as codes that many prompts share, bags of words or vectors of a transformer."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -19,36 +10,11 @@ import numpy as np
 from ._types import AnyArray, Array, Index
 from .exceptions import UnknownPromptError
 
+
 MOST_DIMENSIONS = 16
 """What the vectors of a transformer are reduced to, by principal components."""
 _TOLERANCE = 1e-6
 """Distance from a span, as a share of a code's length, that is rounding."""
-
-
-def compose(prompt: Any) -> str:
-    """A prompt as a string in Unicode's composed form (NFC), so that one word has one spelling.
-
-    Examples
-    --------
-    >>> compose("cafe\\u0301") == "caf\\u00e9", compose(3)
-    (True, '3')
-    """
-    text = str(prompt)
-    return text if text.isascii() else normalize("NFC", text)
-
-
-def listed(prompts: Any) -> list[Any]:
-    """Prompts as a list: one, or a dict that mixes several, is a list of one.
-
-    Examples
-    --------
-    >>> listed("a"), listed(np.array(3)), listed(("a", {"b": 1.0}))
-    (['a'], [3], ['a', {'b': 1.0}])
-    """
-    if isinstance(prompts, np.ndarray):
-        return list(np.atleast_1d(prompts).tolist())
-    alone = isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Iterable)
-    return [prompts] if alone else list(prompts)
 
 
 class PromptEncoder(Protocol):
@@ -56,68 +22,6 @@ class PromptEncoder(Protocol):
 
     def encode(self, prompts: Sequence[str]) -> Array:
         """Codes, shape (n, q)."""
-
-
-class OneHotEncoder:
-    """The known prompts and their one-hot codes.
-
-    Parameters
-    ----------
-    prompts : array of shape (n_prompts,)
-        Distinct prompts, of any dtype.
-
-    Examples
-    --------
-    >>> text = OneHotEncoder(np.array([3, 8]))
-    >>> text.index(["8", 3, 3])
-    array([1, 0, 0])
-    >>> text.encode(["8"])
-    array([[0., 1.]])
-    """
-
-    def __init__(self, prompts: AnyArray) -> None:
-        self.prompts = prompts
-        # By equality first, then as strings, so that labels 0..9 and prompts "0".."9" both work.
-        self._by_string: dict[str, int] = {compose(p): j for j, p in enumerate(prompts.tolist())}
-        self._by_value: dict[Hashable, int] = {p: j for j, p in enumerate(prompts.tolist())}
-
-    def index(self, prompts: Any) -> Index:
-        """Positions of prompts in the code.
-
-        Parameters
-        ----------
-        prompts : sequence of n prompts
-
-        Returns
-        -------
-        array of int, shape (n,)
-
-        Raises
-        ------
-        UnknownPromptError
-            Naming the known prompts and the nearest.
-        """
-        # A list that mixes types must not pass through numpy, which would turn [3, "8"] into strings.
-        values = prompts.tolist() if isinstance(prompts, np.ndarray) else list(prompts)
-        return np.array([self._find(p) for p in values], dtype=np.intp)
-
-    def encode(self, prompts: Any) -> Array:
-        """One-hot codes, shape (n, n_prompts), float64."""
-        return np.eye(len(self.prompts))[self.index(prompts)]
-
-    def _find(self, prompt: Any) -> int:
-        prompt = prompt.item() if isinstance(prompt, np.generic) else prompt
-        position = self._by_value.get(prompt) if isinstance(prompt, Hashable) else None
-        if position is None:
-            position = self._by_string.get(compose(prompt))
-        if position is None:
-            raise UnknownPromptError(self._unknown(prompt))
-        return position
-
-    def _unknown(self, prompt: Any) -> str:
-        known = list(self._by_string)
-        listed = ", ".join(map(repr, known[:20])) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
-        return f"unknown prompt {prompt!r}: the model knows {listed}{_nearest(str(prompt), known)}."
 
 
 class BagOfWords:
@@ -255,18 +159,3 @@ def _unknown(prompt: str, word: str, words: list[str]) -> str:
     return f"unknown word {word!r} in prompt {prompt!r}: the model knows {listed}{_nearest(word, words)}."
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    """What is spelled much like it, whatever the case; nothing where nothing is."""
-    spelled = {word.casefold(): word for word in known}
-    found = get_close_matches(name.casefold(), spelled, n=1)
-    return f"; the nearest is {spelled[found[0]]!r}" if found else ""
-
-
-def by_prompt(index: Index) -> Iterator[tuple[int, Index | slice]]:
-    """Group rows by prompt: (prompt position, rows); a slice where there is one group, which spares copies."""
-    order = np.argsort(index, kind="stable")
-    present, first = np.unique(index[order], return_index=True)
-    if len(present) == 1:
-        yield int(present[0]), slice(None)
-        return
-    yield from zip(present.tolist(), np.split(order, first[1:]), strict=True)

@@ -1,0 +1,1 @@
+"""Denoiser: what is learned of latents, given a prompt.  moments -> gaussian, components -> law -> prior."""

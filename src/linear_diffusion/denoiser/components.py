@@ -1,0 +1,120 @@
+"""Components: a mixture of Gaussians that are one white Gaussian and a few directions each.
+
+    N(m_j, I + A_j A_j'),    (I + A A')^-1 = I - A T T' A',    T T' = (I + A' A)^-1,    log det = -2 log det T
+
+This is the one home of the matrix ``D + F F'``, where coordinates are divided by the deviations of D: its inverse and
+its determinant take r x r matrices alone (Woodbury's identity; Harville 1997, theorem 18.2.8).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..utils.lazy import lazy
+from ..utils.types import Array
+
+_FAR = 3e4
+"""Whitened variance of a component beyond which float32 loses what is left of a distance: 1e7 / 3e4 of it."""
+
+
+@dataclass(frozen=True)
+class WhiteComponents:
+    """A mixture of s components ``N(m_j, I + A_j A_j')`` in q dimensions.
+
+    Parameters
+    ----------
+    log_shares : array of shape (s,)
+    means : array of shape (s, q)
+    factors : array of shape (q, s, r)
+        All ``A_j``, in columns.
+    root : array of shape (s, r, r)
+        ``T_j``.
+    log_det : array of shape (s,)
+        Of ``I + A_j A_j'``.
+    n_minus : int
+        The last so many dimensions count as minus in all products.
+    """
+
+    log_shares: Array
+    means: Array
+    factors: Array
+    root: Array
+    log_det: Array
+    n_minus: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        shares: Array,
+        means: Array,
+        factors: Callable[[type[np.floating]], Array],
+        bulk: type[np.floating],
+        n_minus: int = 0,
+    ) -> "WhiteComponents":
+        """From what gives the factors (q, s, r) in a precision; in ``bulk`` only where that is safe.
+
+        Distances are differences of squares, of which factors that reach far leave little.
+        """
+        a = factors(bulk)
+        if bulk is not np.float64 and np.einsum("qsr,qsr->s", a, a).max(initial=0.0) > _FAR:
+            a = factors(np.float64)
+        n_plus = len(a) - n_minus
+        lower = np.linalg.cholesky(np.eye(a.shape[2]) + _gram(a[:n_plus]) - _gram(a[n_plus:]))
+        root = np.linalg.inv(lower).swapaxes(1, 2)
+        log_det = 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
+        return cls(np.log(shares), means, a, root, log_det, n_minus)
+
+    def evidence(self, y: Array) -> tuple[Array, Array]:
+        """Of whitened images, less the constant ``-(q / 2) log(2 pi)``.
+
+        Parameters
+        ----------
+        y : array of shape (n, q)
+
+        Returns
+        -------
+        log_density : array of shape (n, s)
+            Of each component, weighed by its share.
+        g : array of shape (n, s, r)
+            ``T_j' A_j' (y - m_j)``, of which posteriors are made.
+        """
+        q, s, r = self.factors.shape
+        sign = self._sign
+        along = ((y * sign).astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
+        along -= self._of_means
+        g = (along.swapaxes(0, 1) @ self.root.astype(along.dtype)).swapaxes(0, 1)  # (n, s, r)
+        distance2 = (y * y) @ sign[:, None] - 2 * ((y * sign) @ self.means.T) + (self.means * self.means) @ sign
+        distance2 -= np.einsum("nsr,nsr->ns", g, g)
+        return self.log_shares - 0.5 * (distance2 + self.log_det), g
+
+    def precise(self, y: Array, weights: Array) -> Array:
+        """``sum_j weights_j (I + A_j A_j')^-1 (y - m_j)`` of images (n, q) and weights (n, s) that sum to 1."""
+        _, g = self.evidence(y)
+        q, s, r = self.factors.shape
+        moved = ((weights[:, :, None] * g).swapaxes(0, 1) @ self.root.swapaxes(1, 2)).swapaxes(0, 1)  # (n, s, r)
+        precise: Array = y - weights @ self.means - moved.reshape(len(y), s * r) @ self.factors.reshape(q, s * r).T
+        return precise
+
+    @lazy
+    def _sign(self) -> Array:
+        return np.where(np.arange(len(self.factors)) < len(self.factors) - self.n_minus, 1.0, -1.0)
+
+    @lazy
+    def _of_means(self) -> Array:
+        """``A_j' m_j``, shape (s, r)."""
+        means = (self.means * self._sign).astype(self.factors.dtype)
+        product: Array = (means[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
+        return product
+
+    def trace(self, weights: Array) -> Array:
+        """``tr(W (I + A_j A_j')^-1 W)`` of each component with W = diag(weights), shape (s,); of no minus dimensions."""
+        weighed = self.root.swapaxes(1, 2) @ _gram(self.factors * weights.astype(self.factors.dtype)[:, None, None])
+        total: Array = (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
+        return total
+
+
+def _gram(a: Array) -> Array:
+    """``A_j' A_j`` of factors in columns (q, s, r), shape (s, r, r)."""
+    product: Array = a.transpose(1, 2, 0) @ a.swapaxes(0, 1)
+    return product.astype(np.float64)

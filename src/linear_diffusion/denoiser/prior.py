@@ -1,0 +1,269 @@
+"""Prior: what is learned of the latents of all prompts, asked for one prompt at a time.
+
+    prior.law(j) -> z | c_j        prior.component(parts) -> denoiser of a mix       prior.pooled() -> of all images
+
+Prompts of their own (`ClassPrior`), prompts of words (`denoiser.words`) and sampled training (`denoiser.regression`)
+differ here, and nowhere else: who comes after asks a prior, and not what kind of prompts it has.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..text.mixes import Mix
+from ..text.prompts import OneHotEncoder
+from ..utils.arrays import Kept, kept, not_negative, orthonormal, positive, sums_to_one
+from ..utils.lazy import lazy
+from ..utils.threads import one_thread
+from ..utils.types import Array, Index
+from .gaussian import GaussianDenoiser, LinearDenoiser, mixed
+from .law import Law
+
+LEAST = float(np.finfo(np.float32).tiny)
+"""Least number that factors are divided by, where all images are one."""
+
+
+class Part(NamedTuple):
+    """A share of what an image is drawn from: a component of a prompt."""
+
+    prompt: int
+    component: int
+    weight: float
+
+
+class Components(Protocol):
+    """What samples of one prompt are drawn from: `law.Mixture`, or what sampled training found."""
+
+    @property
+    def means(self) -> Array:
+        """Shape (s, k)."""
+
+    def nearest(self, mean: Array) -> int:
+        """The component whose mean is nearest to a latent."""
+
+
+class Prior(Protocol):
+    """What all stages after the prior ask of it."""
+
+    @property
+    def text(self) -> OneHotEncoder:
+        """The prompts that it knows."""
+
+    @property
+    def weights(self) -> Array:
+        """How often each is drawn, shape (p,)."""
+
+    @property
+    def has_density(self) -> bool:
+        """Whether it knows a law, and so the exact sampler, likelihood and posteriors."""
+
+    @property
+    def means(self) -> Array:
+        """Mean latent of each prompt, shape (p, k)."""
+
+    @property
+    def covariances(self) -> Array:
+        """Covariance of each prompt's latents, shape (p, k, k)."""
+
+    def asked(self, prompts: Any, negative_prompts: Any = None) -> "Prior":
+        """The prior that knows given prompts; None is those of training."""
+
+    def shares_of(self, prompt: int) -> Array:
+        """Frequencies of a prompt's components, shape (s,)."""
+
+    def curves_of(self, prompt: int) -> Index:
+        """Their tone curves, shape (s,)."""
+
+    def components(self, prompt: int) -> Components:
+        """What samples of a prompt are drawn from."""
+
+    def component(self, parts: Sequence[Part]) -> LinearDenoiser:
+        """The denoiser of a weighted mix of components."""
+
+    def gaussian(self, mix: Mix) -> LinearDenoiser:
+        """The denoiser of a weighted mix of prompts, each as one Gaussian (or one regression)."""
+
+    def pooled(self) -> LinearDenoiser:
+        """The denoiser of all training images as one Gaussian."""
+
+
+class GaussianPrior:
+    """What follows from the laws of prompts, whatever gives them."""
+
+    weights: Array
+    has_density = True
+
+    @abstractmethod
+    def law(self, prompt: int) -> Law:
+        """The learned law of a prompt."""
+
+    def shares_of(self, prompt: int) -> Array:
+        """See `Prior`: one component, but for what says otherwise."""
+        return np.ones(1)
+
+    def curves_of(self, prompt: int) -> Index:
+        """See `Prior`."""
+        return np.array([prompt])
+
+    def components(self, prompt: int) -> Components:
+        """See `Prior`."""
+        return self.law(prompt).mixture
+
+    def component(self, parts: Sequence[Part]) -> GaussianDenoiser:
+        """See `Prior`."""
+        each = [self.law(part.prompt).mixture.component(part.component) for part in parts]
+        return mixed(each, np.array([part.weight for part in parts]))
+
+    def gaussian(self, mix: Mix) -> GaussianDenoiser:
+        """See `Prior`."""
+        return mixed([self.law(prompt).gaussian for prompt, _ in mix], np.array([weight for _, weight in mix]))
+
+    @property
+    def means(self) -> Array:
+        """See `Prior`."""
+        return np.stack([self.law(j).mean for j in range(len(self.weights))])
+
+    @property
+    def covariances(self) -> Array:
+        """See `Prior`."""
+        return np.stack([self.law(j).gaussian.covariance for j in range(len(self.weights))])
+
+    def pooled(self) -> GaussianDenoiser:
+        """See `Prior`: the variance between prompts is added to that within."""
+        return self._pooled
+
+    @lazy
+    def _pooled(self) -> GaussianDenoiser:
+        means = self.means
+        mean = self.weights @ means
+        covariance = ((means - mean) * self.weights[:, None]).T @ (means - mean)
+        for j, weight in enumerate(self.weights):
+            covariance += weight * self.law(j).gaussian.covariance
+        return GaussianDenoiser.from_covariance(mean, covariance)
+
+
+@dataclass(frozen=True)
+class ClassPrior(GaussianPrior, Kept):
+    """The laws of p prompts that share nothing: m components in all.
+
+    Parameters
+    ----------
+    text : OneHotEncoder
+    weights : array of shape (p,)
+        Frequencies of the prompts.
+    residual : array of shape (p,)
+        Mean squared length of what the image encoder discards of a prompt's images.
+    owner : array of int, shape (m,)
+        Prompt of each component, increasing.
+    curves : array of int, shape (m,)
+        Tone curve of each, increasing: components that look most alike share one.
+    shares : array of shape (m,)
+        Frequency within its prompt.
+    component_means : array of shape (m, k)
+    factors : array of shape (m, k, r), float16
+        Directions of its own, in the prompt's basis, in a unit of its own.
+    unit : array of shape (m,)
+    basis : array of shape (p, k, k)
+        In columns.
+    variances : array of shape (p, k)
+        Along the basis: what all components of a prompt share.
+    gain : array of shape (p, k), optional
+    matched_means : array of shape (m, k), optional
+        See `Law`.
+    """
+
+    text: OneHotEncoder
+    weights: Array = kept("p", sums_to_one)
+    residual: Array = kept("p", not_negative)
+    owner: Index = kept("m", dtype="int64")
+    curves: Index = kept("m", dtype="int64")
+    shares: Array = kept("m", positive)
+    component_means: Array = kept("m k", dtype="float")
+    factors: Array = kept("m k r", dtype="float16")
+    unit: Array = kept("m", positive)
+    basis: Array = kept("p k k", orthonormal, "float")
+    variances: Array = kept("p k", not_negative)
+    gain: Array | None = kept("p k", positive, optional=True)
+    matched_means: Array | None = kept("m k", dtype="float", optional=True)
+
+    def asked(self, prompts: Any, negative_prompts: Any = None) -> "ClassPrior":
+        """Itself: it knows the prompts of training alone."""
+        return self
+
+    def of(self, prompt: int) -> slice:
+        """Positions of a prompt's components."""
+        return slice(*np.searchsorted(self.owner, [prompt, prompt + 1]))
+
+    def shares_of(self, prompt: int) -> Array:
+        """See `Prior`."""
+        return self.shares[self.of(prompt)]
+
+    def curves_of(self, prompt: int) -> Index:
+        """See `Prior`."""
+        return self.curves[self.of(prompt)]
+
+    def law(self, prompt: int) -> Law:
+        """See `GaussianPrior`."""
+        found = self._laws.get(prompt)
+        if found is None:
+            own = self.of(prompt)
+            found = self._laws[prompt] = Law(
+                self.curves[own],
+                self.shares[own],
+                self.component_means[own].astype(np.float64, copy=False),
+                unpack_factors(self.factors[own], self.unit[own]),
+                self.basis[prompt].astype(np.float64, copy=False),
+                self.variances[prompt],
+                None if self.gain is None else self.gain[prompt],
+                None if self.matched_means is None else self.matched_means[own].astype(np.float64),
+            )
+        return found
+
+    @property
+    def means(self) -> Array:
+        """See `Prior`."""
+        means = np.zeros((len(self.weights), self.component_means.shape[1]))
+        np.add.at(means, self.owner, self.shares[:, None] * self.component_means)
+        return means
+
+    @lazy
+    def _laws(self) -> dict[int, Law]:
+        return {}
+
+
+def one_gaussian_each(
+    text: OneHotEncoder, weights: Array, residual: Array, means: Array, covariances: Array
+) -> ClassPrior:
+    """The prior of prompts that are one Gaussian each, from means (p, k) and covariances (p, k, k)."""
+    with one_thread():
+        variances, basis = np.linalg.eigh(covariances)
+    p, k = means.shape
+    return ClassPrior(
+        text,
+        weights,
+        residual,
+        owner=np.arange(p),
+        curves=np.arange(p),
+        shares=np.ones(p),
+        component_means=means,
+        factors=np.zeros((p, k, 0), np.float16),
+        unit=np.ones(p),
+        basis=basis,
+        variances=np.clip(variances, 0.0, None),
+    )
+
+
+def pack_factors(factors: Array) -> tuple[Array, Array]:
+    """Factors (m, k, r) in half precision, and each one's unit (powers of two: packing twice changes nothing)."""
+    largest = np.abs(factors).max(axis=(1, 2), initial=0.0).astype(np.float64)
+    unit = np.exp2(np.ceil(np.log2(np.maximum(largest, LEAST))))
+    return (factors / unit.astype(np.float32)[:, None, None]).astype(np.float16), unit
+
+
+def unpack_factors(packed: Array, unit: Array) -> Array:
+    """The inverse of `pack_factors`, float32."""
+    factors: Array = packed.astype(np.float32) * unit.astype(np.float32)[:, None, None]
+    return factors

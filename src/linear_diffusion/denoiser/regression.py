@@ -1,0 +1,130 @@
+"""Regression on drawn noise: the article's way to train, which converges to the exact denoiser.
+
+    z0_hat = E[z] + A_t (z_t - E[z_t]),     A_t = Cov[z, z_t] Cov[z_t]^+,     z_t = alpha z + sigma eps
+
+Second moments of (z, eps) over drawn noise give the regression at any level. With those of exact noise, 0 and I beside
+S_c, it is the Gaussian denoiser. Drawn noise tells no density and no exact flow.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..affine import AffineMap
+from ..noise import Level
+from ..text.mixes import Mix
+from ..text.prompts import OneHotEncoder
+from ..utils.arrays import Kept, kept, sums_to_one
+from ..utils.types import Array, Index
+
+
+@dataclass(frozen=True)
+class RegressionDenoiser:
+    """The denoiser of one prompt that ordinary least squares finds from drawn noise.
+
+    Parameters
+    ----------
+    means : array of shape (2 k,)
+        Means of (z, eps) over the training draws.
+    covariances : array of shape (2 k, 2 k)
+        Their covariance.
+    """
+
+    means: Array
+    covariances: Array
+    basis: None = None
+    beside: float = 0.0
+
+    def z0_map(self, level: Level) -> AffineMap:
+        """Regression of z on z_t = alpha z + sigma eps, the minimum-norm solution as in LinearRegression."""
+        k = len(self.means) // 2
+        mix = np.hstack([level.alpha * np.eye(k), level.sigma * np.eye(k)])  # (z, eps) -> z_t
+        cross = self.covariances[:k] @ mix.T
+        gain = cross @ np.linalg.pinv(mix @ self.covariances @ mix.T, hermitian=True)
+        return AffineMap(gain, self.means[:k] - gain @ (mix @ self.means))
+
+    def z0(self, level: Level) -> Callable[[Array], Array]:
+        """The function from z_t (n, k) to z0_hat."""
+        return self.z0_map(level)
+
+
+@dataclass(frozen=True)
+class RegressionPrior(Kept):
+    """What sampled training finds of p prompts.
+
+    It has a denoiser for each prompt, and no density.
+
+    Parameters
+    ----------
+    text : OneHotEncoder
+    weights : array of shape (p,)
+        Frequencies of the prompts.
+    joint_means : array of shape (p, 2 k)
+        Means of (z, eps) over the training draws.
+    joint_covariances : array of shape (p, 2 k, 2 k)
+        Their covariances.
+    """
+
+    text: OneHotEncoder
+    weights: Array = kept("p", sums_to_one)
+    joint_means: Array = kept("p 2k")
+    joint_covariances: Array = kept("p 2k 2k")
+    has_density = False
+
+    @property
+    def means(self) -> Array:
+        """Mean latent of each prompt, shape (p, k)."""
+        return self.joint_means[:, : self._k]
+
+    @property
+    def covariances(self) -> Array:
+        """Covariance of each prompt's latents, shape (p, k, k)."""
+        return self.joint_covariances[:, : self._k, : self._k]
+
+    def asked(self, prompts: Any, negative_prompts: Any = None) -> "RegressionPrior":
+        """Itself: it knows the prompts of training alone."""
+        return self
+
+    def shares_of(self, prompt: int) -> Array:
+        """See `prior.Prior`: one component."""
+        return np.ones(1)
+
+    def curves_of(self, prompt: int) -> Index:
+        """See `prior.Prior`."""
+        return np.array([prompt])
+
+    def components(self, prompt: int) -> "RegressionComponents":
+        """See `prior.Prior`."""
+        return RegressionComponents(self.means[[prompt]])
+
+    def component(self, parts: Any) -> RegressionDenoiser:
+        """See `prior.Prior`."""
+        return self.gaussian(tuple((part.prompt, part.weight) for part in parts))
+
+    def gaussian(self, mix: Mix) -> RegressionDenoiser:
+        """See `prior.Prior`: moments are linear in the code."""
+        means = sum(weight * self.joint_means[j] for j, weight in mix)
+        return RegressionDenoiser(np.asarray(means), sum(weight * self.joint_covariances[j] for j, weight in mix))
+
+    def pooled(self) -> RegressionDenoiser:
+        """See `prior.Prior`: the variance between prompts is added to that within."""
+        within, mean = np.tensordot(self.weights, self.joint_covariances, 1), self.weights @ self.joint_means
+        apart = self.joint_means - mean
+        return RegressionDenoiser(mean, within + (self.weights * apart.T) @ apart)
+
+    @property
+    def _k(self) -> int:
+        return self.joint_means.shape[1] // 2
+
+
+@dataclass(frozen=True)
+class RegressionComponents:
+    """The one component of a prompt; see `prior.Components`."""
+
+    means: Array
+
+    def nearest(self, mean: Array) -> int:
+        """The only one."""
+        return 0

@@ -1,0 +1,242 @@
+"""Draw: noise -> images, of whatever a plan says.
+
+    compiled    x = curves(U law(U' eps) W + offset)          the whole run is one map, noise to pixels
+    looped      z_s = step(z_t, z0_hat(z_t)), ...             where its way is wanted, or guidance, which is not linear
+
+Both ways lead from the same noise to the same images. With noise in its steps, a loop is given noise that adds up to
+what the compiled run draws at once (`sampler.bridge`).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from .affine import AffineMap
+from .denoiser.gaussian import Denoiser, LinearDenoiser
+from .guidance import Grouped, Guided
+from .image.decoder import Decoder
+from .noise import Level, start_std
+from .plan import Plan, distinct
+from .sampler import Sampler, adds_noise, bridge, compile_law, trajectory
+from .streams import BLOCK, blocks, start_noise, step_noise
+from .utils.groups import by_group, cut, runs
+from .utils.lazy import lazy
+from .utils.threads import blas_threads, in_parallel
+from .utils.types import AnyArray, Array, Index
+
+_SUPERBLOCK = 16 * BLOCK
+_PIXELS = 2**20
+"""Pixels that a thread works on at once."""
+_BASES = 2**28
+"""Bytes of eigenvectors that a loop holds at once."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a sampler runs.
+
+    Parameters
+    ----------
+    sampler : Sampler or None
+        None is "exact".
+    levels : list of Level
+        From high noise to low.
+    eta : float
+        DDIM's.
+    entropy : int
+        Of all random streams.
+    """
+
+    sampler: Sampler | None
+    levels: list[Level]
+    eta: float
+    entropy: int
+
+    @lazy
+    def noisy(self) -> bool:
+        """Whether steps add noise."""
+        return adds_noise(self.sampler, self.levels, self.eta)
+
+    def law(self, denoiser: LinearDenoiser) -> AffineMap:
+        """From noise to z_0, in the denoiser's coordinates."""
+        return compile_law(self.sampler, self.levels, denoiser, self.eta)
+
+
+def draw(plan: Plan, run: Run) -> AnyArray:
+    """Images (n, \\*image.shape) of a plan, of the data's dtype."""
+    if plan.scale != 1.0 or (run.noisy and not plan.prior.has_density):  # no loop could show how the law was reached
+        last: AnyArray = _loop(plan, run, 1)[0]
+        return last
+    image, k = plan.decoder.image, plan.decoder.encoder.latent_dim
+    out = np.empty((len(plan.index), image.n_pixels), image.dtype)
+    for here in cut(len(out), _SUPERBLOCK):
+        order = np.argsort(plan.index[here], kind="stable")
+        noise = _ordered_noise(run.entropy, here, order, k)
+        part = _Part(plan, run, plan.index[here][order], noise, order, out[here])
+        in_parallel(part.fill, list(cut(len(order), max(BLOCK // 4, -(-len(order) // (4 * blas_threads()))))))
+    return image.images(out)
+
+
+def draw_paths(plan: Plan, run: Run) -> AnyArray:
+    """All that the loops of images pass through, shape (n_steps + 1, n, \\*image.shape)."""
+    return _loop(plan, run, len(run.levels))
+
+
+def draw_from(plan: Plan, run: Run, z: Array) -> AnyArray:
+    """What a run makes of latents (n, k) that are noised to its first level, shape (n, \\*image.shape)."""
+    last: AnyArray = _loop(plan, run, 1, z)[0]
+    return last
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Images in the order of their pieces: rows of noise become pixels, in their place."""
+
+    plan: Plan
+    run: Run
+    piece: Index
+    noise: Array
+    order: Index
+    out: AnyArray
+
+    def fill(self, rows: slice) -> None:
+        """Draw some of the images."""
+        decoder, first = self.plan.decoder, rows.start
+        maps = {piece: self._to_pixels(piece, own.stop - own.start) for piece, own in runs(self.piece[rows])}
+        for part in cut(rows.stop - first, max(_PIXELS // decoder.image.n_pixels, 1)):
+            here = slice(first + part.start, first + part.stop)
+            pixels = np.empty((here.stop - here.start, decoder.image.n_pixels), np.float32)
+            for piece, own in runs(self.piece[here]):
+                *matrices, offset = maps[piece]
+                x = self.noise[here][own]
+                for matrix in matrices:
+                    x = x @ matrix
+                np.add(x, offset, out=pixels[own])
+            self.out[self.order[here]] = decoder.finish(pixels, self.plan.curves[self.piece[here]])
+
+    def _to_pixels(self, piece: int, n: int) -> list[Array]:
+        """The maps from noise to pixels, in the order that is cheapest for n images, and the offset; float32."""
+        denoiser, decoder = self.plan.denoiser(piece), self.plan.decoder
+        law, w = self.run.law(denoiser), decoder.encoder.to_pixels_float32  # (k, d)
+        basis, (k, d) = denoiser.basis, w.shape
+        if basis is None:
+            mean = law.shift
+            maps = [law.matrix.T.astype(np.float32) @ w] if n > k else [law.matrix.T.astype(np.float32), w]
+        else:
+            mean, r = law.shift @ basis.T + denoiser.beside, basis.shape[1]
+            right = basis.T.astype(np.float32)
+            left = np.ascontiguousarray((basis * law.matrix).astype(np.float32))
+            # To multiply from the right takes k r d more for the first image, and less for each.
+            thin, whole = k * r * d + n * r * (k + d), 2 * k * r * d + n * k * d
+            if n * (2 * k * r + k * d) <= min(thin, whole):
+                maps = [left, right, w]
+            else:
+                maps = [left, right @ w] if thin <= whole else [left @ (right @ w)]
+        return [*maps, (mean.astype(np.float32) @ w) + decoder.encoder.mean.astype(np.float32)]
+
+
+def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:
+    """Noise (n, k) of images in a row of blocks, put in order."""
+    place, z = np.empty_like(order), np.empty((len(order), k), np.float32)
+    place[order] = np.arange(len(order))
+
+    def fill(block: int) -> None:
+        first = block * BLOCK
+        to = place[first - rows.start : min(first + BLOCK, rows.stop) - rows.start]
+        z[to] = start_noise(entropy, block, len(to), k)
+
+    in_parallel(fill, list(range(rows.start // BLOCK, -(-rows.stop // BLOCK))))
+    return z
+
+
+def _loop(plan: Plan, run: Run, n_levels: int, z: Array | None = None) -> AnyArray:
+    """Images (n_levels, n, ...): at each level, or at the last one alone; from noise, or from noised latents."""
+    decoder, k = plan.decoder, plan.decoder.encoder.latent_dim
+    out = np.empty((n_levels, len(plan.index), decoder.image.n_pixels), decoder.image.dtype)
+    ends = np.empty((len(plan.index), k))
+    most = max(_BASES // (8 * k**2), 1)
+    for block, part in blocks(len(plan.index)):
+        n, used = part.stop - part.start, np.unique(plan.index[part])
+        start = start_noise(run.entropy, block, n, k) if z is None else z[part]
+        for first in range(0, len(used), most):
+            own = np.flatnonzero(np.isin(plan.index[part], used[first : first + most]))
+            rows, loop = part.start + own, _Loop(plan, run, block, n, own, z is not None)
+            path = loop.path(plan.index[rows], start[own].astype(np.float64))
+            for level, at_level in enumerate(path if n_levels > 1 else deque(path, maxlen=1)):
+                curve = plan.curves[plan.index[rows]] if level == n_levels - 1 else None
+                out[level, rows] = decoder.decode(at_level, curve)
+            ends[rows] = at_level
+    plan.check_draws(ends)
+    return out.reshape(n_levels, len(plan.index), *decoder.image.shape)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The loop of some rows of a block of n images."""
+
+    plan: Plan
+    run: Run
+    block: int
+    n: int
+    rows: Index
+    from_latents: bool
+
+    def path(self, pieces: Index, z: Array) -> Iterator[Array]:
+        """z of the images at each level, from noise or from noised latents (n, k)."""
+        groups = [(rows, self.plan.denoiser(piece)) for piece, rows in by_group(pieces)]
+        if self.plan.scale != 1.0:
+            guided = Guided(Grouped(groups), self._away(pieces), self.plan.scale, rescaled=True)
+            return self._one(guided, slice(None), z)
+        return _joined([(rows, self._one(denoiser, rows, z[rows])) for rows, denoiser in groups], z.shape)
+
+    def _one(self, denoiser: Denoiser, rows: Index | slice, z: Array) -> Iterator[Array]:
+        run, noise = self.run, partial(self._noise, rows)
+        if self.from_latents:
+            return trajectory(run.sampler, run.levels, denoiser, z, noise(), run.eta, first=run.levels[0])
+        steps = noise()
+        if run.sampler is not None:
+            if run.noisy and self.plan.scale == 1.0 and self.plan.prior.has_density:
+                z, steps = bridge(run.sampler, run.levels, denoiser, z, noise, run.eta)  # type: ignore[arg-type]
+            z = start_std(run.levels[0]) * z
+        return trajectory(run.sampler, run.levels, denoiser, z, steps, run.eta)
+
+    def _away(self, pieces: Index) -> Denoiser:
+        negatives, which = distinct([self.plan.pieces[piece].negative for piece in pieces.tolist()])
+        return Grouped([(rows, self.plan.away(negatives[i])) for i, rows in by_group(which)])
+
+    def _noise(self, rows: Index | slice) -> Iterator[Array]:
+        """The noise of each step; from the first step on whenever it is asked for."""
+        k = self.plan.decoder.encoder.latent_dim
+        return (step[self.rows][rows] for step in step_noise(self.run.entropy, self.block, self.n, k))
+
+
+def _joined(paths: list[tuple[Index | slice, Iterator[Array]]], shape: tuple[int, ...]) -> Iterator[Array]:
+    """The paths of groups as one of all images."""
+    for parts in zip(*(path for _, path in paths), strict=True):
+        z = np.empty(shape)
+        for (rows, _), part in zip(paths, parts, strict=True):
+            z[rows] = part
+        yield z
+
+
+def bytes_to_draw(n: int, n_pictures: int, decoder: Decoder, rank: int, n_components: int) -> int:
+    """Bytes that drawing n images takes at its peak, with so many pictures of each, beside the model.
+
+    It holds the images, what numbers each (its prompt, component and place), noise, each thread's pixels, and the
+    directions of components.
+
+    Parameters
+    ----------
+    rank : int
+        Directions that a component has, at most.
+    n_components : int
+        That images are drawn from, at most.
+    """
+    k, d = decoder.encoder.components.shape
+    each = 70 + n_pictures * d * np.dtype(decoder.image.dtype).itemsize
+    rows = min(n, _SUPERBLOCK if n_pictures == 1 else BLOCK)
+    maps = 8 * min(n, n_components) * rank * (k + d) if rank < k else 4 * blas_threads() * k * (4 * k + 2 * d)
+    return n * each + 12 * rows * k + blas_threads() * 16 * min(n * d, max(_PIXELS, d)) + maps

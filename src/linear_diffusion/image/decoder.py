@@ -1,0 +1,100 @@
+"""Decoder: latents -> images.
+
+    x = detail(tone(V' z / scale + mean))
+
+The linear decoder of `pca`, then the pointwise curves that samples end with (`tone`, `detail`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from ..utils.groups import runs
+from ..utils.lazy import lazy
+from ..utils.types import AnyArray, Array, Index
+from .detail import DetailCurves
+from .format import ImageFormat
+from .pca import PCAEncoder
+from .tone import ToneCurves
+
+
+class Curves(Protocol):
+    """Tone curves by their number."""
+
+    def at(self, prior: Any, encoder: PCAEncoder) -> "Curves":
+        """The curves of a prior's prompts."""
+
+    def __getitem__(self, curves: Index) -> ToneCurves:
+        """Some of them."""
+
+    def mixed(self, weights: dict[int, float], plain: float = 0.0) -> ToneCurves:
+        """One curve, the weighted mean of several, and of no curve."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """From latents to images: principal components, then tone and detail curves.
+
+    Parameters
+    ----------
+    encoder : PCAEncoder
+    image : ImageFormat
+    curves : Curves or None
+        Tone curves.
+    details : DetailCurves or None
+        With tone curves.
+    """
+
+    encoder: PCAEncoder
+    image: ImageFormat
+    curves: Curves | None = None
+    details: DetailCurves | None = None
+
+    def at(self, prior: Any) -> "Decoder":
+        """With the curves of a prior's prompts."""
+        return self if self.curves is None else replace(self, curves=self.curves.at(prior, self.encoder))
+
+    def plain(self) -> "Decoder":
+        """Without curves."""
+        return replace(self, curves=None, details=None)
+
+    def finish(self, numbers: Array, curve: Index) -> AnyArray:
+        """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype."""
+        if self.curves is None:
+            return self.image.cast(numbers)
+        cast_to = self.image.cast if self.details is None else self.image.table  # once a table, not once a pixel
+        toned = np.empty(numbers.shape, cast_to(np.empty(0, np.float32)).dtype)
+        for g, rows in runs(curve):
+            own = self.curves[np.array([g])]
+            own = replace(own, table=cast_to(own.table))
+            toned[rows] = own.look_up(own.position(numbers[rows], 0), 0)
+        if self.details is None:
+            return toned
+        out = np.empty(numbers.shape, self.image.dtype)
+        for j, rows in runs(self.details.owner[curve]):
+            out[rows] = self._details_in_pixels.apply(toned[rows], j, self.image)
+        return out
+
+    def decode(self, z: Array, curve: Index | None = None) -> AnyArray:
+        """Latents (n, k) as rows of pixels (n, d), through each one's curves, or through none."""
+        if curve is None:
+            return self.image.cast(self.encoder.decode(z))
+        order = np.argsort(curve, kind="stable")
+        out = np.empty((len(z), self.image.n_pixels), self.image.dtype)
+        out[order] = self.finish(self.encoder.decode(z[order]), curve[order])
+        return out
+
+    def mixed(self, mixes: Sequence[tuple[dict[int, float], float]]) -> "Decoder":
+        """With a curve for each mix of curves, and of none, which leaves pixels as they are; weights sum to 1."""
+        if self.curves is None:
+            return self
+        curves = ToneCurves.joined([self.curves.mixed(weights, plain) for weights, plain in mixes])
+        return replace(self, curves=curves, details=self.details and self.details.mixed(mixes, self.image))
+
+    @lazy
+    def _details_in_pixels(self) -> DetailCurves:
+        """The detail curves, which give pixels in the data's units and dtype."""
+        details = cast(DetailCurves, self.details)
+        return replace(details, table=self.image.cast(details.table))

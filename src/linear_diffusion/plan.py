@@ -1,0 +1,166 @@
+"""Plan: what each image of a call is drawn from.
+
+    prompt -> component                         a style, drawn as often as in training
+    {"3": .5, "8": .5} -> components            of the heaviest prompt, and the nearest ones of the others
+    guidance -> away from all images pooled, or from a negative prompt
+
+A plain prompt is a mix of one. Images that are drawn from the same are a piece; a piece has a denoiser and a tone curve.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from .denoiser.gaussian import LinearDenoiser
+from .denoiser.prior import Part, Prior
+from .guidance import warn_of_runaway
+from .image.decoder import Decoder
+from .streams import PROMPTS, STYLES, even_draws
+from .text.mixes import Mix
+from .utils.groups import by_group
+from .utils.types import Array, Index
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Piece(NamedTuple):
+    """What some images are drawn from; ``negative`` is what guidance leads away from, None for all images pooled."""
+
+    parts: tuple[Part, ...]
+    negative: Mix | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pieces of a call.
+
+    Parameters
+    ----------
+    prior : Prior
+    decoder : Decoder
+        With the curves of the pieces.
+    pieces : sequence of m Piece
+    curves : array of int, shape (m,)
+        Tone curve of each.
+    index : array of int, shape (n,)
+        Piece of each image.
+    scale : float
+        The guidance scale.
+    """
+
+    prior: Prior
+    decoder: Decoder
+    pieces: Sequence[Piece]
+    curves: Index
+    index: Index
+    scale: float = 1.0
+
+    def denoiser(self, piece: int) -> LinearDenoiser:
+        """What a piece is drawn by, without guidance."""
+        return self.prior.component(self.pieces[piece].parts)
+
+    def away(self, negative: Mix | None) -> LinearDenoiser:
+        """What guidance leads away from."""
+        return self.prior.pooled() if negative is None else self.prior.gaussian(negative)
+
+    def check_draws(self, z: Array) -> None:
+        """Warn where guided latents (n, k) lie far from their prompts' mean, over the variance of training."""
+        if self.scale == 1.0:
+            return
+        ratios, mixes = [], [_prompts(piece) for piece in self.pieces]
+        for piece, rows in by_group(self.index):
+            mean = sum(w * self.prior.means[j] for j, w in mixes[piece])
+            training = sum(w * float(np.trace(self.prior.covariances[j])) for j, w in mixes[piece])
+            ratios.append(float(((z[rows] - mean) ** 2).sum(axis=1).mean()) / training if training > 0 else 0.0)
+        worst = int(np.where(np.isfinite(ratios), ratios, np.inf).argmax())
+        labels = self.prior.text.prompts.tolist()
+        named = {labels[j]: w for j, w in mixes[int(np.unique(self.index)[worst])]}
+        warn_of_runaway(ratios[worst], repr(named if len(named) > 1 else next(iter(named))), self.scale)
+
+
+def plan(
+    prior: Prior,
+    decoder: Decoder,
+    mixes: Sequence[Mix],
+    mix_of: Index,
+    component: Index,
+    negatives: Sequence[Mix | None] = (None,),
+    negative_of: Index | None = None,
+    scale: float = 1.0,
+) -> Plan:
+    """Group images into pieces.
+
+    Parameters
+    ----------
+    prior, decoder
+    mixes : sequence of Mix
+        Distinct prompts.
+    mix_of : array of int, shape (n,)
+        Which of them each image has.
+    component : array of int, shape (n,)
+        Of each image's heaviest prompt. Each other prompt of a mix gives the component whose mean is nearest to it.
+    negatives : sequence of Mix or None
+        What guidance leads away from; None is all images pooled.
+    negative_of : array of int, shape (n,), optional
+        Which of them each image has; by default the first.
+    scale : float
+    """
+    decoder, n_components = decoder.at(prior), int(component.max()) + 1
+    which = mix_of * n_components + component
+    which = which if negative_of is None else which * len(negatives) + negative_of
+    _, first, index = np.unique(which, return_index=True, return_inverse=True)
+    pieces, plain = [], True
+    for i in first.tolist():
+        mix, own = mixes[mix_of[i]], int(component[i])
+        parts = [Part(mix[0][0], own, mix[0][1])]
+        if len(mix) > 1:
+            plain, mean = False, prior.components(mix[0][0]).means[own]
+            parts += [Part(j, prior.components(j).nearest(mean), weight) for j, weight in mix[1:]]
+        pieces.append(Piece(tuple(parts), negatives[0 if negative_of is None else negative_of[i]]))
+    shares = [{int(prior.curves_of(j)[c]): weight for j, c, weight in piece.parts} for piece in pieces]
+    if plain:
+        curves = np.array([next(iter(share)) for share in shares])
+    else:
+        curves, decoder = np.arange(len(pieces)), decoder.mixed([(share, 0.0) for share in shares])
+    return Plan(prior, decoder, pieces, curves, index, scale)
+
+
+def distinct(items: Sequence[T]) -> tuple[list[T], Index]:
+    """The different ones of n items, and which each is.
+
+    Examples
+    --------
+    >>> distinct(["b", "a", "b"])
+    (['b', 'a'], array([0, 1, 0]))
+    """
+    found: dict[Any, int] = {}
+    index = np.array([found.setdefault(item, len(found)) for item in items], np.intp)
+    return list(found), index
+
+
+def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
+    """Prompt positions of n images, drawn as often as in training."""
+    return choose(weights, even_draws(entropy, PROMPTS, n))
+
+
+def draw_components(entropy: int, prior: Prior, index: Index) -> Index:
+    """Components of images whose prompts are given, drawn as often as in training.
+
+    Each prompt has even numbers of its own, in the order of its images: a slice of numbers that are even together need
+    not be even, such as every tenth where ten prompts take turns.
+    """
+    drawn = np.empty(len(index), np.intp)
+    for j, rows in by_group(index):
+        drawn[rows] = choose(prior.shares_of(j), even_draws(entropy, STYLES, drawn[rows].size, j))
+    return drawn
+
+
+def choose(shares: Array, draws: Array) -> Index:
+    """Positions that uniform numbers pick from shares that sum to 1."""
+    return np.minimum(np.searchsorted(np.cumsum(shares), draws, side="right"), len(shares) - 1)
+
+
+def _prompts(piece: Piece) -> Mix:
+    return tuple((part.prompt, part.weight) for part in piece.parts)

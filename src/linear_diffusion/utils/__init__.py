@@ -1,0 +1,1 @@
+"""What all rooms use: names of arrays, threads, files, memory, progress."""

@@ -1,0 +1,111 @@
+"""Arrays that a part of a model keeps: each says its axes, its dtype and what its numbers must be.
+
+    class Part(Kept):  mean: Array = kept("p k")        Part.read(arrays, "part", sizes)  <->  part.arrays("part")
+
+A part that is read from a file is checked by what its own class says, so that no table elsewhere repeats the classes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, field, fields
+from typing import Any, Self
+
+import numpy as np
+
+from .types import AnyArray
+
+Check = Callable[[AnyArray], bool]
+_AXES, _DTYPE, _HOLDS = "axes", "dtype", "holds"
+
+
+def positive(a: AnyArray) -> bool:
+    return bool((a > 0).all())
+
+
+def not_negative(a: AnyArray) -> bool:
+    return bool((a >= 0).all())
+
+
+def sums_to_one(a: AnyArray) -> bool:
+    return positive(a) and abs(float(a.sum()) - 1) < 1e-6
+
+
+def orthonormal(a: AnyArray) -> bool:
+    """Rows, or the columns of square matrices, by what they make of one random vector."""
+    rows = a if a.ndim == 2 else a.swapaxes(-1, -2)
+    probe = np.random.default_rng(0).standard_normal((rows.shape[-2], 1))
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(rows @ (rows.swapaxes(-1, -2) @ probe), probe, rtol=0, atol=1e-4))
+
+
+def kept(axes: str = "", holds: Check | None = None, dtype: str = "float64", *, optional: bool = False) -> Any:
+    """A field whose array is saved.
+
+    Parameters
+    ----------
+    axes : str
+        Names of its axes, such as "p k"; an axis has one size in all arrays of a model. A number is a size. None at
+        all is one number.
+    holds : callable, optional
+        Whether its numbers are such as a model has.
+    dtype : str
+        "float" is float32 or float64.
+    optional : bool
+        Whether it may be None.
+    """
+    metadata = {_AXES: tuple(axes.split()), _DTYPE: dtype, _HOLDS: holds}
+    return field(metadata=metadata, default=None) if optional else field(metadata=metadata)
+
+
+class Kept:
+    """A dataclass with fields that are `kept`; what it works out from them is not pickled."""
+
+    def arrays(self, name: str) -> dict[str, AnyArray]:
+        """All that is kept, by "name.field"."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if _AXES in f.metadata}  # type: ignore[arg-type]
+        return {f"{name}.{key}": np.asarray(value) for key, value in values.items() if value is not None}
+
+    @classmethod
+    def read(cls, arrays: dict[str, AnyArray], name: str, sizes: dict[str, int], **others: Any) -> Self:
+        """Take what is kept out of the arrays of a file, and check it.
+
+        Parameters
+        ----------
+        arrays : dict from "name.field" to array
+            What is taken is removed.
+        name : str
+        sizes : dict from axis to int
+            What is known of the axes' sizes; the others are added.
+        others
+            Fields that are not kept.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, or none that a model has.
+        """
+        found: dict[str, Any] = {}
+        for f in fields(cls):  # type: ignore[arg-type]
+            key = f"{name}.{f.name}"
+            if _AXES not in f.metadata or (key not in arrays and f.default is not MISSING):
+                continue
+            if key not in arrays:
+                raise ValueError(f"array {key!r} is missing")
+            array = arrays.pop(key)
+            _check(key, array, f.metadata, sizes)
+            found[f.name] = array if f.metadata[_AXES] else array.item()
+        return cls(**found, **others)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+
+def _check(key: str, array: AnyArray, wanted: Mapping[str, Any], sizes: dict[str, int]) -> None:
+    axes, dtype, holds = wanted[_AXES], wanted[_DTYPE], wanted[_HOLDS]
+    if array.ndim == len(axes):
+        sizes |= {axis: n for axis, n in zip(axes, array.shape, strict=True) if axis not in sizes}
+    shape = tuple(int(axis) if axis.isdigit() else sizes.get(axis, axis) for axis in axes)
+    is_dtype = array.dtype in (np.float32, np.float64) if dtype == "float" else array.dtype == dtype
+    if array.shape != shape or not is_dtype:
+        raise ValueError(f"array {key!r} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}")
+    if holds is not None and not holds(array):
+        raise ValueError(f"the numbers of array {key!r} are none that a model has")

@@ -228,7 +228,6 @@ def test_public_methods_are_these() -> None:
         "score",
         "score_samples",
         "style_means_",
-        "style_ranks_",
         "style_weights_",
         "transform",
     ]

@@ -324,10 +324,9 @@ def test_sampled_training_needs_a_one_hot_code() -> None:
         LinearDiffusion(text_encoder="bag-of-words", training="sampled").fit(X, y)
 
 
-@pytest.mark.parametrize("styles", [3, "auto"])
-def test_styles_are_of_one_hot_prompts_only(styles: Any) -> None:
+def test_styles_are_of_one_hot_prompts_only() -> None:
     X, y = drawings(50)
-    models = [LinearDiffusion(text_encoder="bag-of-words", styles=s, random_state=0).fit(X, y) for s in (1, styles)]
+    models = [LinearDiffusion(text_encoder="bag-of-words", styles=s, random_state=0).fit(X, y) for s in (1, 3)]
     assert_array_equal(*(model.sample(20)[0] for model in models))
 
 

@@ -21,7 +21,6 @@ from linear_diffusion.clusters import (
     _describe,
     _lent,
     _own_directions,
-    _sizes,
     fit_prompt,
     fit_styles,
 )
@@ -992,34 +991,6 @@ def test_a_saved_model_with_styles_draws_the_same_bits(tmp_path: Path, rgb: np.n
             assert_array_equal(*pair)
     for found, expected in zip(loaded.style_means_, model.style_means_, strict=True):
         assert_array_equal(found, expected)
-
-
-def test_styles_are_as_wide_as_their_images_where_these_are_many() -> None:
-    """Own factors that are lent, all alike, are brought to the size that each style's images have."""
-    rng = np.random.default_rng(0)
-    wide = np.array([0.8, 1.0, 1.0, 1.25])
-    labels = np.repeat(np.arange(4), 20_000)
-    x = rng.standard_normal((80_000, 3)) * np.sqrt(wide)[labels, None]
-    own = np.tile(np.sqrt(0.5) * np.eye(3), (4, 1, 1))  # half of a variance of 1; the other half is the rest
-    expected = wide * 3 - 1.5
-    assert_allclose(_sizes(x, labels, own, 1.5) ** 2, expected / 1.5, rtol=0.05)
-
-
-def test_sizes_of_few_images_are_shrunk_away() -> None:
-    """Styles that are alike seem to differ by chance alone."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(40), 5)
-    x = rng.standard_normal((200, 6))
-    own = np.tile(np.eye(6), (40, 1, 1))
-    raw = np.bincount(labels, (x**2).sum(axis=1)) / 5
-    assert np.log(raw).std() > 0.2
-    assert np.abs(np.log(_sizes(x, labels, own, 0.0))).max() < 0.1
-
-
-def test_styles_of_one_image_or_of_the_same_image_keep_what_is_lent() -> None:
-    x = np.zeros((6, 2))
-    assert_array_equal(_sizes(x, np.array([0, 0, 1, 2, 2, 2]), np.ones((3, 2, 1)), 0.0), np.ones(3))
-    assert_array_equal(_sizes(x + 1, np.arange(6), np.ones((6, 2, 1)), 1.0), np.ones(6))
 
 
 def test_one_prompts_styles_are_those_of_a_model_of_it(grey: Digits) -> None:

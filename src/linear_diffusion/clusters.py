@@ -35,8 +35,6 @@ LEADING = 25
 _ROWS = 4096
 _NEIGHBOURS = 8
 """Styles that lend their scatter to one, since it has few images itself."""
-_MOST_WIDER = 10.0
-"""What the own directions' variance is multiplied by at most so that a style is as wide as its images."""
 
 
 def fit_styles(
@@ -116,7 +114,6 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float)
     # of them, which each processor does in its own way, a tenth of the floor tells them apart.
     rest[np.diag_indices_from(rest)] += 0.1 * floor * np.linspace(1.0, 0.0, len(rest))
     variances, basis = np.linalg.eigh(rest)
-    own *= _sizes(residual, labels, own, max(float(variances.sum()), 0.0))[:, None, None]
     return Styles(
         owner=np.zeros(len(counts), np.intp),
         group=group,
@@ -187,34 +184,6 @@ def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     b = v / max(apart, 1e-3 * v, LEAST)  # a thousand images are as good as any number
     weight: Array = (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
     return weight
-
-
-def _sizes(residual: Array, labels: Index, own: Array, rest: float) -> Array:
-    """What own factors (s, k, r) are multiplied by, so that each style is as wide as its images; shape (s,).
-
-    Neighbours lend a style the shape of its covariance; its size, one number, its images tell better. The logarithm of
-    what they tell over what is lent is shrunk to the mean over styles, as far as its uncertainty explains how it
-    varies (empirical Bayes; Morris 1983, "Parametric empirical Bayes inference", eq. 1.15).
-    """
-    counts = np.bincount(labels).astype(np.float64)
-    length2 = np.einsum("nk,nk->n", residual, residual, dtype=np.float64)
-    mean = np.bincount(labels, length2) / counts
-    inside = np.einsum("skr,skr->s", own, own, dtype=np.float64)
-    known = (counts > 1) & (mean > 0) & (inside > 0)
-    if known.sum() < 2:
-        return np.ones(len(counts))
-    share = counts[known] / counts[known].sum()
-    log_ratio = np.log(mean[known] * counts[known] / (counts[known] - 1) / (inside[known] + rest))
-    log_ratio -= share @ log_ratio
-    of_known = known[labels]
-    scatter = ((length2[of_known] / mean[labels[of_known]] - 1) ** 2).sum() / (counts[known] - 1).sum()
-    uncertain = scatter / counts[known]
-    signal = max(float(share @ (log_ratio**2 - uncertain)), 0.0)
-    ratio = np.ones(len(counts))
-    ratio[known] = np.exp(log_ratio * signal / (signal + uncertain + LEAST))
-    wider = np.divide(ratio * (inside + rest) - rest, inside, out=np.ones_like(inside), where=known)
-    sizes: Array = np.sqrt(np.clip(wider, 1 / _MOST_WIDER, _MOST_WIDER))
-    return sizes
 
 
 def _leading(within: Array) -> Array:

@@ -294,7 +294,7 @@ class LinearDiffusion(
             regression = RegressionDenoiser(joint.means, covariances)
         self._take(learned, image, len(X), (rows, index) if n_styles > 1 else None)
         self._regression = regression
-        self._gauge(rows, index)
+        self._keep_calibration_images(rows, index)
         return self
 
     def _take(
@@ -308,7 +308,7 @@ class LinearDiffusion(
             prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
         self._set_learned(latents.prompts, latents.weights, n_images, image, learned.encoder, prior, learned.residual)
         self._words = self._regression = self._mixture = self._calibration = self._curves = self._details = None
-        self._gauged = None
+        self._confidence_source = None
         histogram = learned.histogram
         if styled:
             histogram = self._fit_styles(*styled, histogram)
@@ -561,7 +561,7 @@ class LinearDiffusion(
             ridge=float(self.ridge),
         )
         self._set_words(words, classes, learned.latents.weights, len(rows), image, learned.encoder, learned.residual)
-        self._gauge(rows, index)
+        self._keep_calibration_images(rows, index)
         return self
 
     def _set_words(
@@ -586,7 +586,7 @@ class LinearDiffusion(
         )
         self._words = words
         self._regression = self._mixture = self._calibration = self._curves = self._details = None
-        self._gauged = None
+        self._confidence_source = None
 
     def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
         """What draws given prompts of words."""

@@ -32,7 +32,6 @@ TRIED = {
     "own directions begin in 16 of the prompt's": {"LEADING": 16},
     "own directions begin in 80 of the prompt's": {"LEADING": 80},
     "30 neighbours lend": {"_NEIGHBOURS": 30},
-    "all styles as wide as what is lent": {"_MOST_WIDER": 1.0},
     "clusters do not see how much detail there is": {"_DETAIL": 0.0},
     "clusters see it twice as large": {"_DETAIL": 4.0},
 }

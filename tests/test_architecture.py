@@ -215,10 +215,7 @@ def test_public_methods_are_these() -> None:
         "from_pretrained",
         "interpolate",
         "inverse_transform",
-        "is_outlier",
         "one_shot",
-        "outlier_score",
-        "outlier_threshold",
         "partial_fit",
         "predict",
         "predict_proba",
@@ -228,7 +225,6 @@ def test_public_methods_are_these() -> None:
         "score",
         "score_samples",
         "style_means_",
-        "style_ranks_",
         "style_weights_",
         "transform",
     ]

@@ -69,8 +69,6 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "restore n_samples": task("restore", "n_samples", X[:2], MASK),
     "restore random_state": task("restore", "random_state", X, MASK, n_samples=1),
     "bits_per_dim random_state": task("bits_per_dim", "random_state", X),
-    "outlier_threshold contamination": task("outlier_threshold", "contamination"),
-    "is_outlier contamination": task("is_outlier", "contamination", X),
     "score_samples y": task("score_samples", "y", X),
     "denoiser prompt": task("denoiser", "prompt"),
     "noise_levels schedule": lambda value: research.noise_levels(value, 2),

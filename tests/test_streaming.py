@@ -62,7 +62,6 @@ def test_parameters_may_change_between_batches(grey: Digits) -> None:
     ("parameters", "message"),
     [
         ({}, "styles=1, not styles=165: only there all that is learned is a sum over images"),
-        ({"styles": "auto"}, "styles=1, not styles='auto'"),
         ({"styles": 1, "training": "sampled"}, "training='exact', not training='sampled'"),
         ({"styles": 1, "text_encoder": "bag-of-words"}, "text_encoder='one-hot', not"),
     ],

@@ -14,16 +14,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import logsumexp
 from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
 
-from linear_diffusion import LinearDiffusion, clusters, render
+from linear_diffusion import LinearDiffusion, render
 from linear_diffusion.clusters import (
     LEADING,
     RANK,
-    RANKS,
     _describe,
     _lent,
     _own_directions,
-    _sizes,
-    choose_styles,
     fit_prompt,
     fit_styles,
 )
@@ -322,7 +319,7 @@ def test_clusters_that_turn_out_empty_are_dropped() -> None:
     z = np.repeat(np.random.default_rng(11).standard_normal((2, 3)), 30, axis=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        styles, labels = fit_prompt(z, 5, floor=1e-6)
+        styles, labels = fit_styles(z, np.zeros(60, np.intp), 1, 5, floor=1e-6)
     assert_array_equal(np.sort(styles.shares), [0.5, 0.5])
     assert_array_equal(np.bincount(labels), [30, 30])
     assert_array_equal(styles.group, [0, 0])
@@ -356,27 +353,6 @@ def test_ridge_and_floor_bound_the_shared_variances() -> None:
     assert_allclose(damped.variances.min(), 0.5, rtol=1e-9)
 
 
-def test_auto_takes_the_number_under_which_held_out_images_are_likeliest() -> None:
-    rng = np.random.default_rng(20)
-    centers = 30 * rng.standard_normal((10, 6))
-    clouds = centers[rng.integers(0, 10, 1500)] + rng.standard_normal((1500, 6))
-    round_ = rng.standard_normal((1500, 6))
-    number, rank = choose_styles(clouds, floor=1e-9)
-    assert number in (10, 30)
-    assert rank in (RANK, *RANKS)
-    assert choose_styles(round_, floor=1e-9)[0] == 1
-    for n in (1, 2, 3, 12):
-        assert choose_styles(round_[:n], floor=1e-9)[0] == 1
-    assert choose_styles(round_[:3], floor=1e-9) == (1, RANK)  # too few to hold any out
-    z, index = np.r_[round_, clouds], np.repeat([0, 1], 1500)
-    styles, labels = fit_styles(z, index, 2, None, floor=1e-9)
-    assert np.bincount(styles.owner).tolist() == [1, number]
-    assert_array_equal(styles.owner[labels], index)
-    model = LinearDiffusion(styles="auto", random_state=0).fit(z, index)
-    assert [len(w) for w in model.style_weights_] == np.bincount(styles.owner).tolist()
-    assert model.sample(20)[0].shape == (20, 6)
-
-
 # A style's own directions
 
 
@@ -396,7 +372,7 @@ def test_own_directions_are_the_leading_eigenpart_where_all_directions_lead(
     m: int, k: int, rank: int, seed: int
 ) -> None:
     covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, k, seed)
-    own = _own_directions(covariance @ leading, leading, RANK)
+    own = _own_directions(covariance @ leading, leading)
     assert own.shape == (m, k, min(RANK, k))
     for c, f in zip(covariance, own, strict=True):
         values, vectors = np.linalg.eigh(c)
@@ -409,7 +385,7 @@ def test_own_directions_never_exceed_the_covariance_and_follow_by_regression(
     m: int, k: int, rank: int, n: int, seed: int
 ) -> None:
     covariance, leading = random_covariances(m, k, rank, seed), random_leading(k, min(n, k), seed)
-    own = _own_directions(covariance @ leading, leading, RANK)
+    own = _own_directions(covariance @ leading, leading)
     for c, f in zip(covariance, own, strict=True):
         assert np.linalg.eigvalsh(c - f @ f.T).min() > -1e-12 * k * np.linalg.eigvalsh(c)[-1]
     for c, f in zip(leading.T @ covariance @ leading, leading.T @ own, strict=True):
@@ -425,7 +401,7 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
     assert k > LEADING > RANK
     z = (rng.standard_normal((n, k)) @ rng.standard_normal((k, k)) * np.geomspace(3, 0.03, k)).astype(dtype)
     labels = rng.integers(0, 12, n)
-    styles = _describe(z, labels, np.zeros(12, np.intp), 1e-12, 0.0, RANK)
+    styles = _describe(z, labels, np.zeros(12, np.intp), 1e-12, 0.0)
     counts = np.bincount(labels).astype(float)
     means = np.stack([z[labels == j].mean(axis=0, dtype=float) for j in range(12)])
     scatter = np.stack([np.cov(z[labels == j].T.astype(float), bias=True) * counts[j] for j in range(12)])
@@ -492,21 +468,6 @@ def test_styles_that_differ_by_chance_alone_lend_a_thousand_images_at_most() -> 
 
 def test_a_style_alone_is_lent_nothing() -> None:
     assert_array_equal(_lent(np.array([7.0]), np.zeros((1, 3)), np.eye(3)[None], 9.0), [[1 / 7]])
-
-
-def test_prompts_of_different_ranks_are_joined_at_the_widest(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(27)
-    z, index = rng.standard_normal((400, 9)) * np.linspace(3, 1, 9), np.repeat([0, 1], 200)
-    chosen = iter([(2, 3), (3, 6)])
-    monkeypatch.setattr(clusters, "choose_styles", lambda *_: next(chosen))
-    styles, _ = fit_styles(z, index, 2, None, floor=1e-9)
-    assert styles.factors.shape == (5, 9, 6)
-    assert not styles.factors[:2, :, 3:].any()
-    for j, (n, rank) in enumerate([(2, 3), (3, 6)]):
-        alone, _ = fit_prompt(z[index == j], n, floor=1e-9, rank=rank)
-        for own, s in enumerate(styles.of(j)):  # rounded to half precision: 2 * 2^-11 of a product
-            expected = latent_moments(alone, own)[1]
-            assert_allclose(latent_moments(styles, s)[1], expected, atol=2**-10 * np.trace(expected))
 
 
 # What a file keeps
@@ -633,7 +594,7 @@ def toy() -> LinearDiffusion:
     return LinearDiffusion(styles=2, tone=False, random_state=0).fit(X, np.array(["a", "b"])[cloud // 2])
 
 
-def test_defaults_are_150_styles_of_rank_14_in_500_dimensions() -> None:
+def test_defaults_are_165_styles_of_rank_16_in_500_dimensions() -> None:
     params = LinearDiffusion().get_params()
     assert (params["styles"], params["latent_dim"], RANK) == (165, 500, 16)
     one_shot = LinearDiffusion.one_shot().get_params()
@@ -1030,34 +991,6 @@ def test_a_saved_model_with_styles_draws_the_same_bits(tmp_path: Path, rgb: np.n
             assert_array_equal(*pair)
     for found, expected in zip(loaded.style_means_, model.style_means_, strict=True):
         assert_array_equal(found, expected)
-
-
-def test_styles_are_as_wide_as_their_images_where_these_are_many() -> None:
-    """Own factors that are lent, all alike, are brought to the size that each style's images have."""
-    rng = np.random.default_rng(0)
-    wide = np.array([0.8, 1.0, 1.0, 1.25])
-    labels = np.repeat(np.arange(4), 20_000)
-    x = rng.standard_normal((80_000, 3)) * np.sqrt(wide)[labels, None]
-    own = np.tile(np.sqrt(0.5) * np.eye(3), (4, 1, 1))  # half of a variance of 1; the other half is the rest
-    expected = wide * 3 - 1.5
-    assert_allclose(_sizes(x, labels, own, 1.5) ** 2, expected / 1.5, rtol=0.05)
-
-
-def test_sizes_of_few_images_are_shrunk_away() -> None:
-    """Styles that are alike seem to differ by chance alone."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(40), 5)
-    x = rng.standard_normal((200, 6))
-    own = np.tile(np.eye(6), (40, 1, 1))
-    raw = np.bincount(labels, (x**2).sum(axis=1)) / 5
-    assert np.log(raw).std() > 0.2
-    assert np.abs(np.log(_sizes(x, labels, own, 0.0))).max() < 0.1
-
-
-def test_styles_of_one_image_or_of_the_same_image_keep_what_is_lent() -> None:
-    x = np.zeros((6, 2))
-    assert_array_equal(_sizes(x, np.array([0, 0, 1, 2, 2, 2]), np.ones((3, 2, 1)), 0.0), np.ones(3))
-    assert_array_equal(_sizes(x + 1, np.arange(6), np.ones((6, 2, 1)), 1.0), np.ones(6))
 
 
 def test_one_prompts_styles_are_those_of_a_model_of_it(grey: Digits) -> None:

@@ -270,7 +270,6 @@ def test_a_model_of_words_fitted_anew_forgets_how_sure_another_was() -> None:
     anew = LinearDiffusion(styles=1, latent_dim=6).fit(X, y).set_params(text_encoder="bag-of-words").fit(X, y)
     fresh = LinearDiffusion(styles=1, latent_dim=6, text_encoder="bag-of-words").fit(X, y)
     assert_array_equal(anew.predict_proba(X), fresh.predict_proba(X))
-    assert anew.outlier_threshold(0.1) == fresh.outlier_threshold(0.1)
 
 
 # Transformers of the user's
@@ -324,10 +323,9 @@ def test_sampled_training_needs_a_one_hot_code() -> None:
         LinearDiffusion(text_encoder="bag-of-words", training="sampled").fit(X, y)
 
 
-@pytest.mark.parametrize("styles", [3, "auto"])
-def test_styles_are_of_one_hot_prompts_only(styles: Any) -> None:
+def test_styles_are_of_one_hot_prompts_only() -> None:
     X, y = drawings(50)
-    models = [LinearDiffusion(text_encoder="bag-of-words", styles=s, random_state=0).fit(X, y) for s in (1, styles)]
+    models = [LinearDiffusion(text_encoder="bag-of-words", styles=s, random_state=0).fit(X, y) for s in (1, 3)]
     assert_array_equal(*(model.sample(20)[0] for model in models))
 
 

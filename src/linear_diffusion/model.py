@@ -28,7 +28,7 @@ from .checks import (
     warn_of_sampled_training,
     warn_of_single_images,
 )
-from .clusters import CANDIDATES, fit_styles
+from .clusters import fit_styles
 from .compose import Composition, plan
 from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
 from .detail import DetailCurves, has_details
@@ -80,13 +80,12 @@ class LinearDiffusion(
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
-    styles : int or "auto", default=165
+    styles : int, default=165
         Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 16. A
         prompt has no more than one for ten images; 1 is one Gaussian per prompt, which ``latent_dim=144`` serves well.
         The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 165 styles
-        of rank 16, and 500 components. "auto" chooses number and rank for each prompt by the likelihood of held-out
-        images, and takes a few times as long; ``style_weights_`` and ``style_ranks_`` tell what it chose. Only with
-        exact training of one-hot prompts; elsewhere there is one Gaussian per prompt.
+        of rank 16, and 500 components. Only with exact training of one-hot prompts; elsewhere there is one Gaussian per
+        prompt.
     schedule : str, default="cosine"
         Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
         sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
@@ -130,8 +129,6 @@ class LinearDiffusion(
         Shape of one image as it came in.
     style_weights_, style_means_ : lists of p arrays of shape (s,) and (s, k)
         Frequencies and mean latents of each prompt's styles.
-    style_ranks_ : list of p int
-        Directions of their own that they have.
     class_noise_std_ : array of shape (d,)
         Standard deviation of the noise on each pixel at which `predict` reads prompts.
     n_images_ : int
@@ -166,7 +163,7 @@ class LinearDiffusion(
         "text_encoder": [StrOptions({"one-hot", *NAMED}), HasMethods(["transform"]), callable],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
-        "styles": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "styles": [Interval(Integral, 1, None, closed="left")],
         "schedule": [StrOptions(set(SCHEDULES))],
         "training": [StrOptions({"exact", "sampled"})],
         "n_draws": [Interval(Integral, 1, 1_000_000, closed="both")],
@@ -185,7 +182,7 @@ class LinearDiffusion(
         text_encoder: Any = "one-hot",
         latent_dim: int | float = 500,
         standardize: bool = False,
-        styles: int | str = 165,
+        styles: int = 165,
         schedule: str = "cosine",
         training: str = "exact",
         n_draws: int = 1,
@@ -273,7 +270,7 @@ class LinearDiffusion(
         elif self.ridge == 0:
             warn_of_single_images(classes, index)
         tell(f"components and moments of {len(X):,} images")
-        most_styles = max(CANDIDATES) if self.styles == "auto" else int(self.styles)
+        n_styles = int(self.styles) if self.training == "exact" else 1
         entropy = entropy_of(self.random_state) if self.training == "sampled" else 0
         learned = learn(
             rows,
@@ -283,7 +280,7 @@ class LinearDiffusion(
             self.latent_dim,
             standardize=self.standardize,
             rescale=self.schedule != "one-step",
-            n_styles=most_styles if self.training == "exact" else 1,
+            n_styles=n_styles,
             n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
             sampled=self.training == "sampled",
         )
@@ -295,9 +292,9 @@ class LinearDiffusion(
             k = len(learned.encoder.components)
             covariances[:, :k, :k] += self.ridge * np.eye(k)
             regression = RegressionDenoiser(joint.means, covariances)
-        self._take(learned, image, len(X), (rows, index) if most_styles > 1 and self.training == "exact" else None)
+        self._take(learned, image, len(X), (rows, index) if n_styles > 1 else None)
         self._regression = regression
-        self._gauge(rows, index)
+        self._keep_calibration_images(rows, index)
         return self
 
     def _take(
@@ -311,7 +308,7 @@ class LinearDiffusion(
             prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
         self._set_learned(latents.prompts, latents.weights, n_images, image, learned.encoder, prior, learned.residual)
         self._words = self._regression = self._mixture = self._calibration = self._curves = self._details = None
-        self._gauged = None
+        self._confidence_source = None
         histogram = learned.histogram
         if styled:
             histogram = self._fit_styles(*styled, histogram)
@@ -477,14 +474,6 @@ class LinearDiffusion(
         return [self._mixture.shares[self._mixture.of(j)] for j in range(len(self.classes_))]
 
     @property
-    def style_ranks_(self) -> list[int]:
-        """Directions of their own that each prompt's styles have at most."""
-        if self._mixture is None:
-            return [0 for _ in self.classes_]
-        used = [self._mixture.factors[self._mixture.of(j)].any(axis=(0, 1)) for j in range(len(self.classes_))]
-        return [int(found.sum()) for found in used]
-
-    @property
     def style_means_(self) -> list[Array]:
         """Mean latents (s, k) of each prompt's styles; decode them with `inverse_transform`."""
         if self._mixture is None:
@@ -540,7 +529,7 @@ class LinearDiffusion(
             z,
             index,
             len(self.classes_),
-            None if self.styles == "auto" else int(self.styles),
+            int(self.styles),
             floor=noise_floor(self._encoder) * self._encoder.scale**2,
             ridge=self.ridge,
         )
@@ -572,7 +561,7 @@ class LinearDiffusion(
             ridge=float(self.ridge),
         )
         self._set_words(words, classes, learned.latents.weights, len(rows), image, learned.encoder, learned.residual)
-        self._gauge(rows, index)
+        self._keep_calibration_images(rows, index)
         return self
 
     def _set_words(
@@ -597,7 +586,7 @@ class LinearDiffusion(
         )
         self._words = words
         self._regression = self._mixture = self._calibration = self._curves = self._details = None
-        self._gauged = None
+        self._confidence_source = None
 
     def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
         """What draws given prompts of words."""

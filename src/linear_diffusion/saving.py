@@ -29,7 +29,7 @@ from .image import ImageFormat, PCAEncoder, limits
 from .memory import readable
 from .noise import entropy_of
 from .styles import Calibration, Styles, pack_factors, unpack_factors
-from .tasks.confidence import N_QUANTILES, Confidence
+from .tasks.confidence import Confidence
 from .text import BagOfWords
 from .tone import N_ENTRIES, ToneCurves
 from .words import NAMED
@@ -88,9 +88,8 @@ _AXES = {
     "tone.table": "curves c entries",
     "detail.shift": "p c filters differences",
     "detail.table": "p c levels",
-    "confidence.level2": "",
-    "confidence.prompt_temperature": "",
-    "confidence.scores": "quantiles",
+    "confidence.noise_variance": "",
+    "confidence.temperature": "",
 }
 """The arrays of each part of a model, by the names of their axes."""
 _GOES_WITH = {
@@ -105,7 +104,6 @@ _SIZES = {
     "filters": N_FILTERS,
     "differences": N_DIFFERENCES,
     "levels": N_LEVELS,
-    "quantiles": N_QUANTILES,
 }
 _DTYPES = {
     "tone.table": "float32",
@@ -152,9 +150,8 @@ _HOLDS: dict[str, Callable[[AnyArray], bool]] = {
     "calibration.gain": _positive,
     "tone.step": _positive,
     "detail.shift": lambda a: bool((np.abs(a.astype(np.int32)) <= REACH).all()),
-    "confidence.level2": _not_negative,
-    "confidence.prompt_temperature": lambda a: bool(0 < a <= 1),
-    "confidence.scores": lambda a: bool((np.diff(a) >= 0).all()),
+    "confidence.noise_variance": _not_negative,
+    "confidence.temperature": lambda a: bool(0 < a <= 1),
     "correlations": lambda a: bool((np.abs(a) <= 1).all()),
     "ridge": _not_negative,
 }

@@ -300,7 +300,6 @@ def test_fit_reads_a_folder_of_images(tmp_path):
         (["--one-shot"], LinearDiffusion.one_shot()),
         (["--one-shot", "--latent-dim", 500], LinearDiffusion.one_shot(latent_dim=500)),
         (["--styles", 1, "--latent-dim", 144], LinearDiffusion(styles=1, latent_dim=144)),
-        (["--styles", "auto"], LinearDiffusion(styles="auto")),
     ],
     ids=str,
 )
@@ -356,6 +355,8 @@ def test_what_is_not_asked_for_is_the_estimators_default(tmp_path, options, expe
         ("fit digits -o out --split nope", ["--split nope must be"]),
         ("fit digits -o out --text-column text", ["--text-column", "no columns"]),
         ("fit odd -o out", ["['file_name', 'title']", "--text-column NAME"]),
+        ("fit digits -o out --styles 0", ["--styles"]),
+        ("fit digits -o out --styles auto", ["--styles"]),
         ("fit digits -o out --styles 5 --one-shot", ["--styles 5 means nothing to --one-shot"]),
         ("fit digits -o out --styles 5 --text-encoder bag-of-words", ["--styles 5", "--text-encoder bag-of-words"]),
         ("fit ~nosuch/x -o out", ["~nosuch/x"]),

@@ -21,9 +21,6 @@ from .outputs import check_apart, check_file, check_folder
 def score(
     model_path: ModelPath,
     data: Images,
-    contamination: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Stranger than all but this share of training images: an outlier.")
-    ] = 0.01,
     crop: Crop = False,
     pad: Pad = False,
     split: Split = None,
@@ -34,7 +31,7 @@ def score(
     out: Csv = None,
     as_json: Json = False,
 ) -> None:
-    """Say how likely images are, in nats and in bits per pixel, and which are outliers."""
+    """Say how likely images are, in nats and in bits per pixel."""
     if out is not None:
         check_file(out, (".csv",))
         check_apart([out], data)
@@ -47,17 +44,12 @@ def score(
     images, _, names = work.read_data(model, data, log, options)
     with log.step("score", f"scoring {count(len(images), 'image')}"):
         log_density = model.score_samples(images)
-        strange = -log_density > model.outlier_threshold(contamination)
         bits = model.bits_per_dim(images, random_state=seed) if model._image.pixel_range else None
     if out is not None:
         found = [round(float(b), 4) for b in bits] if bits is not None else [None] * len(names)
-        rows = zip(names, log_density, found, strange, strict=True)
+        rows = zip(names, log_density, found, strict=True)
         work.write_table(
-            [
-                {"image": name, "log_density": round(float(p), 3), "bits_per_dim": b, "outlier": int(o)}
-                for name, p, b, o in rows
-            ],
-            out,
+            [{"image": name, "log_density": round(float(p), 3), "bits_per_dim": b} for name, p, b in rows], out
         )
     record: dict[str, Any] = {
         "model": str(model_path),
@@ -65,14 +57,11 @@ def score(
         "n_images": len(images),
         "log_density": float(log_density.mean()),
         "bits_per_dim": None if bits is None else float(bits.mean()),
-        "contamination": contamination,
-        "outliers": int(strange.sum()),
         "out": None if out is None else str(out),
         "seconds": log.seconds,
     }
     text = f"{count(len(images), 'image')}: log-density {record['log_density']:.1f} nats on average"
     text += "" if bits is None else f", {record['bits_per_dim']:.3f} bits per pixel"
-    text += f"; {count(record['outliers'], 'outlier')} ({strange.mean():.1%})"
     show(record, text + ("" if out is None else f"; {out}"), as_json=as_json)
 
 

@@ -90,13 +90,6 @@ def parse_number(text: str) -> int | float:
         raise ValueError(f"--latent-dim {text} is no number; give components, or a share between 0 and 1.") from None
 
 
-def parse_styles(text: str) -> int | str:
-    """How many styles a prompt has at most, or "auto"."""
-    if text != "auto" and not text.isdigit():
-        raise ValueError(f"--styles {text} must be a whole number >= 1, or auto.")
-    return text if text == "auto" else int(text)
-
-
 def parse_prompt(text: str, known: Collection[str]) -> str | dict[str, float]:
     """A prompt, or a mix of some: ``3:0.5 8:0.5``. What is itself a known prompt is one, whatever it looks like.
 

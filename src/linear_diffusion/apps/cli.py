@@ -21,7 +21,6 @@ from .arguments import (
     open_model,
     parse_number,
     parse_prompt,
-    parse_styles,
     prompt_text,
     read_picture,
     reading,
@@ -114,10 +113,11 @@ def fit(
         ),
     ] = None,
     styles: Annotated[
-        str | None,
+        int | None,
         typer.Option(
             metavar="K",
-            help="Linear pieces of a prompt at most, or auto; 1 is one Gaussian for each.",
+            min=1,
+            help="Linear pieces of a prompt at most; 1 is one Gaussian for each.",
             show_default="165",
         ),
     ] = None,
@@ -150,7 +150,7 @@ def fit(
     if latent_dim is not None:
         chosen["latent_dim"] = parse_number(latent_dim)
     if styles is not None:
-        chosen["styles"] = parse_styles(styles)
+        chosen["styles"] = styles
     from .. import LinearDiffusion, load_images
 
     if one_shot:

@@ -15,17 +15,13 @@ from dataclasses import fields, replace
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 from ._threads import in_parallel, one_openmp_thread, one_thread
 from ._types import Array, Index
 from .moments import members
-from .noise import CLEAN
 from .progress import counted
 from .styles import LEAST, Styles, pack_factors, unpack_factors
 
-CANDIDATES = (1, 10, 30, 100, 200)
-"""Numbers of styles that the search of "auto" tries."""
 CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail."""
 _DETAIL = 2.0
@@ -33,20 +29,16 @@ _DETAIL = 2.0
 LEAST_IMAGES = 10
 """Images that a style has at least, on average."""
 RANK = 16
-"""Directions of a style's own, unless they are searched for."""
-RANKS = (5, 25)
-"""Other ranks that the search of "auto" tries."""
+"""Directions of a style's own."""
 LEADING = 25
 """Leading directions of a prompt, in whose span its styles' own directions begin."""
 _ROWS = 4096
 _NEIGHBOURS = 8
 """Styles that lend their scatter to one, since it has few images itself."""
-_MOST_WIDER = 10.0
-"""What the own directions' variance is multiplied by at most so that a style is as wide as its images."""
 
 
 def fit_styles(
-    z: Array, index: Index, n_prompts: int, n_styles: int | None, floor: float, ridge: float = 0.0, seed: int = 0
+    z: Array, index: Index, n_prompts: int, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0
 ) -> tuple[Styles, Index]:
     """Find the styles of each prompt.
 
@@ -57,9 +49,8 @@ def fit_styles(
     index : array of int, shape (n,)
         Prompt of each.
     n_prompts : int
-    n_styles : int or None
-        A prompt's styles at most; never more than one for ten images. None chooses number and rank for each prompt, by
-        the likelihood of held-out images.
+    n_styles : int
+        A prompt's styles at most; never more than one for ten images.
     floor : float
         The least shared variance.
     ridge : float
@@ -78,8 +69,7 @@ def fit_styles(
     images = members(index, n_prompts)
 
     def learn(own: Index) -> tuple[Styles, Index]:
-        most, rank = choose_styles(z[own], floor, ridge, seed) if n_styles is None else (n_styles, RANK)
-        part, found = fit_prompt(z[own], most, floor, ridge, seed, rank)
+        part, found = fit_prompt(z[own], n_styles, floor, ridge, seed)
         return _rounded(part), found
 
     # Around all threads: filters of warnings belong to the process, so that threads that set them undo each other's.
@@ -91,8 +81,6 @@ def fit_styles(
         labels[images[j]] = found + n_found
         parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
         n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
-    widest = max(part.factors.shape[2] for part in parts)
-    parts = [replace(p, factors=np.pad(p.factors, ((0, 0), (0, 0), (0, widest - p.factors.shape[2])))) for p in parts]
     joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Styles)}
     return Styles(**joined), labels
 
@@ -103,39 +91,13 @@ def _rounded(styles: Styles) -> Styles:
     return replace(styles, basis=basis, means=means, factors=unpack_factors(*pack_factors(styles.factors)))
 
 
-def fit_prompt(
-    z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0, rank: int = RANK
-) -> tuple[Styles, Index]:
+def fit_prompt(z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[Styles, Index]:
     """The styles of one prompt's latents (n, k), and the style of each image."""
     labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
-    return _describe(z, labels, group, floor, ridge, rank), labels
+    return _describe(z, labels, group, floor, ridge), labels
 
 
-def choose_styles(z: Array, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[int, int]:
-    """The number of styles and their rank under which a held-out sixth of a prompt's latents is most likely.
-
-    First the number, of `CANDIDATES`, then the rank, of `RANKS` and `RANK`.
-    """
-    held_out = np.random.default_rng(seed).permutation(len(z)) % 6 == 0
-    rest, unseen = z[~held_out], z[held_out].astype(np.float64)
-
-    def likely(n_styles: int, rank: int) -> float:
-        styles, _ = fit_prompt(rest, n_styles, floor, ridge, seed, rank)
-        log_density, _ = styles.evidence(0, unseen @ styles.basis[0], CLEAN)
-        return float(logsumexp(log_density + np.log(styles.shares), axis=1).mean())
-
-    numbers = [n for n in CANDIDATES if n * LEAST_IMAGES <= len(rest)]
-    if not numbers:
-        return 1, RANK
-    n_styles, by_rank = 1, {RANK: -np.inf}
-    for n in numbers:
-        if (found := likely(n, RANK)) > by_rank[RANK]:
-            n_styles, by_rank[RANK] = n, found
-    by_rank |= {rank: likely(n_styles, rank) for rank in RANKS}
-    return n_styles, max(by_rank, key=lambda rank: by_rank[rank])
-
-
-def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float, rank: int) -> Styles:
+def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float) -> Styles:
     """Styles of given images: means, own directions, and what they share."""
     counts = np.bincount(labels).astype(np.float64)
     means = _means(z, labels, counts)
@@ -144,7 +106,7 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
     thin = _own_scatter(residual, labels, leading)
     fourth = float((((residual @ leading.astype(z.dtype)) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
     lent = _lent(counts, means, leading.T @ thin, fourth)
-    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading, rank)
+    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading)
     shares = counts / counts.sum()
     weight = np.sqrt(shares @ lent)[labels]  # how much each image counts in the mean of all covariances
     rest = _product(residual, weight) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
@@ -152,7 +114,6 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float,
     # of them, which each processor does in its own way, a tenth of the floor tells them apart.
     rest[np.diag_indices_from(rest)] += 0.1 * floor * np.linspace(1.0, 0.0, len(rest))
     variances, basis = np.linalg.eigh(rest)
-    own *= _sizes(residual, labels, own, max(float(variances.sum()), 0.0))[:, None, None]
     return Styles(
         owner=np.zeros(len(counts), np.intp),
         group=group,
@@ -175,7 +136,8 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
         seen = np.column_stack([z[:, :CLUSTER_DIM], np.asarray(_DETAIL * detail, z.dtype)])
         # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.
         init, _ = kmeans_plusplus(seen, n_styles, random_state=seed, n_local_trials=1)
-        chosen = KMeans(n_styles, init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
+        init = np.unique(init, axis=0)  # images that are there twice
+        chosen = KMeans(len(init), init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
         present, labels = np.unique(chosen.labels_, return_inverse=True)
         centers = chosen.cluster_centers_[present]
         n_groups = max(min(len(present) // 3, len(z) // 150), 1)
@@ -224,34 +186,6 @@ def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     return weight
 
 
-def _sizes(residual: Array, labels: Index, own: Array, rest: float) -> Array:
-    """What own factors (s, k, r) are multiplied by, so that each style is as wide as its images; shape (s,).
-
-    Neighbours lend a style the shape of its covariance; its size, one number, its images tell better. The logarithm of
-    what they tell over what is lent is shrunk to the mean over styles, as far as its uncertainty explains how it
-    varies (empirical Bayes; Morris 1983, "Parametric empirical Bayes inference", eq. 1.15).
-    """
-    counts = np.bincount(labels).astype(np.float64)
-    length2 = np.einsum("nk,nk->n", residual, residual, dtype=np.float64)
-    mean = np.bincount(labels, length2) / counts
-    inside = np.einsum("skr,skr->s", own, own, dtype=np.float64)
-    known = (counts > 1) & (mean > 0) & (inside > 0)
-    if known.sum() < 2:
-        return np.ones(len(counts))
-    share = counts[known] / counts[known].sum()
-    log_ratio = np.log(mean[known] * counts[known] / (counts[known] - 1) / (inside[known] + rest))
-    log_ratio -= share @ log_ratio
-    of_known = known[labels]
-    scatter = ((length2[of_known] / mean[labels[of_known]] - 1) ** 2).sum() / (counts[known] - 1).sum()
-    uncertain = scatter / counts[known]
-    signal = max(float(share @ (log_ratio**2 - uncertain)), 0.0)
-    ratio = np.ones(len(counts))
-    ratio[known] = np.exp(log_ratio * signal / (signal + uncertain + LEAST))
-    wider = np.divide(ratio * (inside + rest) - rest, inside, out=np.ones_like(inside), where=known)
-    sizes: Array = np.sqrt(np.clip(wider, 1 / _MOST_WIDER, _MOST_WIDER))
-    return sizes
-
-
 def _leading(within: Array) -> Array:
     """The leading directions of a prompt, shape (k, m), among which its styles have their own."""
     vectors: Array = np.linalg.eigh(within)[1]
@@ -283,7 +217,7 @@ def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
     return thin
 
 
-def _own_directions(covariance: Array, leading: Array, rank: int) -> Array:
+def _own_directions(covariance: Array, leading: Array) -> Array:
     """Factors of the styles, from their covariances times the leading directions (s, k, m); shape (s, k, r).
 
     The widest directions of a style within the leading ones, each with what follows from it, by regression, in all
@@ -291,7 +225,7 @@ def _own_directions(covariance: Array, leading: Array, rank: int) -> Array:
     """
     with one_thread():
         values, rotation = np.linalg.eigh(leading.T @ covariance)
-    values, rotation = values[:, ::-1][:, :rank], rotation[:, :, ::-1][:, :, :rank]
+    values, rotation = values[:, ::-1][:, :RANK], rotation[:, :, ::-1][:, :, :RANK]
     safe = np.where(values > 1e-6 * values[:, :1].clip(LEAST), values, np.inf)
     factors: Array = covariance @ (rotation / np.sqrt(safe)[:, None, :])
     return factors * np.where(factors.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)

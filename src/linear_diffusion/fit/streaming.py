@@ -22,7 +22,7 @@ from .training import MOST_PIXELS, Learned, Work, fits_dense, learn_from, requir
 class StreamingMixin:
     """`partial_fit` of `LinearDiffusion`, which takes what was learned."""
 
-    styles: int | str
+    styles: int
     text_encoder: Any
     training: str
     latent_dim: int | float

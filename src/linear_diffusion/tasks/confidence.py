@@ -1,11 +1,11 @@
-"""Confidence: what a density is not told by its own formulas, from the images that it was fitted on.
+"""Temperature scaling: how sure `predict_proba` is, chosen on training images.
 
-    p(c | x) ~ w_c p(x + eps | c)^t        outlier: log p(x) below a quantile
+    p(c | x) ~ w_c p(x + eps | c)^t
 
-Real images are not drawn from the density, so that Bayes' rule is too sure of itself: it counts hundreds of pixels as
-if each told something new. A temperature t below 1 (Guo et al. 2017) and a level of noise make up for it. They are
-chosen by what they are for, the prompts of training images. Of each prompt the piece that fits an image best is left
-out meanwhile: an image that had its part in a piece says little about new ones there.
+Real images are not drawn from the density, so Bayes' rule is too sure of itself: it counts hundreds of pixels as if
+each were independent evidence. A temperature t below 1 (Guo et al. 2017) and noise on the image make up for it. Both
+are chosen to make the prompts of some training images as probable as possible. These images have shaped the
+components of the density. So, for each image, the component of each prompt that fits it best is left out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,45 +16,37 @@ from scipy.special import log_softmax
 
 from .._types import AnyArray, Array, Index
 from .density import PromptDensity
-from .likelihood import class_log_densities, log_densities, marginal_log_density
+from .likelihood import class_log_densities
 
-LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
-"""Levels of noise for reading prompts: variances, as shares of that of a component."""
+NOISE_LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
+"""Variances of the noise to choose from, as shares of the mean variance of a component."""
 TEMPERATURES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
-"""What log-densities are multiplied by."""
-N_QUANTILES = 1001
-"""Quantiles of training scores that are kept: evenly spaced, the least and the largest among them."""
-_N_SCORED, _N_READ = 1000, 200
-"""Training images that are scored, and whose prompts are read."""
+"""Factors of log-densities to choose from."""
+_N_IMAGES = 200
+"""Training images to choose by."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """What is learned from training images and the density.
+    """How prompts are read off images.
 
     Parameters
     ----------
-    level2 : float
-        Variance of the noise at which prompts are read, in the units of standardised pixels.
-    prompt_temperature : float
-        What log-densities of prompts are multiplied by.
-    scores : array of shape (N_QUANTILES,)
-        Quantiles of the log-density of training images, increasing.
+    noise_variance : float
+        Variance of the noise on images, in the units of standardised pixels.
+    temperature : float
+        What log-densities are multiplied by.
     """
 
-    level2: float
-    prompt_temperature: float
-    scores: Array
-
-    def threshold(self, contamination: float) -> float:
-        """The log-density that a share of the training images falls below."""
-        return float(np.interp(contamination, np.linspace(0, 1, len(self.scores)), self.scores))
+    noise_variance: float = 0.0
+    temperature: float = 1.0
 
 
-class Witnesses:
-    """Several hundred training images, kept until someone asks how sure a density may be.
+class CalibrationImages:
+    """Some training images, kept until a prompt is read.
 
-    Sampling never asks, so fitting does not wait for it. A saved model keeps the answer, not the images.
+    Sampling never reads prompts, so fitting does not wait for the choice. A saved model keeps the choice, not the
+    images.
 
     Parameters
     ----------
@@ -65,19 +57,21 @@ class Witnesses:
     """
 
     def __init__(self, rows: AnyArray, index: Index) -> None:
-        some = np.random.default_rng(0).permutation(len(rows))[:_N_SCORED]
+        some = np.random.default_rng(0).permutation(len(rows))[:_N_IMAGES]
         self.rows, self.index = rows[some], index[some]
-        self._found: Confidence | None = None
+        self._chosen: Confidence | None = None
 
-    def tell(self, prompts: Callable[[], Iterable[Sequence[PromptDensity]]], weights: Array) -> Confidence:
-        """The confidence that these images give a density, worked out once."""
-        if self._found is None:
-            self._found = gauge(prompts(), weights, self.rows, self.index)
-        return self._found
+    def confidence(self, prompts: Callable[[], Iterable[Sequence[PromptDensity]]], weights: Array) -> Confidence:
+        """What `choose_temperature` finds by these images, worked out once."""
+        if self._chosen is None:
+            self._chosen = choose_temperature(prompts(), weights, self.rows, self.index)
+        return self._chosen
 
 
-def gauge(blocks: Iterable[Sequence[PromptDensity]], weights: Array, rows: AnyArray, index: Index) -> Confidence:
-    """Choose a level and a temperature, and keep quantiles, by training images.
+def choose_temperature(
+    blocks: Iterable[Sequence[PromptDensity]], weights: Array, rows: AnyArray, index: Index
+) -> Confidence:
+    """The noise and the temperature under which the images' own prompts are most probable.
 
     Parameters
     ----------
@@ -85,28 +79,19 @@ def gauge(blocks: Iterable[Sequence[PromptDensity]], weights: Array, rows: AnyAr
         Of p prompts, block after block, which need not be there at the same time.
     weights : array of shape (p,)
     rows : array of shape (n, d)
-        Training images.
+        Images.
     index : array of int, shape (n,)
         Prompt of each.
     """
-    whole, read = [], []
+    best, chosen, found = np.inf, Confidence(), []
     for prompts in blocks:
-        levels = np.array(LEVELS if len(weights) > 1 else ()) * prompts[0].encoder.variances.mean()
-        whole.append(log_densities(prompts, rows))
-        read.append([class_log_densities(prompts, rows[:_N_READ], float(v), leave_out=True) for v in levels])
-    scores = marginal_log_density(np.hstack(whole), weights)
-    at_levels = [np.hstack(found) for found in zip(*read, strict=True)]
-    level2, temperature = choose_reading(levels, at_levels, weights, index[:_N_READ])
-    return Confidence(level2, temperature, np.quantile(scores, np.linspace(0, 1, N_QUANTILES)))
-
-
-def choose_reading(levels: Array, log_densities: Sequence[Array], weights: Array, index: Index) -> tuple[float, float]:
-    """Level and temperature under which the images' own prompts are most probable; of one prompt, 0 and 1."""
-    best, chosen = np.inf, (0.0, 1.0)
-    for level, log_density in zip(levels, log_densities, strict=True):
+        variances = np.array(NOISE_LEVELS) * prompts[0].encoder.variances.mean()
+        found.append([class_log_densities(prompts, rows, float(v), leave_out=True) for v in variances])
+    for variance, parts in zip(variances, zip(*found, strict=True), strict=True):
+        log_density = np.hstack(parts)  # (n, p)
         for t in TEMPERATURES:
-            found = log_softmax(t * log_density + np.log(weights), axis=1)
-            loss = -float(found[np.arange(len(index)), index].mean())
+            log_probability = log_softmax(t * log_density + np.log(weights), axis=1)
+            loss = -float(log_probability[np.arange(len(index)), index].mean())
             if loss < best:
-                best, chosen = loss, (float(level), t)
+                best, chosen = loss, Confidence(float(variance), t)
     return chosen

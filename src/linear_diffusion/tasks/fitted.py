@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from .._types import AnyArray, Array, Index
-from .confidence import Confidence, Witnesses
+from .confidence import CalibrationImages, Confidence
 from .density import PromptDensity, densities
 
 if TYPE_CHECKING:
@@ -45,16 +45,18 @@ class Fitted:
         def _check_rows(self, X: Any) -> AnyArray: ...
         def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index: ...
 
-    _gauged: Confidence | Witnesses | None = None
+    _confidence_source: Confidence | CalibrationImages | None = None
 
     @property
     def _confidence(self) -> Confidence | None:
-        found = self._gauged
-        return found.tell(self._density_blocks, self.weights_) if isinstance(found, Witnesses) else found
+        source = self._confidence_source
+        if isinstance(source, CalibrationImages):
+            return source.confidence(self._density_blocks, self.weights_)
+        return source
 
     @_confidence.setter
     def _confidence(self, confidence: Confidence | None) -> None:
-        self._gauged = confidence
+        self._confidence_source = confidence
 
     def _densities(self, prompts: slice = slice(None)) -> list[PromptDensity]:
         """The densities of some prompts, or of all; with styles, always of all."""

@@ -2,7 +2,6 @@
 
     likelihood      score_samples, score, bits_per_dim
     classes         predict, predict_proba
-    outliers        outlier_score, outlier_threshold, is_outlier
     restoration     denoise, restore
 
 Restoration is in `restore_methods`; what is worked out is in the modules beside.
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
-from .._types import AnyArray, Array, Index, number
+from .._types import AnyArray, Array, Index
 from ..noise import DEQUANTISE, entropy_of, stream
 from . import likelihood
-from .confidence import Witnesses
+from .confidence import CalibrationImages, Confidence
 from .fitted import is_exact
 from .restore_methods import RestoreMixin
 
@@ -90,7 +88,7 @@ class TasksMixin(RestoreMixin):
         """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
 
         Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
-        temperature. Both are chosen by training images, when they are first asked for; see `tasks.confidence`.
+        temperature. Both are chosen on training images, when they are first asked for; see `tasks.confidence`.
         `score_samples` has neither.
 
         Parameters
@@ -121,42 +119,11 @@ class TasksMixin(RestoreMixin):
         found: AnyArray = self.classes_[likeliest]
         return found
 
-    @available_if(is_exact)  # type: ignore[untyped-decorator]
-    def outlier_score(self, X: Any, y: Any = None) -> Array:
-        """How strange images are: their negative log-density, in nats; shape (n,). See `score_samples`."""
-        return -self._log_density(self._check_rows(X), y)
-
-    @available_if(is_exact)  # type: ignore[untyped-decorator]
-    def outlier_threshold(self, contamination: float = 0.01) -> float:
-        """The outlier score that a share of training images lies above.
-
-        It comes from a thousand training images, chosen by a fixed seed at fit. The model knows them, so of new images
-        of the same kind more lie above.
-
-        Parameters
-        ----------
-        contamination : float, default=0.01
-            The share, from 0 to 1.
-        """
-        check_is_fitted(self)
-        if not 0 <= number(contamination) <= 1:
-            raise ValueError(f"contamination={contamination!r} must be a share of the training images, from 0 to 1.")
-        if self._confidence is None:
-            raise ValueError("the model was saved without the scores of its training images; fit it again.")
-        return -float(self._of_pixels(np.array(self._confidence.threshold(float(contamination)))))
-
-    @available_if(is_exact)  # type: ignore[untyped-decorator]
-    def is_outlier(self, X: Any, contamination: float = 0.01) -> AnyArray:
-        """Whether images are stranger than all but a share of the training images; bool, shape (n,)."""
-        threshold = self.outlier_threshold(contamination)
-        strange: AnyArray = self.outlier_score(X) > threshold
-        return strange
-
     @property
     def class_noise_std_(self) -> Array:
         """Standard deviation of the noise on each pixel at which prompts are read, in the units of X; shape (d,)."""
-        level2 = self._confidence.level2 if self._confidence else 0.0
-        deviations: Array = np.sqrt(level2) * self._encoder.std * self._image.unit
+        variance = (self._confidence or Confidence()).noise_variance
+        deviations: Array = np.sqrt(variance) * self._encoder.std * self._image.unit
         return deviations
 
     def _log_density(self, rows: AnyArray, y: Any, noise_std: float = 0.0) -> Array:
@@ -181,12 +148,13 @@ class TasksMixin(RestoreMixin):
     def _read_prompts(self, X: Any) -> Array:
         """Log-probability of the prompts given each image, less a constant; shape (n, p)."""
         rows = self._check_rows(X)
-        found = self._confidence
-        level2, t = (found.level2, found.prompt_temperature) if found else (0.0, 1.0)
-        found_in = [likelihood.class_log_densities(block, rows, level2) for block in self._density_blocks()]
-        joint: Array = t * np.hstack(found_in) + np.log(self.weights_)
+        confidence = self._confidence or Confidence()
+        found = [
+            likelihood.class_log_densities(block, rows, confidence.noise_variance) for block in self._density_blocks()
+        ]
+        joint: Array = confidence.temperature * np.hstack(found) + np.log(self.weights_)
         return joint
 
-    def _gauge(self, rows: AnyArray, index: Index) -> None:
-        """Keep some training images for what `predict` and `outlier_threshold` need."""
-        self._gauged = Witnesses(rows, index) if self.training == "exact" else None
+    def _keep_calibration_images(self, rows: AnyArray, index: Index) -> None:
+        """Keep some training images, by which `predict_proba` chooses a temperature."""
+        self._confidence_source = CalibrationImages(rows, index) if self.training == "exact" else None

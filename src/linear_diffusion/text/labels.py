@@ -63,7 +63,7 @@ def warn_of_single_images(classes: AnyArray, index: Index) -> None:
         )
 
 
-def warn_of_sampled_training(styles: int | str, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:
+def warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:
     """Say what sampled training leaves unused, and where it has too few draws for k components."""
     if styles != 1:
         warn(

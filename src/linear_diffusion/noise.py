@@ -131,3 +131,12 @@ SCHEDULES: dict[str, Schedule] = {
         Schedule("one-step", _one_step, n_steps=1),
     )
 }
+
+
+def find_schedule(schedule: Any) -> Schedule:
+    """A schedule by its name, or as it is."""
+    if isinstance(schedule, Schedule):
+        return schedule
+    if not isinstance(schedule, str) or schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r} must be a Schedule, or one of {', '.join(map(repr, SCHEDULES))}.")
+    return SCHEDULES[schedule]

@@ -15,12 +15,14 @@ import numpy as np
 
 from .denoiser.gaussian import LinearDenoiser
 from .denoiser.prior import Part, Prior
+from .exceptions import count
 from .guidance import warn_of_runaway
 from .image.decoder import Decoder
 from .streams import PROMPTS, STYLES, even_draws
-from .text.mixes import Mix
+from .text.mixes import Mix, as_given, each_mix, has_mix, heaviest
+from .text.prompts import listed
 from .utils.groups import by_group
-from .utils.types import Array, Index
+from .utils.types import AnyArray, Array, Index
 
 T = TypeVar("T", bound=Hashable)
 
@@ -107,6 +109,8 @@ def plan(
         Which of them each image has; by default the first.
     scale : float
     """
+    if scale != 1.0 and None in negatives:
+        prior.pooled()  # refused here where it is not known
     decoder, n_components = decoder.at(prior), int(component.max()) + 1
     which = mix_of * n_components + component
     which = which if negative_of is None else which * len(negatives) + negative_of
@@ -138,6 +142,71 @@ def distinct(items: Sequence[T]) -> tuple[list[T], Index]:
     found: dict[Any, int] = {}
     index = np.array([found.setdefault(item, len(found)) for item in items], np.intp)
     return list(found), index
+
+
+def read_prompts(prior: Prior, n: int | None, prompts: Any, entropy: int) -> tuple[list[Mix], Index, AnyArray]:
+    """What prompts of a call stand for.
+
+    Parameters
+    ----------
+    prior : Prior
+    n : int or None
+        Images; None is one for each prompt.
+    prompts
+        As in `LinearDiffusion.sample`.
+    entropy : int
+        For prompts that are drawn.
+
+    Returns
+    -------
+    mixes : list of Mix
+        Distinct ones.
+    mix_of : array of int, shape (n,)
+        Which of them each image has.
+    named : array of shape (n,)
+        The prompts of images, as the caller knows them.
+    """
+    text = prior.text
+    index = index_prompts(prior, n, heaviest(prompts, text), entropy)
+    if has_mix(prompts):
+        return *distinct(each_mix(prompts, len(index), text, "prompts")), as_given(prompts, text.prompts[index])
+    used, mix_of = np.unique(index, return_inverse=True)
+    return [((j, 1.0),) for j in used.tolist()], mix_of, text.prompts[index]
+
+
+def index_prompts(prior: Prior, n: int | None, prompts: Any, entropy: int = 0) -> Index:
+    """Position of each image's prompt; drawn as often as in training, where there is none."""
+    if prompts is None:
+        return draw_prompts(entropy, prior.weights, int(n or 1))
+    index = prior.text.index(listed(prompts))
+    if len(index) == 0:
+        raise ValueError("prompts is empty; give one prompt, one per image, or None to draw them.")
+    if n is None or n == len(index):
+        return index
+    if len(index) == 1:
+        return np.repeat(index, n)
+    raise ValueError(f"{len(index)} prompts do not go with {n} images; give one prompt, or one per image.")
+
+
+def choose_components(prior: Prior, styles: Any, index: Index, entropy: int) -> Index:
+    """The component of each image, within its prompt: the style that was asked for, or one that is drawn."""
+    if styles is None:
+        return draw_components(entropy, prior, index)
+    try:
+        numbers = np.asarray(styles)
+    except ValueError:  # lists of unlike lengths
+        numbers = np.empty(0)
+    if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (len(index),)):
+        raise ValueError(f"styles={styles!r} must be a style number, one per image, or None to draw them.")
+    chosen = np.broadcast_to(numbers, index.shape).astype(np.intp)
+    for j in np.unique(index).tolist():
+        own, most = chosen[index == j], len(prior.shares_of(j))
+        if (wrong := own[(own < 0) | (own >= most)]).size:
+            raise ValueError(
+                f"styles={wrong[0]} is not among the {count(most, 'style')} of prompt {prior.text.prompts.tolist()[j]!r}"
+                f": 0 to {most - 1}."
+            )
+    return chosen
 
 
 def draw_prompts(entropy: int, weights: Array, n: int) -> Index:

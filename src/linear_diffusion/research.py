@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ._types import Array, number
 from .affine import AffineMap
-from .checks import check_eta, check_levels
-from .denoiser import GaussianDenoiser, LinearDenoiser
+from .denoiser.gaussian import GaussianDenoiser, LinearDenoiser, in_latent
 from .guidance import GuidedDenoiser, check_scale
-from .noise import CLEAN, SCHEDULES, Level, start_std
-from .sampler import SAMPLERS, Sampler, compile_law, compile_map, in_latent
+from .noise import CLEAN, Level, Schedule, find_schedule, start_std
+from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, find_sampler, compile_law, compile_map
+from .utils.types import Array, number
 
 __all__ = [
     "Level",
@@ -45,7 +44,7 @@ def gaussian(mean: Any, covariance: Any) -> GaussianDenoiser:
     Returns
     -------
     GaussianDenoiser
-        With ``means`` (k,), eigenvalues ``variances`` (k,), increasing, and eigenvectors in the columns of ``basis``.
+        With ``mean`` (k,), eigenvalues ``variances`` (k,), increasing, and eigenvectors in the columns of ``basis``.
 
     Examples
     --------
@@ -57,10 +56,10 @@ def gaussian(mean: Any, covariance: Any) -> GaussianDenoiser:
         raise ValueError(f"mean has shape {mean.shape} and covariance {covariance.shape}; give (k,) and (k, k).")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.allclose(covariance, covariance.T)):
         raise ValueError("mean and covariance must be finite, and the covariance symmetric.")
-    return GaussianDenoiser.from_covariances(mean, covariance)
+    return GaussianDenoiser.from_covariance(mean, covariance)
 
 
-def noise_levels(schedule: str, n_steps: int) -> list[Level]:
+def noise_levels(schedule: str | Schedule, n_steps: int) -> list[Level]:
     """The n_steps + 1 levels ``(alpha, sigma)`` that a sampler visits, from noise to clean.
 
     Examples
@@ -68,9 +67,7 @@ def noise_levels(schedule: str, n_steps: int) -> list[Level]:
     >>> noise_levels("flow", 2)
     [Level(alpha=0.0, sigma=1.0), Level(alpha=0.5, sigma=0.5), Level(alpha=1.0, sigma=0.0)]
     """
-    if not isinstance(schedule, str) or schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r} must be one of {', '.join(map(repr, SCHEDULES))}.")
-    return check_levels("ddim", SCHEDULES[schedule], n_steps, return_trajectory=False)
+    return choose_levels(SAMPLERS["ddim"], find_schedule(schedule), n_steps)
 
 
 def guided(denoiser: LinearDenoiser, unconditional: LinearDenoiser, guidance_scale: float) -> GuidedDenoiser:
@@ -105,7 +102,7 @@ def denoiser_map(denoiser: LinearDenoiser, level: Level) -> AffineMap:
     >>> z0.matrix, z0.shift, z0(np.array([[5.0]]))
     (array([[0.75]]), array([0.25]), array([[4.]]))
     """
-    return in_latent(denoiser.z0_map(check_level(level)), denoiser.basis)
+    return in_latent(denoiser.z0_map(check_level(level)), denoiser)
 
 
 def denoiser_spectrum(denoiser: LinearDenoiser, level: Level) -> tuple[Array, Array]:
@@ -168,10 +165,10 @@ def flow_map(denoiser: GaussianDenoiser, t: Level, s: Level) -> AffineMap:
     """
     if not isinstance(denoiser, GaussianDenoiser):
         raise TypeError(f"the flow is known for a GaussianDenoiser, not for {type(denoiser).__name__}.")
-    return in_latent(denoiser.flow_map(check_level(t), check_level(s)), denoiser.basis)
+    return in_latent(denoiser.flow_map(check_level(t), check_level(s)), denoiser)
 
 
-def sampler_law(denoiser: LinearDenoiser, sampler: str, levels: list[Level], eta: float = 0.0) -> tuple[Array, Array]:
+def sampler_law(denoiser: LinearDenoiser, sampler: str | Sampler, levels: list[Level], eta: float = 0.0) -> tuple[Array, Array]:
     """Mean and covariance of what a sampler draws, from the field's start, without Monte Carlo.
 
     See docs/mathematics.md, "Samplers".
@@ -200,7 +197,7 @@ def sampler_law(denoiser: LinearDenoiser, sampler: str, levels: list[Level], eta
     (array([1.]), array([[4.]]))
     """
     run, levels = _run(sampler, levels, eta)
-    law = compile_law(run, levels, denoiser, eta)
+    law = in_latent(compile_law(run, levels, denoiser, eta), denoiser)
     return law.shift, law.matrix @ law.matrix.T
 
 
@@ -230,7 +227,7 @@ class SamplerBias:
         return float((np.abs(errors) * self.variances).sum() / self.variances.sum())
 
 
-def sampler_bias(denoiser: GaussianDenoiser, sampler: str, levels: list[Level], eta: float = 0.0) -> SamplerBias:
+def sampler_bias(denoiser: GaussianDenoiser, sampler: str | Sampler, levels: list[Level], eta: float = 0.0) -> SamplerBias:
     """The exact bias of a sampler on a schedule: a whole run is one affine map, so nothing is drawn.
 
     Parameters
@@ -289,15 +286,14 @@ def check_level(level: Any) -> Level:
     return Level(alpha, sigma)
 
 
-def _run(name: Any, levels: Any, eta: float) -> tuple[Sampler, list[Level]]:
-    """A sampler by name, and its levels, each with less noise than the one before."""
-    if not isinstance(name, str) or name not in SAMPLERS:
-        raise ValueError(f"sampler={name!r} must be one of {', '.join(map(repr, SAMPLERS))}.")
+def _run(sampler: Any, levels: Any, eta: float) -> tuple[Sampler, list[Level]]:
+    """A sampler, and its levels, each with less noise than the one before."""
+    found = find_sampler(sampler)
     levels = [check_level(level) for level in (levels if isinstance(levels, (tuple, list, np.ndarray)) else [])]
     if len(levels) < 2:
         raise ValueError(f"levels has {len(levels)} entries; a run goes from one level to another at least.")
-    check_eta(eta, name)
+    check_eta(eta, found)
     for t, s in pairwise(levels):
         if not t.sigma * s.alpha > s.sigma * t.alpha:
             raise ValueError(f"levels go from {tuple(t)} to {tuple(s)}; each must have less noise than the one before.")
-    return SAMPLERS[name], levels
+    return found, levels

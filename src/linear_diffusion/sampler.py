@@ -265,6 +265,15 @@ def bridge(
     return next(steps), steps
 
 
+def find_sampler(sampler: Any) -> Sampler:
+    """A sampler by its name, or as it is."""
+    if isinstance(sampler, Sampler):
+        return sampler
+    if not isinstance(sampler, str) or sampler not in SAMPLERS:
+        raise ValueError(f"sampler={sampler!r} must be a Sampler, or one of {', '.join(map(repr, SAMPLERS))}.")
+    return SAMPLERS[sampler]
+
+
 def choose_levels(
     sampler: Sampler | None, schedule: Schedule, n_steps: int | None, *, of_trajectory: bool = False
 ) -> list[Level]:

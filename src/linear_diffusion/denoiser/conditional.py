@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._threads import in_parallel, one_thread
-from ._types import AnyArray, Array
-from .denoiser import GaussianDenoiser
-from .products import ProductCode
+from ..text.products import ProductCode
+from ..utils.arrays import Kept, kept, not_negative
+from ..utils.threads import in_parallel, one_thread
+from ..utils.types import AnyArray, Array
 
 _TOLERANCE = 1e-10
 """Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen."""
@@ -32,7 +32,7 @@ _BLOCK = 32
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(Kept):
     """A linear regression on a code, in whitened coordinates.
 
     What it says at a code is the same to the last bit whichever others are asked for beside: products are of so many
@@ -49,8 +49,8 @@ class Regression:
     """
 
     products: ProductCode | None
-    whitening: Array
-    weights: Array
+    whitening: Array = kept("1+q r")
+    weights: Array = kept("r ...")
 
     def whitened(self, codes: Array) -> Array:
         """u of codes (n, v), shape (n, r)."""
@@ -149,7 +149,7 @@ def regress_products(
 
 
 @dataclass(frozen=True)
-class ConditionalGaussian:
+class ConditionalGaussian(Kept):
     """``z | c ~ N(B 1c, S(c))`` for any code c.
 
     Parameters
@@ -166,11 +166,11 @@ class ConditionalGaussian:
 
     mean: Regression
     covariance: Regression
-    pooled: Array
-    ridge: float = 0.0
+    pooled: Array = kept("k k")
+    ridge: float = kept("", not_negative)
 
-    def at(self, codes: Array) -> GaussianDenoiser:
-        """The Gaussians at codes (n, v).
+    def at(self, codes: Array) -> tuple[Array, Array, Array]:
+        """Means (n, k), eigenvalues (n, k) and eigenvectors (n, k, k) of the covariances at codes (n, v).
 
         A regression of products is not positive by itself. Where S(c) has an eigenvalue below zero, no direction gets
         less than a hundredth of the pooled variance along it (with none, a density would rule out images for what is
@@ -186,7 +186,7 @@ class ConditionalGaussian:
         total = np.where(total > 0, total, np.where(indefinite[:, 0], least.sum(axis=-1), 0.0))
         sums = lifted.sum(axis=-1)
         lifted *= np.divide(total, sums, out=np.zeros_like(total), where=sums > 0)[:, None]
-        return GaussianDenoiser(self.mean(codes), lifted + self.ridge, basis)
+        return self.mean(codes), lifted + self.ridge, basis
 
     def share_below_zero(self, codes: Array) -> float:
         """The share of eigenvalues of S(c) at codes (n, v) that are below zero."""

@@ -17,7 +17,7 @@ from scipy.special import softmax
 
 from ..noise import Level
 from ..utils.lazy import lazy
-from ..utils.types import Array, Index
+from ..utils.types import Array
 from .components import WhiteComponents
 from .gaussian import GaussianDenoiser, eigen_of_factors
 
@@ -31,10 +31,8 @@ class Law:
 
     Parameters
     ----------
-    curves : array of int, shape (s,)
-        Tone curve of each component.
     shares : array of shape (s,)
-        Their frequencies.
+        Frequencies of the components.
     means : array of shape (s, k)
     factors : array of shape (s, k, r), float32
         F_j, in the basis.
@@ -48,7 +46,6 @@ class Law:
         What it moves means to.
     """
 
-    curves: Index
     shares: Array
     means: Array
     factors: Array
@@ -86,7 +83,7 @@ class Law:
         means = self.means if self.matched_means is None else self.matched_means
         if self.factors.shape[2] == 0:
             std = np.sqrt(self.variances) * (1.0 if self.gain is None else self.gain)
-            return Mixture(self.curves, self.shares, means, self.basis[None], (std**2)[None])
+            return Mixture(self.shares, means, self.basis[None], (std**2)[None])
         own = (self.factors.astype(np.float64) ** 2).sum(axis=(1, 2))
         off = self.variances.sum()
         wider = 1 + np.divide(off, own, out=np.zeros_like(own), where=own > 0)
@@ -95,7 +92,7 @@ class Law:
         s, k, r = factors.shape
         side_by_side = self.basis.astype(np.float32) @ factors.swapaxes(0, 1).reshape(k, s * r)
         variances, directions = eigen_of_factors(side_by_side.reshape(k, s, r).swapaxes(0, 1))
-        return Mixture(self.curves, self.shares, means, np.ascontiguousarray(directions), variances)
+        return Mixture(self.shares, means, np.ascontiguousarray(directions), variances)
 
 
 @dataclass(frozen=True)
@@ -104,15 +101,13 @@ class Mixture:
 
     Parameters
     ----------
-    curves, shares
-        As in `Law`.
+    shares : array of shape (s,)
     means : array of shape (s, k)
     directions : array of shape (s, k, r)
         U_j, orthonormal columns; zero where a variance is.
     variances : array of shape (s, r)
     """
 
-    curves: Index
     shares: Array
     means: Array
     directions: Array

@@ -14,8 +14,8 @@ from typing import Self
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index
-from .files import check_shapes, pack, read_file, refusing, unpack, write_files
+from ..utils.files import check_shapes, pack, read_file, refusing, unpack, write_files
+from ..utils.types import AnyArray, Array, Index
 
 N_TONES = 256
 """Bins of a histogram of pixels: the levels of 8 bits."""

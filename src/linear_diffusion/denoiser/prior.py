@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..noise import Level
 from ..text.mixes import Mix
 from ..text.prompts import OneHotEncoder
 from ..utils.arrays import Kept, kept, not_negative, orthonormal, positive, sums_to_one
@@ -44,6 +45,9 @@ class Components(Protocol):
     def nearest(self, mean: Array) -> int:
         """The component whose mean is nearest to a latent."""
 
+    def responsibilities(self, z: Array, level: Level) -> Array:
+        """How likely each is, given noisy latents (n, k); shape (n, s)."""
+
 
 class Prior(Protocol):
     """What all stages after the prior ask of it."""
@@ -67,6 +71,10 @@ class Prior(Protocol):
     @property
     def covariances(self) -> Array:
         """Covariance of each prompt's latents, shape (p, k, k)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Directions that a component has, and components; of all prompts, at most."""
 
     def asked(self, prompts: Any, negative_prompts: Any = None) -> "Prior":
         """The prior that knows given prompts; None is those of training."""
@@ -99,6 +107,11 @@ class GaussianPrior:
     @abstractmethod
     def law(self, prompt: int) -> Law:
         """The learned law of a prompt."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """See `Prior`."""
+        return self.means.shape[1], len(self.weights)
 
     def shares_of(self, prompt: int) -> Array:
         """See `Prior`: one component, but for what says otherwise."""
@@ -193,6 +206,12 @@ class ClassPrior(GaussianPrior, Kept):
         """Itself: it knows the prompts of training alone."""
         return self
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """See `Prior`."""
+        m, k, r = self.factors.shape
+        return r or k, m
+
     def of(self, prompt: int) -> slice:
         """Positions of a prompt's components."""
         return slice(*np.searchsorted(self.owner, [prompt, prompt + 1]))
@@ -211,7 +230,6 @@ class ClassPrior(GaussianPrior, Kept):
         if found is None:
             own = self.of(prompt)
             found = self._laws[prompt] = Law(
-                self.curves[own],
                 self.shares[own],
                 self.component_means[own].astype(np.float64, copy=False),
                 unpack_factors(self.factors[own], self.unit[own]),
@@ -221,6 +239,27 @@ class ClassPrior(GaussianPrior, Kept):
                 None if self.matched_means is None else self.matched_means[own].astype(np.float64),
             )
         return found
+
+    def only(self, prompt: int) -> "ClassPrior":
+        """The prior of one prompt, as the only one, with its curves counted from 0."""
+        own = self.of(prompt)
+        parts = {name: getattr(self, name)[own] for name in ("shares", "component_means", "factors", "unit")}
+        parts |= {name: getattr(self, name)[[prompt]] for name in ("residual", "basis", "variances")}
+        return ClassPrior(
+            OneHotEncoder(self.text.prompts[[prompt]]),
+            np.ones(1),
+            owner=np.zeros(own.stop - own.start, np.intp),
+            curves=self.curves[own] - self.curves[own.start],
+            gain=None if self.gain is None else self.gain[[prompt]],
+            matched_means=None if self.matched_means is None else self.matched_means[own],
+            **parts,
+        )
+
+    @property
+    def curve_owner(self) -> Index:
+        """Prompt of each tone curve."""
+        owner: Index = self.owner[np.unique(self.curves, return_index=True)[1]]
+        return owner
 
     @property
     def means(self) -> Array:
@@ -232,6 +271,37 @@ class ClassPrior(GaussianPrior, Kept):
     @lazy
     def _laws(self) -> dict[int, Law]:
         return {}
+
+
+def joined(
+    text: OneHotEncoder, weights: Array, residual: Array, laws: Sequence[Law], curves: Sequence[Index]
+) -> ClassPrior:
+    """The prior of prompts whose laws were found apart, rounded to what a file keeps.
+
+    Parameters
+    ----------
+    text, weights, residual
+        See `ClassPrior`.
+    laws : sequence of p Law
+        With factors of one rank.
+    curves : sequence of p arrays of int, shape (s,)
+        Tone curve of each component, counted from 0 in each prompt.
+    """
+    n_curves = np.cumsum([0, *(int(own[-1]) + 1 for own in curves)])
+    factors, unit = pack_factors(np.concatenate([law.factors for law in laws]))
+    return ClassPrior(
+        text,
+        weights,
+        residual,
+        owner=np.repeat(np.arange(len(laws)), [len(law.shares) for law in laws]),
+        curves=np.concatenate([own + first for own, first in zip(curves, n_curves, strict=False)]),
+        shares=np.concatenate([law.shares for law in laws]),
+        component_means=np.concatenate([law.means for law in laws]).astype(np.float32),
+        factors=factors,
+        unit=unit,
+        basis=np.stack([law.basis for law in laws]).astype(np.float32),
+        variances=np.stack([law.variances for law in laws]),
+    )
 
 
 def one_gaussian_each(

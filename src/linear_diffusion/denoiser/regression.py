@@ -83,6 +83,11 @@ class RegressionPrior(Kept):
         """Covariance of each prompt's latents, shape (p, k, k)."""
         return self.joint_covariances[:, : self._k, : self._k]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """See `prior.Prior`."""
+        return self._k, len(self.weights)
+
     def asked(self, prompts: Any, negative_prompts: Any = None) -> "RegressionPrior":
         """Itself: it knows the prompts of training alone."""
         return self
@@ -128,3 +133,7 @@ class RegressionComponents:
     def nearest(self, mean: Array) -> int:
         """The only one."""
         return 0
+
+    def responsibilities(self, z: Array, level: Level) -> Array:
+        """Certain."""
+        return np.ones((len(z), 1))

@@ -10,17 +10,17 @@ is noise. What a mixture of styles is and does is in `styles`.
 """
 
 import warnings
-from dataclasses import fields, replace
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
-from ._threads import in_parallel, one_openmp_thread, one_thread
-from ._types import Array, Index
-from .moments import members
-from .progress import counted
-from .styles import LEAST, Styles, pack_factors, unpack_factors
+from ..denoiser.law import Law
+from ..denoiser.moments import members
+from ..denoiser.prior import LEAST
+from ..utils.progress import counted
+from ..utils.threads import in_parallel, one_openmp_thread, one_thread
+from ..utils.types import Array, Index
 
 CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail."""
@@ -39,7 +39,7 @@ _NEIGHBOURS = 8
 
 def fit_styles(
     z: Array, index: Index, n_prompts: int, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0
-) -> tuple[Styles, Index]:
+) -> tuple[list[Law], list[Index], Index]:
     """Find the styles of each prompt.
 
     Parameters
@@ -60,44 +60,36 @@ def fit_styles(
 
     Returns
     -------
-    styles : Styles
+    laws : list of p Law
+    curves : list of p arrays of int, shape (s,)
+        Group of each style, counted from 0 in each prompt, increasing: styles that look most alike share tone curves.
     labels : array of int, shape (n,)
-        Style of each image.
+        Style of each image, counted from 0 in each prompt.
     """
     from sklearn.exceptions import ConvergenceWarning  # late: it takes as long to import as all else
 
-    images = members(index, n_prompts)
+    images, labels = members(index, n_prompts), np.empty(len(z), np.intp)
 
-    def learn(own: Index) -> tuple[Styles, Index]:
-        part, found = fit_prompt(z[own], n_styles, floor, ridge, seed)
-        return _rounded(part), found
+    def learn(own: Index) -> tuple[Law, Index]:
+        law, group, labels[own] = fit_prompt(z[own], n_styles, floor, ridge, seed)
+        return law, group
 
     # Around all threads: filters of warnings belong to the process, so that threads that set them undo each other's.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different images than styles: less is found
         learned = in_parallel(counted(learn, n_prompts, "styles: prompt"), images)
-    parts, labels, n_found, n_groups = [], np.empty(len(z), np.intp), 0, 0
-    for j, (part, found) in enumerate(learned):
-        labels[images[j]] = found + n_found
-        parts.append(replace(part, owner=part.owner + j, group=part.group + n_groups))
-        n_found, n_groups = n_found + len(part.owner), n_groups + int(part.group[-1]) + 1
-    joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Styles)}
-    return Styles(**joined), labels
+    return [law for law, _ in learned], [group for _, group in learned], labels
 
 
-def _rounded(styles: Styles) -> Styles:
-    """What a file keeps of styles, so that a model that is loaded is the one that was saved."""
-    basis, means = (a.astype(np.float32).astype(np.float64) for a in (styles.basis, styles.means))
-    return replace(styles, basis=basis, means=means, factors=unpack_factors(*pack_factors(styles.factors)))
-
-
-def fit_prompt(z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[Styles, Index]:
-    """The styles of one prompt's latents (n, k), and the style of each image."""
+def fit_prompt(
+    z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0
+) -> tuple[Law, Index, Index]:
+    """The law of one prompt's latents (n, k), the group of each style, and the style of each image."""
     labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
-    return _describe(z, labels, group, floor, ridge), labels
+    return _describe(z, labels, floor, ridge), group, labels
 
 
-def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float) -> Styles:
+def _describe(z: Array, labels: Index, floor: float, ridge: float) -> Law:
     """Styles of given images: means, own directions, and what they share."""
     counts = np.bincount(labels).astype(np.float64)
     means = _means(z, labels, counts)
@@ -114,15 +106,8 @@ def _describe(z: Array, labels: Index, group: Index, floor: float, ridge: float)
     # of them, which each processor does in its own way, a tenth of the floor tells them apart.
     rest[np.diag_indices_from(rest)] += 0.1 * floor * np.linspace(1.0, 0.0, len(rest))
     variances, basis = np.linalg.eigh(rest)
-    return Styles(
-        owner=np.zeros(len(counts), np.intp),
-        group=group,
-        shares=shares,
-        means=means @ basis,
-        factors=(basis.T @ own).astype(np.float32),
-        basis=basis[None],
-        variances=np.maximum(variances + ridge, max(floor, LEAST))[None],
-    )
+    factors = (basis.T @ own).astype(np.float32)
+    return Law(shares, means, factors, basis, np.maximum(variances + ridge, max(floor, LEAST)))
 
 
 def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:

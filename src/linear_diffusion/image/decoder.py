@@ -60,6 +60,10 @@ class Decoder:
         """Without curves."""
         return replace(self, curves=None, details=None)
 
+    def without_details(self) -> "Decoder":
+        """With tone curves alone."""
+        return replace(self, details=None)
+
     def finish(self, numbers: Array, curve: Index) -> AnyArray:
         """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype."""
         if self.curves is None:

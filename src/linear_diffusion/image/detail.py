@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index
-from .image import ImageFormat
+from ..utils.arrays import Kept, kept
+from ..utils.types import AnyArray, Array, Index
+from .format import ImageFormat
 from .tone import N_TONES, quantile
 
 N_FILTERS = 3
@@ -31,8 +32,12 @@ _CHUNK = 2**18
 """Pixels that are corrected at once, few enough to stay in a processor's cache."""
 
 
+def _within_reach(a: AnyArray) -> bool:
+    return bool((np.abs(a.astype(np.int32)) <= REACH).all())
+
+
 @dataclass(frozen=True)
-class DetailCurves:
+class DetailCurves(Kept):
     """What differences are corrected by, and the tone curve after it.
 
     Parameters
@@ -46,8 +51,8 @@ class DetailCurves:
     """
 
     owner: Index
-    shift: AnyArray
-    table: AnyArray
+    shift: AnyArray = kept("p c filters differences", _within_reach, "int16")
+    table: AnyArray = kept("p c levels", dtype="float32")
 
     def apply(self, rows: AnyArray, j: int, image: ImageFormat) -> AnyArray:
         """Pixels (n, d) after the tone curve, with the details of curve j; of the table's dtype."""

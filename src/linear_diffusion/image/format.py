@@ -1,26 +1,25 @@
-"""Image encoder and decoder: image <-> z, by principal components.
+"""Format: what pixels mean, so that the same kind of image comes out as went in.
 
-    z = scale V ((x - mean) / std)        x = mean + std (V' z / scale)
-
-This is the place of the VAE. ``std`` is 1 unless pixels are standardised (as in the article), and ``scale`` is one
-number that gives the latents a mean variance of 1, what diffusers calls ``scaling_factor``. `tone` ends the decoder.
+    images (n, h, w[, channels]) of any dtype <-> rows (n, d) of the numbers that a model works with
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
 
-from ._threads import in_parallel
-from ._types import AnyArray, Array
-from .exceptions import warn
+from ..exceptions import warn
+from ..utils.groups import cut
+from ..utils.types import AnyArray, Array, number
 from .tone import N_TONES
 
 FARTHEST = 1e10
 """How far from training images others may lie, by what these span: beyond it squares leave single precision."""
 _NEAR, _USUAL = 16.0, 1e6
 """How far pixels may be from zero, by what they span, and how much they may span, before either is taken away."""
+_MOST = 1e307
+"""Bounds beyond this are further apart than a float can say."""
 _SPARE = 1e8
 """What is left between the numbers of pixels and the least and the largest of their dtype."""
 @dataclass(frozen=True)
@@ -242,12 +241,8 @@ def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] |
     return None
 
 
-_CHUNK = 2**21
-"""Pixels that are worked on at once."""
-
-
 def _is_whole(X: AnyArray) -> bool:
-    return all(bool((X[part] == np.rint(X[part])).all()) for part in _chunks(len(X), 256))
+    return all(bool((X[part] == np.rint(X[part])).all()) for part in cut(len(X), 256))
 
 
 def _width(low: float, high: float) -> float:
@@ -262,5 +257,12 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
     return max(int(whole.min), -(2**62)), min(int(whole.max), 2**62)
 
 
-def _chunks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+def check_range(pixel_range: Any) -> Any:
+    """The parameter ``pixel_range``, if it is a pair, as one that floats can say."""
+    if isinstance(pixel_range, (tuple, list)):
+        low, high = map(number, pixel_range) if len(pixel_range) == 2 else (nan, nan)
+        if not -_MOST <= low < high <= _MOST:
+            raise ValueError(
+                f'pixel_range={pixel_range!r} must be "auto", None, or two numbers (low, high) within {_MOST:g}.'
+            )
+    return pixel_range

@@ -1,4 +1,10 @@
-"""PCA"""
+"""PCA: image <-> latent, by principal components.
+
+    z = scale V ((x - mean) / std)        x = mean + std (V' z / scale)
+
+This is the place of the VAE. ``std`` is 1 unless pixels are standardised (as in the article), and ``scale`` is one
+number that gives the latents a mean variance of 1, what diffusers calls ``scaling_factor``.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ._threads import in_parallel
-from ._types import AnyArray, Array
-from .exceptions import warn
-from .tone import N_TONES
+from ..utils.arrays import Kept, kept, not_negative, orthonormal, positive
+from ..utils.groups import cut
+from ..utils.lazy import lazy
+from ..utils.threads import in_parallel
+from ..utils.types import AnyArray, Array
 
-
+_CHUNK = 2**21
+"""Pixels that are worked on at once."""
 _FLOOR = 1e-6
 """Variances below this share of the largest (of the mean, for the noise) are rounding, not data."""
 _ROUNDING = 1e-12
@@ -19,7 +27,7 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class PCAEncoder:
+class PCAEncoder(Kept):
     """Principal components of d pixels, k kept.
 
     Parameters
@@ -36,12 +44,17 @@ class PCAEncoder:
         From components to latents.
     """
 
-    mean: Array
-    std: Array
-    components: Array
-    variances: Array
-    total_variance: float
-    scale: float
+    mean: Array = kept("d")
+    std: Array = kept("d", positive)
+    components: Array = kept("k d", orthonormal)
+    variances: Array = kept("k", not_negative)
+    total_variance: float = kept("", not_negative)
+    scale: float = kept("", positive)
+
+    @property
+    def latent_dim(self) -> int:
+        """Components, k."""
+        return len(self.components)
 
     @property
     def ratio(self) -> Array:
@@ -57,17 +70,22 @@ class PCAEncoder:
         def fill(part: slice) -> None:
             out[part] = (rows[part].astype(dtype, copy=False) - self.mean.astype(dtype)) @ to_latent
 
-        in_parallel(fill, _chunks(len(rows), max(_CHUNK // rows.shape[1], 1)))
+        in_parallel(fill, cut(len(rows), max(_CHUNK // rows.shape[1], 1)))
         return out
 
     def decode(self, z: Array) -> Array:
         """Latents (n, k) to pixels (n, d), before the tone curve."""
         return z @ self.to_pixels + self.mean
 
-    @property
+    @lazy
     def to_pixels(self) -> Array:
         """The linear part of the decoder, shape (k, d)."""
         return self.components * (self.std / self.scale)
+
+    @lazy
+    def to_pixels_float32(self) -> Array:
+        """The same in single precision, for products over many images."""
+        return self.to_pixels.astype(np.float32)
 
 
 def pca_from_covariance(
@@ -134,7 +152,7 @@ def pca_from_images(
     most = max(min(int(latent_dim) if latent_dim >= 1 else n, n - 1), 1)
 
     def centred() -> Iterator[tuple[slice, Array]]:
-        for part in _chunks(d, max(_CHUNK // n, 1)):
+        for part in cut(d, max(_CHUNK // n, 1)):
             yield part, (rows[:, part] - mean[part]) / std[part]
 
     products = np.zeros((n, n))
@@ -221,5 +239,3 @@ def _pca(
     signs = np.sign(np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1, keepdims=True), axis=1))
     scale = 1 / np.sqrt(values.mean()) if rescale and values.mean() > 0 else 1.0
     return PCAEncoder(mean, std, np.ascontiguousarray(vectors * signs), values, total, float(scale))
-
-

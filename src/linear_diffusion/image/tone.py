@@ -9,11 +9,13 @@ of the training pixels (docs/mathematics.md, "Curves"). Sampling looks it up in 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.fft import irfft, rfft, rfftfreq
 
-from ._types import AnyArray, Array, Index
+from ..utils.arrays import Kept, kept, positive
+from ..utils.types import AnyArray, Array, Index
 
 N_TONES = 256
 N_ENTRIES = 4096
@@ -25,7 +27,7 @@ _REACH = 5.0
 
 
 @dataclass(frozen=True)
-class ToneCurves:
+class ToneCurves(Kept):
     """Monotone curves as tables over an even grid of decoded pixel values.
 
     Parameters
@@ -36,9 +38,13 @@ class ToneCurves:
         What comes out, in the model's numbers.
     """
 
-    low: Array
-    step: Array
-    table: Array
+    low: Array = kept("curves c")
+    step: Array = kept("curves c", positive)
+    table: Array = kept("curves c entries", dtype="float32")
+
+    def at(self, prior: Any, encoder: Any) -> "ToneCurves":
+        """See `decoder.Curves`: these curves do not depend on it."""
+        return self
 
     def __getitem__(self, prompts: Index) -> "ToneCurves":
         """The curves of a list of prompts."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax
 
-from .._types import AnyArray, Array, Index
+from ..utils.types import AnyArray, Array, Index
 from .density import PromptDensity
 from .likelihood import class_log_densities
 

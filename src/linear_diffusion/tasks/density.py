@@ -7,25 +7,27 @@ U holds the principal components in the prompt's basis, and G is shared by the p
 discards is spread evenly over the directions that it discards (probabilistic PCA, Tipping and Bishop 1999, eq. 5 to 8;
 docs/mathematics.md, "Styles" and "Likelihood").
 A prompt without styles is one piece of rank 0. Where what the pieces share is whitened, each is
-``N(m_j, I + A_j A_j')``: `WhitePieces`.
+``N(m_j, I + A_j A_j')``: `WhiteComponents`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._lazy import lazy
-from .._threads import in_parallel
-from .._types import AnyArray, Array
-from ..denoiser import GaussianDenoiser
-from ..image import PCAEncoder, noise_floor
-from ..styles import LOCAL_DIM, Styles
+from ..denoiser.components import WhiteComponents
+from ..denoiser.prior import Prior
+from ..image.pca import PCAEncoder, noise_floor
+from ..utils.lazy import lazy
+from ..utils.threads import in_parallel
+from ..utils.types import AnyArray, Array
 
+_KEPT_BYTES, _BLOCK_BYTES = 2**28, 2**28
+"""Of densities that are kept from one call to the next, and of those that are asked together."""
 _CHUNK, _MOST_PIXELS = 1024, 2**20
 """Images that are worked on together, and the pixels that they have at most."""
-_FAR = 3e4
-"""Whitened variance of a piece beyond which float32 loses what is left of a distance."""
+LOCAL_DIM = 216
+"""Leading dimensions of latents in which what is near is told from what is far; see `tasks.local`."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,17 @@ class PromptDensity:
         """The same with a share of the variances of all images beside, along the basis."""
         return replace(self, variances=self.variances + share * (self.encoder.variances @ self.basis**2))
 
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory, with the components that it makes."""
+        return 8 * self.basis.size + 3 * self.factors.nbytes + self.leading.nbytes
+
     @lazy
     def side_by_side(self) -> Array:
         """The factors of all pieces in columns, shape (k, s, r)."""
         return np.ascontiguousarray(self.factors.swapaxes(0, 1))
 
-    def pieces(self, level2: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhitePieces":
+    def pieces(self, level2: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhiteComponents":
         """The pieces where coordinates in the basis, with noise of variance ``level2``, are divided by their deviation.
 
         Parameters
@@ -89,146 +96,94 @@ class PromptDensity:
         bulk : dtype
             Precision of products over images.
         """
-        std = np.sqrt(self.variances + level2)
-        scaled = self.side_by_side / std.astype(self.factors.dtype)[:, None, None]
-        return WhitePieces.of(self.shares, self.means / std, lambda dtype: scaled.astype(dtype, copy=False), bulk)
+        if (found := self._last.get((level2, bulk))) is None:
+            std = np.sqrt(self.variances + level2)
+            scaled = self.side_by_side / std.astype(self.factors.dtype)[:, None, None]
+            whole = lambda dtype: scaled.astype(dtype, copy=False)  # noqa: E731
+            found = WhiteComponents.of(self.shares, self.means / std, whole, bulk)
+            self._last.clear()
+            self._last[level2, bulk] = found
+        return found
+
+    @lazy
+    def _last(self) -> dict[tuple[float, type[np.floating]], WhiteComponents]:
+        """The components that were asked for last."""
+        return {}
 
 
 @dataclass(frozen=True)
-class WhitePieces:
-    """A mixture of s pieces ``N(m_j, I + A_j A_j')`` in q dimensions.
-
-    Parameters
-    ----------
-    log_shares : array of shape (s,)
-    means : array of shape (s, q)
-    factors : array of shape (q, s, r)
-        All ``A_j``, in columns.
-    root : array of shape (s, r, r)
-        ``T_j``, with ``T_j T_j' = (I + A_j' A_j)^-1``.
-    log_det : array of shape (s,)
-        Of ``I + A_j A_j'``.
-    n_minus : int
-        The last so many dimensions count as minus in all products.
-    """
-
-    log_shares: Array
-    means: Array
-    factors: Array
-    root: Array
-    log_det: Array
-    n_minus: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        shares: Array,
-        means: Array,
-        factors: Callable[[type[np.floating]], Array],
-        bulk: type[np.floating],
-        n_minus: int = 0,
-    ) -> "WhitePieces":
-        """From what gives the factors (q, s, r) in a precision; in ``bulk`` only where that is safe.
-
-        Distances are differences of squares, of which factors that reach far leave little.
-        """
-        a = factors(bulk)
-        if bulk is not np.float64 and np.einsum("qsr,qsr->s", a, a).max(initial=0.0) > _FAR:
-            a = factors(np.float64)
-        n_plus = len(a) - n_minus
-        lower = np.linalg.cholesky(np.eye(a.shape[2]) + _gram(a[:n_plus]) - _gram(a[n_plus:]))
-        root = np.linalg.inv(lower).swapaxes(1, 2)
-        log_det = 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-        return cls(np.log(shares), means, a, root, log_det, n_minus)
-
-    def evidence(self, y: Array) -> tuple[Array, Array]:
-        """Of whitened images, less the constant ``-(q / 2) log(2 pi)``.
-
-        Parameters
-        ----------
-        y : array of shape (n, q)
-
-        Returns
-        -------
-        log_density : array of shape (n, s)
-            Of each piece, weighed by its share.
-        g : array of shape (n, s, r)
-            ``T_j' A_j' (y - m_j)``, of which `tasks.restore` makes the posterior of w.
-        """
-        q, s, r = self.factors.shape
-        sign = self._sign
-        along = ((y * sign).astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
-        along -= self._of_means
-        g = (along.swapaxes(0, 1) @ self.root.astype(along.dtype)).swapaxes(0, 1)
-        distance2 = (y * y) @ sign[:, None] - 2 * ((y * sign) @ self.means.T) + (self.means * self.means) @ sign
-        distance2 -= np.einsum("nsr,nsr->ns", g, g)
-        return self.log_shares - 0.5 * (distance2 + self.log_det), g
-
-    @lazy
-    def _sign(self) -> Array:
-        return np.where(np.arange(len(self.factors)) < len(self.factors) - self.n_minus, 1.0, -1.0)
-
-    @lazy
-    def _of_means(self) -> Array:
-        """``A_j' m_j``, shape (s, r)."""
-        means = (self.means * self._sign).astype(self.factors.dtype)
-        product: Array = (means[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
-        return product
-
-    def trace(self, weights: Array) -> Array:
-        """``tr(W (I + A_j A_j')^-1 W)`` of each piece with W = diag(weights), shape (s,); of no minus dimensions."""
-        weighed = self.root.swapaxes(1, 2) @ _gram(self.factors * weights.astype(self.factors.dtype)[:, None, None])
-        total: Array = (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
-        return total
-
-
-def _gram(a: Array) -> Array:
-    """``A_j' A_j`` of factors in columns (q, s, r), shape (s, r, r)."""
-    product: Array = a.transpose(1, 2, 0) @ a.swapaxes(0, 1)
-    return product.astype(np.float64)
-
-
-def densities(
-    encoder: PCAEncoder, prior: GaussianDenoiser, residual: Array, styles: Styles | None = None
-) -> list[PromptDensity]:
-    """The pixel densities of all prompts.
+class Densities:
+    """The pixel densities of all prompts, worked out when they are asked for, and kept where there is room.
 
     Parameters
     ----------
     encoder : PCAEncoder
-    prior : GaussianDenoiser
-        Of p prompts: what a prompt is without styles.
-    residual : array of shape (p,)
-        Mean squared length of what the encoder discards, by prompt.
-    styles : Styles, optional
-        As learned, not as sharpened for samples.
+    prior : Prior
+        With a density.
+    """
+
+    encoder: PCAEncoder
+    prior: Prior
+
+    def of(self, prompts: Sequence[int]) -> list[PromptDensity]:
+        """The densities of some prompts."""
+        missing = [j for j in prompts if j not in self._kept]
+        found = dict(zip(missing, densities(self.encoder, self.prior, missing), strict=True))
+        room = _KEPT_BYTES - sum(density.n_bytes for density in self._kept.values())
+        for j, density in found.items():
+            if (room := room - density.n_bytes) >= 0:
+                self._kept[j] = density
+        return [found.get(j) or self._kept[j] for j in prompts]
+
+    def all(self) -> list[PromptDensity]:
+        """The densities of all prompts at once."""
+        return self.of(range(len(self.prior.weights)))
+
+    def blocks(self) -> Iterator[list[PromptDensity]]:
+        """The densities of all prompts in turn, as many at once as fit."""
+        p, (k, d) = len(self.prior.weights), self.encoder.components.shape
+        most = max(_BLOCK_BYTES // (8 * k * (k + d)), 1)
+        return (self.of(range(first, min(first + most, p))) for first in range(0, p, most))
+
+    @lazy
+    def _kept(self) -> dict[int, PromptDensity]:
+        return {}
+
+
+def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list[PromptDensity]:
+    """The pixel densities of some prompts.
+
+    Parameters
+    ----------
+    encoder : PCAEncoder
+    prior : Prior
+        With a density. It is read as learned, not as samples are drawn.
+    prompts : sequence of int
+        Their positions.
     """
     k, d = encoder.components.shape
     floor = noise_floor(encoder)
-    tau2 = np.maximum(residual / max(d - k, 1), floor)
-    bases = prior.basis if styles is None else styles.orthonormal_basis
+    tau2 = np.maximum(prior.residual / max(d - k, 1), floor)
 
     def one(c: int) -> PromptDensity:
-        shares: Array
-        means: Array
-        factors: Array
-        leading: Array
-        if styles is None:
-            v = prior.variances[c]
-            shares, means, factors = np.ones(1), (prior.means[c] @ bases[c])[None], np.zeros((1, k, 0))
-            leading = np.zeros((1, 0, min(k, LOCAL_DIM)))
-        else:
-            own = styles.of(c)
-            v = styles.variances[c]
-            here = slice(own[0], own[-1] + 1)
-            shares, means, factors = styles.shares[here], styles.means[here], styles.factors[here]
-            leading = styles.leading[here]
-        v = np.maximum(v / encoder.scale**2, floor)
-        scale = factors.dtype.type(encoder.scale)
-        means, factors, leading = means / encoder.scale, factors / scale, leading / scale
-        return PromptDensity(encoder, bases[c], v, float(tau2[c]), shares, means, factors, leading)
+        law = prior.law(c)
+        # One step of Newton and Schulz (Higham 2008, "Functions of Matrices", eq. 8.20): single precision leaves a basis
+        # all but orthonormal.
+        basis = 1.5 * law.basis - 0.5 * law.basis @ (law.basis.T @ law.basis)
+        factors = law.factors / np.float32(encoder.scale)
+        leading = np.ascontiguousarray(factors.swapaxes(1, 2)) @ basis[:LOCAL_DIM].T.astype(np.float32)  # (s, r, q)
+        return PromptDensity(
+            encoder,
+            basis,
+            np.maximum(law.variances / encoder.scale**2, floor),
+            float(tau2[c]),
+            law.shares,
+            law.means @ basis / encoder.scale,
+            factors,
+            leading,
+        )
 
-    return in_parallel(one, range(len(tau2)))
+    return in_parallel(one, prompts)
 
 
 def population(prompts: Sequence[PromptDensity], weights: Array) -> PromptDensity:

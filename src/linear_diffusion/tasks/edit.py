@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ._types import Array, Index, number
-from .noise import CLEAN, STYLES, Level, Schedule, add_noise, blocks, start_noise, stream
-from .styles import MixtureDenoiser, Styles
-from .text import by_prompt
+from ..denoiser.prior import Prior
+from ..draw import Run, draw_from
+from ..image.decoder import Decoder
+from ..noise import CLEAN, Level, Schedule, add_noise
+from ..plan import distinct, plan
+from ..streams import STYLES, blocks, start_noise, stream
+from ..text.mixes import Mix
+from ..utils.groups import by_group
+from ..utils.types import AnyArray, Array, Index, number
 
 _ROUNDING = 1e-9
 
@@ -62,14 +67,50 @@ def noised(z: Array, level: Level, entropy: int) -> Array:
     return out
 
 
-def draw_responsible(styles: Styles, index: Index, z: Array, level: Level, entropy: int) -> Index:
-    """Styles drawn by how likely they are, given noised latents: their posterior.
-
-    So the law of an edit is that of the prompt's styles together, and without any signal that of its samples.
+def edit(
+    prior: Prior,
+    decoder: Decoder,
+    rows: AnyArray,
+    mixes: list[Mix],
+    negatives: list[Mix],
+    scale: float,
+    run: Run,
+) -> AnyArray:
+    """Images noised to the first level of a run, and cleaned as their prompts say.
 
     Parameters
     ----------
-    styles : Styles
+    prior, decoder
+    rows : array of shape (n, d)
+    mixes : list of n Mix
+    negatives : list of n Mix
+        Or empty.
+    scale : float
+        The guidance scale.
+    run : Run
+        Of the last levels of a schedule.
+
+    Returns
+    -------
+    array of shape (n, \\*image.shape)
+    """
+    z = noised(decoder.encoder.encode(rows), run.levels[0], run.entropy)
+    heaviest = np.array([mix[0][0] for mix in mixes])
+    component = draw_responsible(prior, heaviest, z, run.levels[0], run.entropy)
+    kinds, mix_of = distinct(mixes)
+    away, away_of = distinct(negatives or [None])
+    chosen = plan(prior, decoder, kinds, mix_of, component, away, away_of if negatives else None, scale)
+    return draw_from(chosen, run, z)
+
+
+def draw_responsible(prior: Prior, index: Index, z: Array, level: Level, entropy: int) -> Index:
+    """Components drawn by how likely they are, given noised latents: their posterior.
+
+    So the law of an edit is that of the prompt's components together, and without any signal that of its samples.
+
+    Parameters
+    ----------
+    prior : Prior
     index : array of int, shape (n,)
         Prompt of each image.
     z : array of shape (n, k)
@@ -82,18 +123,8 @@ def draw_responsible(styles: Styles, index: Index, z: Array, level: Level, entro
     """
     # Not even draws, as for samples: what they are even in may be how the pictures are ordered.
     draws, drawn = stream(entropy, STYLES).random(len(index)), np.empty(len(index), np.intp)
-    for j, rows in by_prompt(index):
-        denoiser = MixtureDenoiser(styles, j)
-        below = np.cumsum(denoiser.responsibilities(z[rows] @ denoiser.basis, level), axis=1)
+    for j, rows in by_group(index):
+        below = np.cumsum(prior.components(j).responsibilities(z[rows], level), axis=1)
         chosen = (below <= draws[rows, None]).sum(axis=1)
-        drawn[rows] = styles.of(j)[np.minimum(chosen, below.shape[1] - 1)]
+        drawn[rows] = np.minimum(chosen, below.shape[1] - 1)
     return drawn
-
-
-def likeliest(styles: Styles, index: Index, z: Array) -> Index:
-    """The likeliest of each prompt's styles, given clean latents (n, k)."""
-    best = np.empty(len(index), np.intp)
-    for j, rows in by_prompt(index):
-        denoiser = MixtureDenoiser(styles, j)
-        best[rows] = styles.of(j)[denoiser.responsibilities(z[rows] @ denoiser.basis, CLEAN).argmax(axis=1)]
-    return best

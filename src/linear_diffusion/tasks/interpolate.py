@@ -8,17 +8,18 @@ a line, and the exact flow of the mixed prompt carries the noise back. Ends are 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index, whole
-from .compose import Composition
-from .denoiser import GaussianDenoiser, mixed
-from .noise import CLEAN
-from .prompts import Mix
-from .sampler import in_latent
+from ..denoiser.gaussian import GaussianDenoiser, in_latent, mixed
+from ..denoiser.prior import GaussianPrior
+from ..image.decoder import Decoder
+from ..image.pca import noise_floor
+from ..noise import CLEAN
+from ..plan import distinct, plan
+from ..text.mixes import Mix
+from ..utils.types import AnyArray, Array, whole
 
 MOST_IMAGES = 1_000_000
 """Of one way."""
@@ -49,42 +50,42 @@ def slerp(a: Array, b: Array, share: float) -> Array:
     return between
 
 
-def between(composition: Composition, index: Index, mixes: Sequence[Mix], z: Array, n: int, floor: float) -> AnyArray:
-    """Images on the way between two latents.
+def interpolate(prior: GaussianPrior, decoder: Decoder, rows: AnyArray, mixes: Sequence[Mix], n: int) -> AnyArray:
+    """Images on the way between two images.
 
     Ends are pictures, which have no need of a tone curve; the middle is drawn, and has all of it.
 
     Parameters
     ----------
-    composition : Composition
-    index : array of int, shape (2,)
-        Piece of each end, for its tone curve.
+    prior, decoder
+    rows : array of shape (2, d)
     mixes : two Mix
-        Prompts of each end, each one Gaussian.
-    z : array of shape (2, k)
+        Prompts of each end.
     n : int
         Images, both ends included.
-    floor : float
-        The least variance, as in `latent_path`.
 
     Returns
     -------
     array of shape (n, \\*image.shape)
     """
-    first, last = index.tolist()
-    shares = np.linspace(0.0, 1.0, n)
-    ends = [composition.of_prompts(mix) for mix in mixes]
-    path = latent_path(z, cast(Sequence[GaussianDenoiser], ends), shares, floor)
-    decoder = replace(composition.decoder(), details=None)  # those are fitted to samples
-    out = decoder.draw(path, None)
-    if decoder.curves is not None and n > 2:
-        middle, own = slice(1, -1), []
+    encoder, shares = decoder.encoder, np.linspace(0.0, 1.0, n)
+    z = encoder.encode(rows).astype(np.float64)
+    floor = noise_floor(encoder) * encoder.scale**2
+    path = latent_path(z, [prior.gaussian(mix) for mix in mixes], shares, floor)
+    # The tone curve of each end is that of the component nearest to it.
+    nearest = [prior.components(mix[0][0]).nearest(end) for mix, end in zip(mixes, z, strict=True)]
+    kinds, mix_of = distinct(mixes)
+    ends = plan(prior, decoder, kinds, mix_of, np.array(nearest))
+    toned = ends.decoder.without_details()  # those are fitted to samples
+    out = toned.decode(path)
+    if toned.curves is not None and n > 2:
+        (first, last), middle, own = ends.curves[ends.index].tolist(), slice(1, -1), []
         for share in shares[middle]:
             tone = 1 - abs(1 - 2 * share)
             weights = {first: tone * (1 - share)}
             weights[last] = weights.get(last, 0.0) + tone * share
             own.append((weights, 1 - tone))
-        out[middle] = decoder.mixed(own).draw(path[middle], np.arange(n - 2))
+        out[middle] = toned.mixed(own).decode(path[middle], np.arange(n - 2))
     return decoder.image.images(out)
 
 
@@ -95,7 +96,7 @@ def latent_path(z: Array, ends: Sequence[GaussianDenoiser], shares: Array, floor
     ----------
     z : array of shape (2, k)
     ends : two GaussianDenoiser
-        Of each end's prompt.
+        Of each end's prompt, with all k eigenvectors.
     shares : array of shape (n,)
         Of the way, from 0 to 1.
     floor : float
@@ -105,17 +106,11 @@ def latent_path(z: Array, ends: Sequence[GaussianDenoiser], shares: Array, floor
     -------
     array of shape (n, k)
     """
-    both = GaussianDenoiser(
-        np.stack([end.means for end in ends]),
-        np.stack([np.maximum(end.variances, floor) for end in ends]),
-        np.stack([end.basis for end in ends]),
-    )
-    noise = []
-    for i in (0, 1):
-        deviation = (z[i] - both.means[i]) @ both.basis[i] / np.sqrt(both.variances[i])
-        noise.append(both.basis[i] @ deviation)
-    way = mixed(both, np.column_stack([1 - shares, shares]))
-    law = in_latent(way.marginal(CLEAN), way.basis)
-    eps = np.stack([slerp(noise[0], noise[1], float(share)) for share in shares])
-    path: Array = (law.matrix @ eps[..., None])[..., 0] + law.shift
-    return path
+    both = [GaussianDenoiser(end.mean, np.maximum(end.variances, floor), end.basis) for end in ends]
+    noise = [g.basis @ ((end - g.mean) @ g.basis / np.sqrt(g.variances)) for g, end in zip(both, z, strict=True)]
+    path = []
+    for share in shares.tolist():
+        way = mixed(both, np.array([1 - share, share]))
+        law = in_latent(way.marginal(CLEAN), way)
+        path.append(law.matrix @ slerp(noise[0], noise[1], share) + law.shift)
+    return np.stack(path)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from .._threads import in_parallel
-from .._types import AnyArray, Array
-from ..moments import precision
+from ..utils.threads import in_parallel
+from ..utils.types import AnyArray, Array
+from ..denoiser.moments import precision
 from .density import PromptDensity, chunks, coordinates
 from .posterior import Noised, condition
 

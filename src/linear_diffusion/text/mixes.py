@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ._types import AnyArray, number
-from .text import OneHotEncoder, listed
+from ..utils.types import AnyArray, number
+from .prompts import OneHotEncoder, listed
 
 Mix = tuple[tuple[int, float], ...]
 """Positions of prompts (or styles) and their weights above zero, the heaviest first; equal weights by position."""

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from ._threads import one_thread
-from ._types import Array, Index
+from ..utils.arrays import Kept, kept, not_negative
+from ..utils.threads import one_thread
+from ..utils.types import AnyArray, Array, Index
 
 _VALUES = (-0.98, -0.9, -0.7, -0.4, 0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3)
@@ -33,8 +34,12 @@ MOST_DIMENSIONS = 512
 """Dimensions of the code at most."""
 
 
+def _within_one(a: AnyArray) -> bool:
+    return bool((np.abs(a) <= 1).all())
+
+
 @dataclass(frozen=True)
-class ProductCode:
+class ProductCode(Kept):
     """Similarities of a prompt to the known ones.
 
     Parameters
@@ -48,8 +53,8 @@ class ProductCode:
     """
 
     known: Array
-    correlations: Array
-    ridge: float
+    correlations: Array = kept("v", _within_one)
+    ridge: float = kept("", not_negative)
 
     def __call__(self, codes: Array) -> Array:
         """``k(c, d)`` of codes (n, v) with the known ones, shape (n, p)."""

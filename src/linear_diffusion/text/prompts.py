@@ -1,23 +1,21 @@
-"""Text encoder: prompt -> c, a one-hot code, a bag of words, or what a transformer of the user's makes of it.
+"""Prompts as they are asked for -> the known ones, as a one-hot code.
 
-    c_j = 1 if the prompt is the j-th known one, else 0          one-hot
-    c_w = 1 if the prompt has the word w, else 0                 bag of words
+    c_j = 1 if the prompt is the j-th known one, else 0
 
 This is the place of the text embedding in a text-to-image model. The one-hot code is linear in the trivial sense: a
-look-up. Since it has one entry that is not zero, the position of that entry is all that travels. The other codes are
-vectors, and a regression on them (`conditional`) knows prompts that training never saw, as long as they lie in the span
-of those that it saw.
+look-up. Since it has one entry that is not zero, the position of that entry is all that travels.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any, Self
 from unicodedata import normalize
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index
-from .exceptions import UnknownPromptError
+from ..exceptions import UnknownPromptError
+from ..utils.types import AnyArray, Array, Index
+
 
 def compose(prompt: Any) -> str:
     """A prompt as a string in Unicode's composed form (NFC), so that one word has one spelling.
@@ -88,6 +86,19 @@ class OneHotEncoder:
         values = prompts.tolist() if isinstance(prompts, np.ndarray) else list(prompts)
         return np.array([self._find(p) for p in values], dtype=np.intp)
 
+    @classmethod
+    def of_strings(cls, prompts: Iterable[Any]) -> Self:
+        """The distinct ones of some prompts, as strings."""
+        return cls(np.unique([compose(p) for p in prompts]))
+
+    def knows(self, prompts: Iterable[Any]) -> bool:
+        """Whether all prompts are known."""
+        try:
+            self.index(list(prompts))
+        except UnknownPromptError:
+            return False
+        return True
+
     def encode(self, prompts: Any) -> Array:
         """One-hot codes, shape (n, n_prompts), float64."""
         return np.eye(len(self.prompts))[self.index(prompts)]
@@ -104,21 +115,11 @@ class OneHotEncoder:
     def _unknown(self, prompt: Any) -> str:
         known = list(self._by_string)
         listed = ", ".join(map(repr, known[:20])) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
-        return f"unknown prompt {prompt!r}: the model knows {listed}{_nearest(str(prompt), known)}."
+        return f"unknown prompt {prompt!r}: the model knows {listed}{nearest(str(prompt), known)}."
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
     """What is spelled much like it, whatever the case; nothing where nothing is."""
     spelled = {word.casefold(): word for word in known}
     found = get_close_matches(name.casefold(), spelled, n=1)
     return f"; the nearest is {spelled[found[0]]!r}" if found else ""
-
-
-def by_prompt(index: Index) -> Iterator[tuple[int, Index | slice]]:
-    """Group rows by prompt: (prompt position, rows); a slice where there is one group, which spares copies."""
-    order = np.argsort(index, kind="stable")
-    present, first = np.unique(index[order], return_index=True)
-    if len(present) == 1:
-        yield int(present[0]), slice(None)
-        return
-    yield from zip(present.tolist(), np.split(order, first[1:]), strict=True)

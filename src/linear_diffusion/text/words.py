@@ -1,15 +1,20 @@
-"""Words: prompts as codes that many prompts share, bags of words or vectors of a transformer."""
+"""Words: prompts as codes that many prompts share.
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+    c_w = 1 if the prompt has the word w, else 0         a bag of words
+    c = V (vector - mean)                                vectors of a transformer, by principal components
+
+A regression on such a code (`denoiser.conditional`) knows prompts that training never saw, as long as they lie in the
+span of those that it saw.
+"""
+
+from collections.abc import Sequence
 from typing import Any, Protocol
-from unicodedata import normalize
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index
-from .exceptions import UnknownPromptError
-
+from ..exceptions import UnknownPromptError
+from ..utils.types import Array
+from .prompts import nearest
 
 MOST_DIMENSIONS = 16
 """What the vectors of a transformer are reduced to, by principal components."""
@@ -127,7 +132,7 @@ class TransformedPrompts:
         for j in np.flatnonzero(self._off(vectors) > self._reach + _TOLERANCE * scale).tolist():
             raise UnknownPromptError(
                 f"unknown prompt {prompts[j]!r}: its vector lies outside the span of the {len(self.prompts)} known "
-                f"prompts{_nearest(prompts[j], self.prompts)}."
+                f"prompts{nearest(prompts[j], self.prompts)}."
             )
         codes: Array = (vectors - self._mean) @ self._rows.T
         return codes
@@ -156,6 +161,4 @@ def _with_intercept(codes: Array) -> Array:
 
 def _unknown(prompt: str, word: str, words: list[str]) -> str:
     listed = ", ".join(map(repr, words[:20])) + (f", ... ({len(words)} in all)" if len(words) > 20 else "")
-    return f"unknown word {word!r} in prompt {prompt!r}: the model knows {listed}{_nearest(word, words)}."
-
-
+    return f"unknown word {word!r} in prompt {prompt!r}: the model knows {listed}{nearest(word, words)}."

@@ -43,8 +43,8 @@ def kept(axes: str = "", holds: Check | None = None, dtype: str = "float64", *, 
     Parameters
     ----------
     axes : str
-        Names of its axes, such as "p k"; an axis has one size in all arrays of a model. A number is a size. None at
-        all is one number.
+        Names of its axes, such as "p k"; an axis has one size in all arrays of a model. "..." at the end is any
+        more, and no axis at all is one number.
     holds : callable, optional
         Whether its numbers are such as a model has.
     dtype : str
@@ -101,9 +101,11 @@ class Kept:
 
 def _check(key: str, array: AnyArray, wanted: Mapping[str, Any], sizes: dict[str, int]) -> None:
     axes, dtype, holds = wanted[_AXES], wanted[_DTYPE], wanted[_HOLDS]
+    if axes[-1:] == ("...",):
+        axes = axes[:-1] + tuple(f"{key} {i}" for i in range(len(axes) - 1, array.ndim))
     if array.ndim == len(axes):
         sizes |= {axis: n for axis, n in zip(axes, array.shape, strict=True) if axis not in sizes}
-    shape = tuple(int(axis) if axis.isdigit() else sizes.get(axis, axis) for axis in axes)
+    shape = tuple(sizes.get(axis, axis) for axis in axes)
     is_dtype = array.dtype in (np.float32, np.float64) if dtype == "float" else array.dtype == dtype
     if array.shape != shape or not is_dtype:
         raise ValueError(f"array {key!r} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}")

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from ._types import AnyArray
-from .exceptions import LinearDiffusionError, ModelFileError, NotEnoughMemoryError
+from .types import AnyArray
+from ..exceptions import LinearDiffusionError, ModelFileError, NotEnoughMemoryError
 from .memory import available_memory, readable
 
 try:

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._threads import blas_threads
-from ._types import AnyArray, Array, Index
+from ..denoiser.moments import N_TONES, Moments, chunk_length, chunks_by_prompt, precision
+from ..exceptions import NotEnoughMemoryError
+from ..image.format import ImageFormat
+from ..image.pca import PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
+from ..streams import DRAWS, blocks, stream
+from ..utils.groups import by_group
+from ..utils.memory import available_memory, readable
+from ..utils.threads import blas_threads
+from ..utils.types import AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK
-from .exceptions import NotEnoughMemoryError
-from .image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
-from .memory import available_memory, readable
-from .moments import N_TONES, Moments, chunk_length, chunks_by_prompt, precision
-from .noise import DRAWS, blocks, stream
-from .text import by_prompt
 
 MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made."""
@@ -233,7 +234,7 @@ def draw_noise(
         z = encoder.encode(rows[part])
         for draw in range(n_draws):
             both = np.hstack([z, training_noise(entropy, draw, block, z)])
-            for j, group in by_prompt(index[part]):
+            for j, group in by_group(index[part]):
                 joint.include(j, both[group])
     return joint
 

@@ -1,0 +1,136 @@
+"""Arguments of the estimator, checked before work starts: what was received, what is allowed, what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_array, validate_data
+
+from .denoiser.prior import Prior
+from .draw import Run, bytes_to_draw
+from .exceptions import NotEnoughMemoryError, count
+from .image.decoder import Decoder
+from .noise import Level, Schedule
+from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, find_sampler
+from .streams import entropy_of
+from .text.prompts import listed
+from .utils.memory import available_memory, readable
+from .utils.types import MOST, AnyArray, whole
+
+_KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.typecodes["AllInteger"])]
+"""Dtypes of images that are kept; whatever else comes in is read as the first."""
+
+
+def read_images(estimator: Any, X: Any, shape: tuple[int, ...] | None = None) -> AnyArray:
+    """Images as an array of a known kind, checked as scikit-learn does.
+
+    Parameters
+    ----------
+    estimator : LinearDiffusion
+        Whose ``n_features_in_`` is set where no shape is known.
+    X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
+    shape : tuple of int, optional
+        Of the images that the estimator was fitted on.
+    """
+    X = X if hasattr(X, "ndim") else _as_array(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "iuf":  # the order of bytes is no kind of number
+        X = X.astype(np.float32 if X.dtype == np.float16 else X.dtype.newbyteorder("="), copy=False)
+    if shape is not None and X.ndim > 1 and X.shape == shape:
+        raise ValueError(f"X is one image, of shape {X.shape}; give several, or one as images[[0]].")
+    if X.ndim < 3:
+        return validate_data(estimator, X, reset=shape is None, dtype=_KINDS)  # type: ignore[no-any-return]
+    if X.ndim > 4:
+        raise ValueError(f"X has {X.ndim} axes; give images (n, h, w) or (n, h, w, channels), or rows (n, d).")
+    if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4:
+        raise ValueError(
+            f"X has shape {X.shape}, which has its channels before its rows; here they come last, "
+            "(n, h, w, channels): give X.transpose(0, 2, 3, 1)."
+        )
+    X = check_array(X, dtype=_KINDS, allow_nd=True, estimator=estimator)
+    if X.size == 0:
+        raise ValueError(f"X has shape {X.shape}: there is no pixel in it.")
+    if shape is None:
+        estimator.n_features_in_ = int(np.prod(X.shape[1:]))
+        estimator.__dict__.pop("feature_names_in_", None)
+    elif X.shape[1:] != shape:
+        raise ValueError(f"X has images of shape {X.shape[1:]}; the model was fitted on {shape}.")
+    return X  # type: ignore[no-any-return]
+
+
+def read_run(
+    schedule: Schedule,
+    sampler: Any,
+    n_steps: int | None,
+    eta: Any,
+    random_states: Sequence[Any],
+    prior: Prior,
+    *,
+    guided: bool,
+    of_trajectory: bool = False,
+) -> Run:
+    """How a sampler runs, from the arguments of a call.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    sampler : str, Sampler or None
+    n_steps, eta
+        As in `LinearDiffusion.sample`.
+    random_states : (of the call, of the estimator)
+    prior : Prior
+    guided : bool
+    of_trajectory : bool
+    """
+    if sampler is None:
+        usual = "exact" if prior.has_density and not guided else "ddim"
+        sampler = "one-step" if schedule.name == "one-step" else usual
+    if sampler == "exact":
+        if not prior.has_density:
+            raise ValueError(
+                'sampler="exact" needs training="exact"; this model was fitted with training="sampled".'
+            )
+        if guided:
+            raise ValueError(
+                'sampler="exact" has no closed form with guidance, whose two branches do not share eigenvectors; leave '
+                'it out, or choose steps with sampler="ddim".'
+            )
+        found: Sampler | None = None
+    elif isinstance(sampler, str) and sampler not in SAMPLERS:
+        raise ValueError(
+            f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}, or a Sampler."
+        )
+    else:
+        found = find_sampler(sampler)
+    levels: list[Level] = choose_levels(found, schedule, n_steps, of_trajectory=of_trajectory)
+    state = random_states[1] if random_states[0] is None else random_states[0]
+    return Run(found, levels, check_eta(eta, found), entropy_of(state))
+
+
+def check_n_samples(n_samples: Any, otherwise: str) -> None:
+    """A number of images, or None."""
+    if n_samples is not None and not 1 <= whole(n_samples) < MOST:
+        raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None{otherwise}.")
+
+
+def require_memory_to_draw(prior: Prior, decoder: Decoder, n: int | None, prompts: Any, n_pictures: int) -> None:
+    """Refuse more images than memory holds, before anything is drawn for them."""
+    n_prompts = len(listed(prompts)) if hasattr(prompts, "__len__") else 0
+    n_images = int(n or n_prompts or 1)
+    needed = bytes_to_draw(n_images, n_pictures, decoder, *prior.size)
+    available = available_memory()
+    if available is not None and needed > available:
+        raise NotEnoughMemoryError(
+            f"drawing {count(n_images, 'image')} of shape {decoder.image.shape} takes {readable(needed)}, and "
+            f"{readable(available)} are available; sample in parts, with another random_state each."
+        )
+
+
+def _as_array(X: Any) -> AnyArray:
+    """A list of images, or of rows, as one array."""
+    try:
+        return np.asarray(X)
+    except ValueError:
+        shapes = sorted({np.shape(image) for image in X})
+        raise ValueError(
+            f"X has images of shapes {', '.join(map(str, shapes[:3]))}; bring all to one shape first."
+        ) from None

@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
+from bilinear import BilinearDenoiser
 from common import HERE, arguments, mnist, report
 from judge import Judge
 from linear_diffusion import LinearDiffusion, pictures
 from linear_diffusion.affine import AffineMap
-from linear_diffusion.bilinear import BilinearDenoiser
 from linear_diffusion.datasets.transformed import HELD_OUT, transform_digits
 from linear_diffusion.moments import Moments
 from linear_diffusion.noise import SCHEDULES

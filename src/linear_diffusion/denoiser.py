@@ -232,32 +232,3 @@ def pooled(prompts: Prior, weights: Array) -> Prior:
     mean = weights @ prompts.means
     apart = prompts.means - mean
     return type(prompts).from_covariances(mean, within + (weights * apart.T) @ apart)
-
-
-def bilinear_weights(moment: Array, k: int, level: Level) -> Array:
-    """The article's regression in closed form, for any linear text embedding (docs/mathematics.md, "Training").
-
-    Solves ``A_t W_t = B_t``, the normal equations of predicting eps from ``1c (x) (1, z_t)``, with the
-    pseudo-inverse: an intercept beside a one-hot code is singular.
-
-    Parameters
-    ----------
-    moment : array of shape (q (k + 1), q (k + 1))
-        ``E[phi phi']`` of the clean features ``phi = 1c (x) (1, z)``, with ``1c = (1, c)`` of length q.
-    k : int
-        Latent dimensions.
-    level : Level
-
-    Returns
-    -------
-    array of shape (q (k + 1), k)
-        ``eps_hat = W_t' phi_t``.
-    """
-    alpha, sigma = level
-    prompt_moment = moment[:: k + 1, :: k + 1]  # E[1c 1c'], (q, q)
-    damp = np.tile(np.r_[1.0, np.full(k, alpha)], len(prompt_moment))
-    on_z, pick_z = np.diag(np.r_[0.0, np.ones(k)]), np.vstack([np.zeros(k), np.eye(k)])
-    a_t = damp[:, None] * moment * damp + sigma**2 * np.kron(prompt_moment, on_z)
-    b_t = sigma * np.kron(prompt_moment[:, :1], pick_z)  # E[1c] is the column of the intercept
-    weights: Array = np.linalg.pinv(a_t, hermitian=True) @ b_t
-    return weights

@@ -1,11 +1,11 @@
-"""The article's bilinear regression on any code of the prompt, kept for comparison.
+"""The article's bilinear regression on any code of the prompt, which `words.py` compares with.
 
     eps_hat = W_t' (1c (x) (1, z_t)),    W_z(t) = Q sigma / (alpha^2 lambda + sigma^2) Q' (E[u] (x) I)
 
-With codes whitened, ``E[u u'] = I``, the normal equations of `denoiser.bilinear_weights` fall apart: eliminate the
-part ``u (x) 1``, and one eigendecomposition ``Q lambda Q'`` of what is left of the moments of ``u (x) z`` serves all
-levels (docs/mathematics.md, "Words"). For a one-hot code it is each prompt's Wiener filter. For words that are not
-saturated its matrix is not symmetric, so that it is the denoiser of no Gaussian: it has no density, no exact map and no
+With codes whitened, ``E[u u'] = I``, the normal equations ``A_t W_t = B_t`` fall apart: eliminate the part
+``u (x) 1``, and one eigendecomposition ``Q lambda Q'`` of what is left of the moments of ``u (x) z`` serves all levels
+(docs/mathematics.md, "Words"). For a one-hot code it is each prompt's Wiener filter. For words that are not saturated
+its matrix is not symmetric, so that it is the denoiser of no Gaussian: it has no density, no exact map and no
 posterior, and what a run ends at depends on its steps. How well it draws is measured in docs/words.md.
 """
 
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ._threads import one_thread
-from ._types import Array
-from .affine import AffineMap
-from .conditional import whiten
-from .moments import Moments
-from .noise import Level
+from linear_diffusion._threads import one_thread
+from linear_diffusion._types import Array
+from linear_diffusion.affine import AffineMap
+from linear_diffusion.conditional import whiten
+from linear_diffusion.moments import Moments
+from linear_diffusion.noise import Level
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def warn_of_single_images(classes: AnyArray, index: Index) -> None:
         has, each = ("prompt has", "it") if len(single) == 1 else ("prompts have", "each of them")
         warn(
             f"{len(single)} {has} 1 image only ({named}): what is sampled for {each} is that image. Give more images, "
-            'or let prompts share their words with text_encoder="word-products".',
+            'or let prompts share their words with text_encoder="words".',
         )
 
 

@@ -29,8 +29,6 @@ _SKETCH = 24
 _CACHED_BYTES, _CACHED_CURVES = 2**27, 1024
 """Of Gaussians, and how many curves, that are kept from one call to the next."""
 _GAUSSIAN = ("means", "variances", "basis")
-NAMED = ("bag-of-words", "word-products")
-"""Encoders by name, which can be saved; both read prompts as words."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +132,6 @@ class WordsCurves:
         return self[np.fromiter(weights, np.intp)].mixed(dict(enumerate(weights.values())), plain)
 
 
-def prompt_encoder(text_encoder: Any, prompts: Sequence[str]) -> PromptEncoder:
-    """The encoder that a name or a transformer stands for, fitted on distinct prompts."""
-    if isinstance(text_encoder, str):
-        return BagOfWords(prompts)
-    return TransformedPrompts(text_encoder, prompts)
-
-
 def asked_for(prompts: Any, known: OneHotEncoder) -> tuple[list[str], AnyArray]:
     """The distinct prompts of a call: as strings, and as an array; of the known ones' dtype where all are known."""
     asked = [one for p in listed(prompts) for one in (p if isinstance(p, dict) else [p])]
@@ -170,14 +161,15 @@ def learn_words(
 
     Parameters
     ----------
-    text_encoder : "bag-of-words", "word-products", or a transformer
+    text_encoder : "words", or a transformer
+        Words are regressed on by their products, vectors as they are.
     tones : bool
         Whether there will be tone curves, where there is a pixel range.
     ridge : float
     """
     names = [str(prompt) for prompt in prompts.tolist()]
-    products = isinstance(text_encoder, str) and text_encoder == "word-products"
-    text = prompt_encoder(text_encoder, names)
+    products = isinstance(text_encoder, str)
+    text: PromptEncoder = BagOfWords(names) if products else TransformedPrompts(text_encoder, names)
     codes = text.encode(names)
     length = min(len(codes), MOST_DIMENSIONS) + 1 if products else codes.shape[1] + 1
     learned = learn(

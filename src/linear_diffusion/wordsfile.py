@@ -1,10 +1,10 @@
 """A code of words in a model's folder: the prompts say the vocabulary, and arrays hold the regressions.
 
-words.<target>.whitening, .weights, and with products .correlations, .ridge    target: mean, covariance, residual, tones
+words.<target>.whitening, .weights, .correlations, .ridge    target: mean, covariance, residual, tones
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,24 +25,21 @@ def words_arrays(words: Words) -> dict[str, Any]:
     for name, regression in zip(_TARGETS, targets, strict=True):
         if regression is None:
             continue
+        products = cast(ProductCode, regression.products)
         arrays |= {f"words.{name}.whitening": regression.whitening, f"words.{name}.weights": regression.weights}
-        if regression.products:
-            arrays[f"words.{name}.correlations"] = regression.products.correlations
-            arrays[f"words.{name}.ridge"] = regression.products.ridge
+        arrays |= {f"words.{name}.correlations": products.correlations, f"words.{name}.ridge": products.ridge}
     return arrays
 
 
 def words_axes(found: Mapping[str, AnyArray]) -> dict[str, str]:
-    """The axes that those arrays must have, where there may be tones and products."""
+    """The axes that those arrays must have, where there may be tones."""
     axes = {"words.pooled": "k k", "words.ridge": ""}
-    products = "words.mean.correlations" in found
     for name, shape in _TARGETS.items():
         if name == "tones" and "words.tones.weights" not in found:
             continue
-        axes[f"words.{name}.whitening"] = f"{'1+p' if products else '1+v'} rank_{name}"
+        axes[f"words.{name}.whitening"] = f"1+p rank_{name}"
         axes[f"words.{name}.weights"] = f"rank_{name} {shape}"
-        if products:
-            axes |= {f"words.{name}.correlations": "v", f"words.{name}.ridge": ""}
+        axes |= {f"words.{name}.correlations": "v", f"words.{name}.ridge": ""}
     return axes
 
 
@@ -57,10 +54,8 @@ def restored(text: BagOfWords, arrays: Mapping[str, AnyArray]) -> Words:
     known = text.encode(text.prompts)
 
     def regression(name: str) -> Regression:
-        whitening, weights = (arrays[f"words.{name}.{part}"] for part in ("whitening", "weights"))
-        if f"words.{name}.correlations" not in arrays:
-            return Regression(None, whitening, weights)
-        correlations, ridge = (arrays[f"words.{name}.{part}"] for part in ("correlations", "ridge"))
+        parts = ("whitening", "weights", "correlations", "ridge")
+        whitening, weights, correlations, ridge = (arrays[f"words.{name}.{part}"] for part in parts)
         return Regression(ProductCode(known, correlations, float(ridge)), whitening, weights)
 
     mean, covariance, residual = map(regression, ("mean", "covariance", "residual"))

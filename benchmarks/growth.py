@@ -68,11 +68,11 @@ def one_hot(options):
 
 def main(options):
     one_hot(options)
-    shared = {"text_encoder": "word-products", "latent_dim": 144}
+    shared = {"text_encoder": "words", "latent_dim": 144}
     found = {n: np.median([times(*words(n), **shared) for _ in range(options.repeat)], axis=0) for n in PROMPTS}
     rows = [[f"{n:,}", *(f"{t:.2f} s" for t in each)] for n, each in found.items()]
     figures = {f"{work}_1000_over_100": found[1_000][i] / found[100][i] for i, work in ((0, "fit"), (3, "predict"))}
-    note = "Three digits of MNIST for each prompt of three words, `word-products`, 144 components; 100 images are read."
+    note = "Three digits of MNIST for each prompt of three words, `words`, 144 components; 100 images are read."
     header = ["prompts", "fit", "save", "sample each image's prompt", "predict"]
     report("growth-words", header, rows, figures, note)
 

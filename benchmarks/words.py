@@ -10,12 +10,13 @@ attribute, read the attributes off samples of seen and of unseen combinations. I
 import time
 
 import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer
 
+from bilinear import BilinearDenoiser
 from common import HERE, arguments, mnist, report
 from judge import Judge
 from linear_diffusion import LinearDiffusion, pictures
 from linear_diffusion.affine import AffineMap
-from linear_diffusion.bilinear import BilinearDenoiser
 from linear_diffusion.datasets.transformed import HELD_OUT, transform_digits
 from linear_diffusion.moments import Moments
 from linear_diffusion.noise import SCHEDULES
@@ -89,8 +90,8 @@ def main(options):
     shown.append(np.concatenate([X_test[y_test == prompt][:5] for prompt in SHOWN]))
     models = {
         "one-hot": "one-hot",
-        "`word-products`": "word-products",
-        "`bag-of-words`": "bag-of-words",
+        "`words`": "words",
+        "a bag of words": CountVectorizer(binary=True, token_pattern=r"\S+"),
     }
     for name, encoder in models.items():
         start = time.perf_counter()
@@ -104,14 +105,14 @@ def main(options):
                 cost = f"{model._words.gaussian.share_below_zero(model._words.text.encode(list(known))):.1%}"
             asked = np.repeat(known, n)
             score(f"{name}, fitted in {seconds:.1f} s", kind, model.sample(prompts=asked)[0], asked, cost)
-        if encoder == "word-products":
+        if encoder == "words":
             correlations(model)
         if encoder != "one-hot":
             shown.append(model.sample(prompts=np.repeat(SHOWN, 5), random_state=1)[0])
     sample = bilinear(model, X[kept], prompts[kept], np.concatenate([seen, unseen]))
     for kind, known, n in (("seen", seen, N_SEEN), ("unseen", unseen, N_UNSEEN)):
         asked = np.repeat(known, n)
-        score("the article's bilinear regression on `bag-of-words`", kind, sample(asked), asked)
+        score("the article's bilinear regression on a bag of words", kind, sample(asked), asked)
     shown.append(sample(np.repeat(SHOWN, 5)))
     grid = np.stack(shown).reshape(len(shown), len(SHOWN), 5, 28, 28).transpose(1, 0, 2, 3, 4)
     picture = pictures.grid(grid.reshape(-1, 28, 28), 5 * len(shown), labels=SHOWN)
@@ -125,7 +126,7 @@ def main(options):
 
 
 def correlations(model):
-    """What `word-products` found that a word changes."""
+    """What `words` found that a word changes."""
     gaussian, words = model._words.gaussian, model._words.text.words
     found = {
         word: [float(target.products.correlations[j]) for target in (gaussian.mean, gaussian.covariance)]

@@ -99,6 +99,26 @@ def wiener() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.fixture(scope="session")
+def bilinear_weights() -> Callable[..., np.ndarray]:
+    """``(phi, k, level) -> W_t`` of the article's regression, ``eps_hat = W_t' phi_t`` (docs/mathematics.md).
+
+    Features ``phi = (1, c) (x) (1, z)`` are of clean images, shape (n, q (k + 1)). The normal equations
+    ``A_t W_t = B_t`` are solved with the pseudo-inverse, since an intercept beside a one-hot code is singular.
+    """
+
+    def solve(phi: np.ndarray, k: int, level: Any) -> np.ndarray:
+        (alpha, sigma), moment = level, phi.T @ phi / len(phi)
+        prompt_moment = moment[:: k + 1, :: k + 1]  # E[1c 1c'], (q, q)
+        damp = np.tile(np.r_[1.0, np.full(k, alpha)], len(prompt_moment))
+        on_z, pick_z = np.diag(np.r_[0.0, np.ones(k)]), np.vstack([np.zeros(k), np.eye(k)])
+        a_t = damp[:, None] * moment * damp + sigma**2 * np.kron(prompt_moment, on_z)
+        b_t = sigma * np.kron(prompt_moment[:, :1], pick_z)  # E[1c] is the column of the intercept
+        return np.linalg.pinv(a_t, hermitian=True) @ b_t
+
+    return solve
+
+
+@pytest.fixture(scope="session")
 def order_of() -> Callable[[Any, Any], float]:
     """``(sizes, errors) -> slope`` of log error against log size."""
     return lambda sizes, errors: float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])

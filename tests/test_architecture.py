@@ -48,7 +48,6 @@ BLOCKS: dict[str, set[str]] = {
     "streaming": {"checks", "image", "moments", "training"},
     "products": set(),
     "conditional": {"denoiser", "products"},
-    "bilinear": {"affine", "conditional", "moments", "noise"},
     "words": {"conditional", "denoiser", "image", "moments", "products", "text", "tone", "training"},
     "generate": {"affine", "denoiser", "noise", "render", "sampler", "styles"},
     "calibration": {"detail", "generate", "moments", "noise", "render", "styles", "tone"},

@@ -11,7 +11,6 @@ from linear_diffusion.denoiser import (
     Denoiser,
     GaussianDenoiser,
     RegressionDenoiser,
-    bilinear_weights,
     eps_hat,
     from_basis,
     to_basis,
@@ -49,11 +48,11 @@ def features(z_t: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_general_solve_is_the_eigen_route_is_the_wiener_formula(
-    latents: tuple[np.ndarray, np.ndarray], level: Level
+    latents: tuple[np.ndarray, np.ndarray], bilinear_weights: Callable[..., np.ndarray], level: Level
 ) -> None:
     z, index = latents
     moments = Moments.of(z, index, np.arange(3))
-    weights = bilinear_weights(moments.feature_moment(), 3, level)
+    weights = bilinear_weights(features(z, index), 3, level)
     prior = GaussianDenoiser.from_covariances(moments.means, moments.covariances)
     z_t = level.alpha * z + level.sigma * np.random.default_rng(1).standard_normal(z.shape)
     general = features(z_t, index) @ weights
@@ -66,13 +65,13 @@ def test_general_solve_is_the_eigen_route_is_the_wiener_formula(
 
 
 def test_sampled_regression_tends_to_the_exact_one_at_the_monte_carlo_rate(
-    latents: tuple[np.ndarray, np.ndarray], order_of: Callable
+    latents: tuple[np.ndarray, np.ndarray], bilinear_weights: Callable[..., np.ndarray], order_of: Callable
 ) -> None:
     """The article's regression, by scikit-learn: its error falls like one over the root of the number of draws."""
     z, index = latents
     level, rng = Level(0.8, 0.6), np.random.default_rng(2)
     probe = features(level.alpha * z + level.sigma * rng.standard_normal(z.shape), index)
-    exact = probe @ bilinear_weights(Moments.of(z, index, np.arange(3)).feature_moment(), 3, level)
+    exact = probe @ bilinear_weights(features(z, index), 3, level)
     draws, errors = [4, 16, 64, 256], []
     for n in draws:
         squares = []

@@ -22,7 +22,7 @@ ALIKE = [
 
 
 @pytest.mark.parametrize("X", ALIKE, ids=["zeros", "bytes", "constant", "float32", "far"])
-@pytest.mark.parametrize("how", [{"styles": 1}, {}, {"standardize": True}, {"text_encoder": "bag-of-words"}], ids=str)
+@pytest.mark.parametrize("how", [{"styles": 1}, {}, {"standardize": True}, {"text_encoder": "words"}], ids=str)
 def test_images_all_alike_say_nothing_of_their_prompts(X: np.ndarray, how: dict[str, Any]) -> None:
     """Bayes' rule gives the frequencies, for these images and any others; and nothing is NaN or without end."""
     other = (X.max() - X if np.ptp(X) else X + X.dtype.type(1)).astype(X.dtype)
@@ -64,7 +64,7 @@ def test_prompts_of_one_image_are_named_once() -> None:
         "10 prompts have 1 image only ('p0', 'p1', 'p2', 'p3', 'p4', ...): what"
     ]
     assert caught[0].filename == __file__
-    for model in (LinearDiffusion(ridge=0.1), LinearDiffusion(text_encoder="bag-of-words")):
+    for model in (LinearDiffusion(ridge=0.1), LinearDiffusion(text_encoder="words")):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             model.fit(X, y)

@@ -61,7 +61,7 @@ CASES = {
     "many large images": "LinearDiffusion(styles=1, latent_dim=20), images(4100, 38, 38, 3), None",
     "styles": "LinearDiffusion(latent_dim=144), images(600, 28, 28), np.arange(600) % 3",
     "styles of large images": "LinearDiffusion(), images(150, 48, 48, 3), np.arange(150) % 2",
-    "words": "LinearDiffusion(text_encoder='bag-of-words', latent_dim=300), images(1000, 20, 20), words(1000, 4)",
+    "words": "LinearDiffusion(text_encoder='words', latent_dim=300), images(1000, 20, 20), words(1000, 4)",
     "noise drawn": "LinearDiffusion(training='sampled', styles=1, latent_dim=150), images(1000, 20, 20), "
     "np.arange(1000) % 20",
 }

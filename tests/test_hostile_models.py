@@ -19,7 +19,7 @@ from linear_diffusion import LinearDiffusion, ModelFileError, Moments
 
 Digits = tuple[np.ndarray, np.ndarray]
 Arrays = dict[str, np.ndarray]
-KINDS = ("plain", "sampled", "styles", "colour", "standardised", "rows", "words", "products")
+KINDS = ("plain", "sampled", "styles", "colour", "standardised", "rows", "words")
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name")
 
 
@@ -36,8 +36,7 @@ def models(grey: Digits, rgb: np.ndarray) -> dict[str, LinearDiffusion]:
         "colour": LinearDiffusion(styles=2, latent_dim=5).fit(rgb, np.arange(200) % 2),
         "standardised": LinearDiffusion(styles=1, latent_dim=4, standardize=True).fit(images[few] / 255, y[few]),
         "rows": LinearDiffusion(styles=3, latent_dim=4).fit(images[few].reshape(-1, 64)[:, 9:29].astype(np.float32)),
-        "words": LinearDiffusion(text_encoder="bag-of-words", latent_dim=4).fit(images[:200], texts),
-        "products": LinearDiffusion(text_encoder="word-products", latent_dim=4).fit(images[:200], texts),
+        "words": LinearDiffusion(text_encoder="words", latent_dim=4).fit(images[:200], texts),
     }
 
 
@@ -99,7 +98,7 @@ def assert_refused(folder: Path, message: str = "refused|.") -> str:
 # Damage
 
 
-@pytest.mark.parametrize("folder", ["plain", "products"], indirect=True)
+@pytest.mark.parametrize("folder", ["plain", "words"], indirect=True)
 def test_every_flipped_bit_of_the_configuration_is_noticed(folder: Path) -> None:
     path = folder / "config.json"
     content = path.read_bytes()
@@ -110,7 +109,7 @@ def test_every_flipped_bit_of_the_configuration_is_noticed(folder: Path) -> None
                 LinearDiffusion.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("folder", ["plain", "styles", "products"], indirect=True)
+@pytest.mark.parametrize("folder", ["plain", "styles", "words"], indirect=True)
 def test_a_flipped_bit_of_the_weights_is_noticed(folder: Path) -> None:
     path = weights_of(folder)
     content = path.read_bytes()
@@ -294,11 +293,11 @@ def test_every_array_has_its_name_shape_dtype_and_finite_numbers(saved: Any, tmp
         ("styles", "calibration.gain", lambda a: a + 1e300),
         ("styles", "detail.shift", lambda a: np.full_like(a, 511)),
         ("styles", "detail.shift", lambda a: np.full_like(a, -(2**15))),
-        ("products", "words.mean.correlations", lambda a: a + 2.0),
-        ("products", "words.residual.ridge", lambda a: -a - 1),
-        ("products", "words.ridge", lambda a: a + 1e300),
-        ("products", "words.ridge", lambda a: a - 1.0),
-        ("products", "words.covariance.weights", lambda a: a * 1e200),
+        ("words", "words.mean.correlations", lambda a: a + 2.0),
+        ("words", "words.residual.ridge", lambda a: -a - 1),
+        ("words", "words.ridge", lambda a: a + 1e300),
+        ("words", "words.ridge", lambda a: a - 1.0),
+        ("words", "words.covariance.weights", lambda a: a * 1e200),
         ("words", "words.tones.weights", lambda a: a * 0),
         ("words", "words.mean.whitening", lambda a: a * 1e200),
         ("words", "words.pooled", lambda a: a * 1e200),
@@ -334,7 +333,7 @@ def test_parts_that_do_not_go_together_are_refused(saved: Any, tmp_path: Path, k
         lambda c: c["params"].update(schedule="cosin"),
         lambda c: c["params"].update(training=None),
         lambda c: c["params"].update(random_state="x"),
-        lambda c: c["params"].update(text_encoder="bag-of-words"),
+        lambda c: c["params"].update(text_encoder="words"),
         lambda c: c.update(params=None),
         lambda c: c["image"].update(shape=[]),
         lambda c: c["image"].update(shape=[8, -8]),
@@ -394,7 +393,7 @@ def test_a_wrong_entry_of_the_configuration_is_refused(
     assert_refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["one-hot", "bag-of-letters", "", None])
+@pytest.mark.parametrize("name", ["one-hot", "bag-of-words", "", None])
 def test_words_go_with_their_encoder(saved: Any, tmp_path: Path, name: Any) -> None:
     config, arrays = saved["words"]
     craft(tmp_path, config | {"params": config["params"] | {"text_encoder": name}}, arrays)

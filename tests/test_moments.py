@@ -102,14 +102,6 @@ def test_prompts_of_a_sum_are_the_union() -> None:
     assert_allclose(total.means.ravel(), [1.0, 3.0, 3.5])
 
 
-def test_feature_moment_is_the_mean_of_outer_products_of_features() -> None:
-    rng = np.random.default_rng(0)
-    z, index = rng.standard_normal((40, 3)) + 2.0, rng.integers(0, 3, 40)
-    code = np.hstack([np.ones((40, 1)), np.eye(3)[index]])
-    phi = np.einsum("nq,nk->nqk", code, np.hstack([np.ones((40, 1)), z])).reshape(40, -1)
-    assert_allclose(Moments.of(z, index, ABC).feature_moment(), phi.T @ phi / 40, rtol=1e-10, atol=1e-12)
-
-
 @pytest.mark.parametrize("offset", [1e6, -1e6])
 def test_data_far_from_zero_keeps_its_digits(offset: float) -> None:
     rng = np.random.default_rng(1)

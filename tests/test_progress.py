@@ -45,7 +45,7 @@ def test_verbose_prints_phases_and_counts_and_changes_nothing(pair, capsys):
             {"training": "sampled", "styles": 1, "tone": False},
             ["components and moments of 300 images", "noise, drawn", "done"],
         ),
-        ({"text_encoder": "bag-of-words"}, ["components and regressions on words, of 300 images", "done"]),
+        ({"text_encoder": "words"}, ["components and regressions on words, of 300 images", "done"]),
     ],
 )
 def test_every_kind_of_fit_is_told(pair, capsys, params, lines):

@@ -209,7 +209,7 @@ def test_prompts_stay_prompts_in_the_card_and_its_code_runs(tmp_path: Path) -> N
     [
         (lambda m: m.set_params(latent_dim=0), "'latent_dim' parameter"),
         (lambda m: m.set_params(styles="many"), "'styles' parameter"),
-        (lambda m: m.set_params(text_encoder="bag-of-words"), "words"),
+        (lambda m: m.set_params(text_encoder="words"), "words"),
         (lambda m: setattr(m, "classes_", np.array([0, 1, 1])), "distinct"),
         (lambda m: setattr(m, "classes_", np.array([0.5, 1, np.nan])), "prompts"),
         (lambda m: setattr(m, "classes_", np.array([0, 1, None], object)), "prompts"),

@@ -63,7 +63,7 @@ def test_parameters_may_change_between_batches(grey: Digits) -> None:
     [
         ({}, "styles=1, not styles=165: only there all that is learned is a sum over images"),
         ({"styles": 1, "training": "sampled"}, "training='exact', not training='sampled'"),
-        ({"styles": 1, "text_encoder": "bag-of-words"}, "text_encoder='one-hot', not"),
+        ({"styles": 1, "text_encoder": "words"}, "text_encoder='one-hot', not"),
     ],
 )
 def test_what_is_no_sum_is_not_offered(grey: Digits, parameters: dict[str, object], message: str) -> None:

@@ -41,7 +41,7 @@ def drawn(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 
 @pytest.fixture(scope="module")
 def words(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    return LinearDiffusion(text_encoder="bag-of-words", latent_dim=6, random_state=0).fit(*rows)
+    return LinearDiffusion(text_encoder="words", latent_dim=6, random_state=0).fit(*rows)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ from .text import OneHotEncoder, listed
 from .tone import ToneCurves, fit_tone_curves
 from .training import Learned, draw_noise, learn, most_components
 from .variations import VariationsMixin
-from .words import NAMED, Words, WordsCurves, WordsPrior, asked_for, learn_words
+from .words import Words, WordsCurves, WordsPrior, asked_for, learn_words
 
 _KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.typecodes["AllInteger"])]
 """Dtypes of images that are kept; whatever else comes in is read as the first."""
@@ -70,12 +70,11 @@ class LinearDiffusion(
     Parameters
     ----------
     text_encoder : str, callable or transformer, default="one-hot"
-        What the model regresses on: "one-hot" gives each prompt its own Gaussian. "bag-of-words" reads prompts as words
-        ("3 bold slanted", in any order) whose effects on mean and covariance add up, and "word-products" as words and
-        all their products, shrunk as far as left-out prompts ask for; both know unseen combinations of seen words. A
-        transformer of strings to vectors (with ``transform``, and perhaps ``fit``), or a callable, is reduced to at
-        most 16 dimensions by principal components. All but "one-hot" go with exact training only,
-        and have one Gaussian per prompt.
+        What the model regresses on: "one-hot" gives each prompt its own Gaussian. "words" reads prompts as words ("3
+        bold slanted", in any order) and regresses on these and all their products, shrunk as far as left-out prompts
+        ask for; it knows unseen combinations of seen words. A transformer of strings to vectors (with ``transform``,
+        and perhaps ``fit``), or a callable, is reduced to at most 16 dimensions by principal components. All but
+        "one-hot" go with exact training only, and have one Gaussian per prompt.
     latent_dim : int or float, default=500
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
@@ -160,7 +159,7 @@ class LinearDiffusion(
     scaling_factor_: float
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "text_encoder": [StrOptions({"one-hot", *NAMED}), HasMethods(["transform"]), callable],
+        "text_encoder": [StrOptions({"one-hot", "words"}), HasMethods(["transform"]), callable],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
         "styles": [Interval(Integral, 1, None, closed="left")],

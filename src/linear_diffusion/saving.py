@@ -32,7 +32,6 @@ from .styles import Calibration, Styles, pack_factors, unpack_factors
 from .tasks.confidence import Confidence
 from .text import BagOfWords
 from .tone import N_ENTRIES, ToneCurves
-from .words import NAMED
 from .wordsfile import reach, restored, words_arrays, words_axes
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
     if not isinstance(model.text_encoder, str):
         raise ValueError(
             f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
-            f"Pickle the model if you trust the file, or fit with text_encoder={' or '.join(map(repr, NAMED))}."
+            'Pickle the model if you trust the file, or fit with text_encoder="words".'
         )
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
@@ -301,7 +300,7 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
 
 def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str, AnyArray]) -> Model:
     """Give a model its numbers, each of the shape, dtype and size that it must have."""
-    text = BagOfWords([str(c) for c in classes.tolist()]) if model.text_encoder in NAMED else None
+    text = BagOfWords([str(c) for c in classes.tolist()]) if model.text_encoder == "words" else None
     _check_arrays(arrays, image, len(classes), text)
     words = restored(text, arrays) if text else None
     _check_reach(arrays, reach(words) if words else _reach(arrays))
@@ -340,7 +339,7 @@ def _check_arrays(arrays: dict[str, AnyArray], image: ImageFormat, p: int, text:
     axes |= words_axes(arrays) if text else {}
     sizes = _SIZES | {"p": p, "d": image.n_pixels, "c": image.n_channels, "1+p": 1 + p}
     if text:
-        sizes |= {"v": len(text.words), "1+v": 1 + len(text.words)}
+        sizes["v"] = len(text.words)
     styled = "styles" in present
     if "tone" in present and not styled:
         sizes["curves"] = p

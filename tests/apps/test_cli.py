@@ -108,12 +108,12 @@ def test_the_examples_in_the_help_are_real():
 
 def test_words_are_fitted_and_an_unseen_combination_is_drawn(tmp_path):
     rng = np.random.default_rng(0)
-    prompts = np.array(["3", "3 bold", "8"] * 20)
-    images = rng.random((60, 4, 4)) / 4
-    images[["bold" in p for p in prompts], 0] += 0.5
-    images[["8" in p for p in prompts], 3] += 0.5
+    prompts = np.array(["3", "3 bold", "3 thin", "3 bold thin", "8", "8 thin", "8 bold thin"] * 100)
+    images = rng.random((700, 4, 4)) / 4
+    for word, row in (("bold", 0), ("thin", 1), ("8", 3)):
+        images[[word in p for p in prompts], row] += 0.5
     np.savez(tmp_path / "words.npz", images=images, prompts=prompts)
-    done = invoke("fit", tmp_path / "words.npz", "-o", tmp_path / "m", "--text-encoder", "bag-of-words")
+    done = invoke("fit", tmp_path / "words.npz", "-o", tmp_path / "m", "--text-encoder", "words")
     assert done.exit_code == 0, done.output
     out = tmp_path / "out.npz"
     done = invoke("sample", tmp_path / "m", "8 bold", "bold 8", "3", "-n", "50", "-o", out, "--json", "--seed", 0)
@@ -204,7 +204,7 @@ def test_trace_writes_an_animation(model, tmp_path, frames, shown):
     assert np.abs(last.astype(int) - expected[0]).max() <= 1
 
 
-@pytest.mark.parametrize("text_encoder", ["one-hot", "bag-of-words"])
+@pytest.mark.parametrize("text_encoder", ["one-hot", "words"])
 def test_curves_are_the_last_step_of_a_trace(tmp_path, grey, text_encoder):
     images, prompts = grey[0][:400], grey[1][:400].astype(str)
     frames, expected = {}, {}
@@ -252,7 +252,7 @@ def test_info_says_what_the_model_is(model):
 def test_info_is_short_where_there_are_many_prompts_or_words(tmp_path):
     rng = np.random.default_rng(0)
     names = [f"{a}{b} {c}" for a in "abcdefg" for b in "abcdefg" for c in ("big", "small")]
-    for encoder, words in (("one-hot", "one-hot"), ("bag-of-words", "bag-of-words, 51 words: 'aa', 'ab'")):
+    for encoder, words in (("one-hot", "one-hot"), ("words", "51 words: 'aa', 'ab'")):
         fitted = LinearDiffusion(text_encoder=encoder, styles=1).fit(rng.random((196, 3, 3)), names * 2)
         fitted.save_pretrained(tmp_path / encoder)
         shown = invoke("info", tmp_path / encoder).stdout
@@ -260,7 +260,7 @@ def test_info_is_short_where_there_are_many_prompts_or_words(tmp_path):
         assert "and 88 more (--json lists all)" in " ".join(shown.split())
         assert words in " ".join(shown.split())
         assert len(shown.splitlines()) < 24
-    record = json.loads(invoke("info", tmp_path / "bag-of-words", "--json").stdout)
+    record = json.loads(invoke("info", tmp_path / "words", "--json").stdout)
     assert (record["prompts"], len(record["words"])) == (sorted(names), 51)
 
 
@@ -358,7 +358,7 @@ def test_what_is_not_asked_for_is_the_estimators_default(tmp_path, options, expe
         ("fit digits -o out --styles 0", ["--styles"]),
         ("fit digits -o out --styles auto", ["--styles"]),
         ("fit digits -o out --styles 5 --one-shot", ["--styles 5 means nothing to --one-shot"]),
-        ("fit digits -o out --styles 5 --text-encoder bag-of-words", ["--styles 5", "--text-encoder bag-of-words"]),
+        ("fit digits -o out --styles 5 --text-encoder words", ["--styles 5", "--text-encoder words"]),
         ("fit ~nosuch/x -o out", ["~nosuch/x"]),
         ("fit digits -o out --schedule nope", ["schedule", "nope"]),
         ("fit digits -o out --gray --rgb", ["--gray and --rgb"]),

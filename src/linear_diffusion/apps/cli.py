@@ -125,7 +125,7 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="one-hot; or bag-of-words or word-products, which read prompts as words and know unseen combinations.",
+            help="one-hot; or words, which reads prompts as words and knows unseen combinations.",
         ),
     ] = "one-hot",
     standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
@@ -357,13 +357,13 @@ def info(
         show(record, "", as_json=True)
         return
     low_high = "none" if record["pixel_range"] is None else "{:g} to {:g}".format(*record["pixel_range"])
-    words = "" if record["words"] is None else f", {count(len(record['words']), 'word')}: {shorten(record['words'])}"
+    words = record["words"] and f"{count(len(record['words']), 'word')}: {shorten(record['words'])}"
     table(
         {
             "model": str(model_path),
             "fitted on": f"{count(model.n_images_, 'image')} of {count(len(model.classes_), 'prompt')}",
             "prompts": shorten(record["prompts"]),
-            "text": record["text_encoder"] + words,
+            "text": words or record["text_encoder"],
             "styles": f"{sum(record['styles']):,}: {min(record['styles'])} to {max(record['styles'])} for each prompt",
             "images": f"{' x '.join(map(str, model.image_shape_))}, {record['dtype']}, range {low_high}",
             "latent": f"{count(model.latent_dim_, 'component')}, {record['explained_variance']:.1%} of the variance"

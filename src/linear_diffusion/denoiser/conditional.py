@@ -2,10 +2,10 @@
 
     z | c ~ N(B 1c, S(c)),     B 1c = E[z u'] u,     S(c) = E[r r' (x) u] u,     u = W' 1c,  r = z - B 1c
 
-The bilinear regression of the article (`bilinear`) is the denoiser of no Gaussian where the code is not saturated. Here
-the mean is a linear regression of latents on ``1c = (1, c)`` and the covariance one of the products of residuals
-(docs/mathematics.md, "Words"); u is 1c whitened by ``W = (E[1c 1c'] + ridge)^(+1/2)``, so that coefficients are plain
-means over images. For a one-hot code it is each prompt's own mean and covariance.
+The bilinear regression of the article (`benchmarks/bilinear.py`) is the denoiser of no Gaussian where the code is not
+saturated. Here the mean is a linear regression of latents on ``1c = (1, c)`` and the covariance one of the products of
+residuals (docs/mathematics.md, "Words"); u is 1c whitened by ``W = (E[1c 1c'] + ridge)^(+1/2)``, so that coefficients
+are plain means over images. For a one-hot code it is each prompt's own mean and covariance.
 
 The mean needs first moments alone; the residual products need the mean, hence a second pass over the images (keeping
 third moments, ``E[1c (x) 1c (x) z]``, would save it). Memory is ``q k^2`` numbers for a code of length q.

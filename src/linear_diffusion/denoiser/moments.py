@@ -141,23 +141,6 @@ class Moments:
         between = (offsets**2).sum(axis=0) if self.diagonal else offsets.T @ offsets
         return mean, self.scatter.sum(axis=0) / max(self.counts.sum(), 1.0) + between
 
-    def feature_moment(self) -> Array:
-        """``E[phi phi']`` of the article's features ``phi = (1, c) (x) (1, z)`` (docs/mathematics.md, "Training").
-
-        Returns
-        -------
-        array of shape ((p + 1) (d + 1), (p + 1) (d + 1))
-        """
-        p, d = self.means.shape
-        codes = np.hstack([np.ones((p, 1)), np.eye(p)])  # 1c of every prompt
-        moment = np.zeros(((p + 1) * (d + 1),) * 2)
-        for code, weight, mean, cov in zip(codes, self.weights, self.means, self.covariances, strict=True):
-            z = np.r_[1.0, mean]
-            second = np.outer(z, z)
-            second[1:, 1:] += cov
-            moment += weight * np.kron(np.outer(code, code), second)
-        return moment
-
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file, whole or not at all."""
         path = Path(path)

@@ -1,16 +1,29 @@
 """The bilinear regression in one eigendecomposition: against the normal equations, and the one-hot case."""
 
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linear_diffusion.bilinear import BilinearDenoiser
-from linear_diffusion.denoiser import GaussianDenoiser, bilinear_weights
+from linear_diffusion.denoiser import GaussianDenoiser
 from linear_diffusion.moments import Moments
 from linear_diffusion.noise import CLEAN, Level
 
 CODES = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
 LEVELS = [Level(0.999, 0.0447), Level(0.8, 0.6), Level(0.1, 0.995), Level(1.0, 80.0)]
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def bilinear() -> Any:
+    """The class `BilinearDenoiser`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        return importlib.import_module("bilinear").BilinearDenoiser
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +35,15 @@ def latents() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_one_eigendecomposition_solves_the_normal_equations_of_every_level(
-    latents: tuple[np.ndarray, np.ndarray], level: Level
+    bilinear: Any, bilinear_weights: Callable[..., np.ndarray], latents: tuple[np.ndarray, np.ndarray], level: Level
 ) -> None:
     z, index = latents
     one_z = np.hstack([np.ones((len(z), 1)), z])
     one_c = np.hstack([np.ones((len(z), 1)), CODES[index]])
     phi = np.einsum("nq,nk->nqk", one_c, one_z).reshape(len(z), -1)
-    weights = bilinear_weights(phi.T @ phi / len(z), 3, level)
+    weights = bilinear_weights(phi, 3, level)
     asked = np.vstack([CODES, [[0, 1, 0]]])
-    denoiser = BilinearDenoiser.of(Moments.of(z, index, np.arange(5)), CODES, asked)
+    denoiser = bilinear.of(Moments.of(z, index, np.arange(5)), CODES, asked)
     z_t = np.random.default_rng(1).standard_normal((6, 3))
     for j, code in enumerate(asked):
         phi_t = np.einsum("q,nk->nqk", np.r_[1, code], np.hstack([np.ones((6, 1)), z_t])).reshape(6, -1)
@@ -40,17 +53,20 @@ def test_one_eigendecomposition_solves_the_normal_equations_of_every_level(
 
 
 @pytest.mark.parametrize("level", [*LEVELS, Level(0.0, 1.0), CLEAN])
-def test_a_one_hot_code_gives_each_prompts_wiener_filter(latents: tuple[np.ndarray, np.ndarray], level: Level) -> None:
+def test_a_one_hot_code_gives_each_prompts_wiener_filter(
+    bilinear: Any, latents: tuple[np.ndarray, np.ndarray], level: Level
+) -> None:
     moments = Moments.of(*latents, np.arange(5))
     prior = GaussianDenoiser.from_covariances(moments.means, moments.covariances)
-    found, expected = BilinearDenoiser.of(moments, np.eye(5), np.eye(5)).z0_map(level), prior.z0_map(level)
+    found, expected = bilinear.of(moments, np.eye(5), np.eye(5)).z0_map(level), prior.z0_map(level)
     matrices = (prior.basis * expected.matrix[:, None, :]) @ prior.basis.swapaxes(1, 2)
     assert_allclose(found.matrix, matrices, rtol=1e-8, atol=1e-8)
     assert_allclose(found.shift, (prior.basis @ expected.shift[..., None])[..., 0], rtol=1e-8, atol=1e-8)
 
 
 def test_words_that_are_not_saturated_give_a_matrix_that_no_gaussian_has(
+    bilinear: Any,
     latents: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    matrix = BilinearDenoiser.of(Moments.of(*latents, np.arange(5)), CODES, CODES)[1].z0_map(LEVELS[1]).matrix
+    matrix = bilinear.of(Moments.of(*latents, np.arange(5)), CODES, CODES)[1].z0_map(LEVELS[1]).matrix
     assert np.abs(matrix - matrix.T).max() > 1e-3

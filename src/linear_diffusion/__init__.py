@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_images
-    from .evaluation import evaluate
+    from .evaluation.run import evaluate
     from .exceptions import (
         DataError,
         GuidanceWarning,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         UnknownPromptError,
     )
     from .model import LinearDiffusion
-    from .moments import Moments
+    from .denoiser.moments import Moments
 
 __all__ = [
     "DataError",

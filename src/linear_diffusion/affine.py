@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ._types import Array
+from .utils.types import Array
 
 
 @dataclass(frozen=True)

@@ -1,65 +1,66 @@
 """LinearDiffusion: the five blocks of a text-to-image diffusion model, wired together as a scikit-learn estimator.
 
-    prompt -> c;   image -> z;   z_t = alpha_t z + sigma_t eps;   (z_t, c) -> eps_hat;   noise -> z_0 -> image
+    fit       images, prompts -> encoder_ (image <-> latent), prior_ (latents given a prompt), decoder_ (latent -> image)
+    sample    prompts -> plan (what each image is drawn from) -> draw (noise -> latents -> images)
 
 Every step lives in the file of its name and works alone; here they are only connected.
 """
 
-from collections.abc import Sequence
-from copy import copy
-from dataclasses import replace
 from numbers import Integral, Real
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from . import saving, walk
-from ._types import MOST, AnyArray, Array, Index, whole
-from .calibration import calibrate, match_details, n_draws
-from .checks import (
-    check_eta,
-    check_levels,
-    check_prompts,
-    check_range,
-    warn_of_sampled_training,
-    warn_of_single_images,
-)
-from .clusters import fit_styles
-from .compose import Composition, plan
-from .denoiser import GaussianDenoiser, LinearDenoiser, RegressionDenoiser
-from .detail import DetailCurves, has_details
-from .exceptions import NotEnoughMemoryError, count
-from .generate import Generator, Run
+from . import tasks
+from .arguments import check_n_samples, read_images, read_run, require_memory_to_draw
+from .denoiser.gaussian import LinearDenoiser
+from .denoiser.moments import Moments
+from .denoiser.prior import Prior
+from .draw import draw, draw_paths
+from .exceptions import warn
+from .fit import Parts, fit_classes, fit_sampled, warn_of_sampled_training
+from .fit.encoder import most_components
+from .fit.streaming import add_batch
+from .fit.words import fit_words
 from .guidance import check_scale
-from .image import ImageFormat, PCAEncoder, noise_floor
-from .memory import available_memory, readable
-from .moments import tone_histograms
-from .noise import SCHEDULES, entropy_of
-from .progress import prints_progress, tell
-from .prompts import Mix, as_given, each_mix, has_mix, heaviest
-from .render import Decoder, bytes_to_draw, draw_prompts, draw_styles
-from .sampler import SAMPLERS
-from .streaming import StreamingMixin
-from .styles import Calibration, Styles
-from .tasks.methods import TasksMixin
-from .text import OneHotEncoder, listed
-from .tone import ToneCurves, fit_tone_curves
-from .training import Learned, draw_noise, learn, most_components
-from .variations import VariationsMixin
-from .words import Words, WordsCurves, WordsPrior, asked_for, learn_words
+from .image.decoder import Decoder
+from .image.format import ImageFormat, check_range
+from .image.pca import PCAEncoder
+from .noise import SCHEDULES, Schedule, find_schedule
+from .plan import choose_components, distinct, index_prompts, plan, read_prompts
+from .streams import entropy_of
+from .tasks.classify import CalibrationImages, Confidence
+from .tasks.density import Densities
+from .text.labels import check_prompts
+from .text.mixes import each_mix
+from .utils.progress import prints_progress
+from .utils.types import MOST, AnyArray, Array
 
-_KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.typecodes["AllInteger"])]
-"""Dtypes of images that are kept; whatever else comes in is read as the first."""
+
+def _has_density(model: Any) -> bool:
+    if model.training == "sampled":
+        raise AttributeError('a density needs training="exact"; this model has training="sampled".')
+    return True
+
+
+def _is_sum(model: Any) -> bool:
+    """Whether all that is learned is a sum over images, so that batches add up."""
+    for name, needed in (("styles", 1), ("training", "exact"), ("text_encoder", "one-hot")):
+        if (value := getattr(model, name)) != needed:
+            raise AttributeError(
+                f"partial_fit goes with {name}={needed!r}, not {name}={value!r}: only there all that is learned is a "
+                f"sum over images. Set {name}={needed!r}, or fit all images at once."
+            )
+    return True
 
 
 class LinearDiffusion(
-    StreamingMixin,
-    VariationsMixin,
-    TasksMixin,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     DensityMixin,  # type: ignore[misc]
@@ -109,14 +110,14 @@ class LinearDiffusion(
 
     Attributes
     ----------
-    classes_ : array of shape (p,)
-        The prompts, sorted, with the dtype of y.
-    weights_ : array of shape (p,)
-        Frequencies of the prompts in training.
-    means_ : array of shape (p, k)
-        Mean latent of each prompt.
-    covariances_ : array of shape (p, k, k)
-        Covariance of each prompt's latents (divided by n), with the ridge.
+    encoder_, prior_, decoder_
+        What was learned: image <-> latent, latents given a prompt, and latent -> finished image. All else is read off
+        them.
+    classes_, weights_ : arrays of shape (p,)
+        The prompts, sorted, with the dtype of y; and their frequencies in training.
+    means_, covariances_ : arrays of shape (p, k) and (p, k, k)
+        Mean latent of each prompt, and the covariance of its latents (divided by n), with the ridge; with styles, that
+        of all of them together.
     components_ : array of shape (k, d)
         Principal components.
     explained_variance_ratio_ : array of shape (k,)
@@ -127,13 +128,11 @@ class LinearDiffusion(
     image_shape_ : tuple of int
         Shape of one image as it came in.
     style_weights_, style_means_ : lists of p arrays of shape (s,) and (s, k)
-        Frequencies and mean latents of each prompt's styles.
+        Frequencies and mean latents of each prompt's styles; a prompt without styles has one.
     class_noise_std_ : array of shape (d,)
-        Standard deviation of the noise on each pixel at which `predict` reads prompts.
-    n_images_ : int
-        Images it was fitted on.
-    n_features_in_ : int
-        Pixels of an image, channels included, d.
+        Standard deviation of the noise on each pixel at which `predict` reads prompts, in the units of X.
+    n_images_, n_features_in_ : int
+        Images it was fitted on, and pixels of an image, channels included, d.
 
     References
     ----------
@@ -150,20 +149,36 @@ class LinearDiffusion(
     ((3, 8, 8), array([7, 7, 3]))
     """
 
-    _mixture: Styles | None = None
-    _calibration: Calibration | None = None
-    _curves: ToneCurves | None = None
-    _details: DetailCurves | None = None
-    _regression: RegressionDenoiser | None = None
-    _prior: GaussianDenoiser
-    scaling_factor_: float
+    encoder_: PCAEncoder
+    prior_: Prior
+    decoder_: Decoder
+    n_images_: int
+    _confidence: Confidence | CalibrationImages | None = None
+    _moments: Moments | None = None
+    _pixels: Densities | None = None
+
+    classes_ = property(attrgetter("prior_.text.prompts"))
+    weights_ = property(attrgetter("prior_.weights"))
+    means_ = property(attrgetter("prior_.means"))
+    covariances_ = property(attrgetter("prior_.covariances"))
+    components_ = property(attrgetter("encoder_.components"))
+    explained_variance_ratio_ = property(attrgetter("encoder_.ratio"))
+    latent_dim_ = property(attrgetter("encoder_.latent_dim"))
+    image_shape_ = property(attrgetter("decoder_.image.shape"))
+    scaling_factor_ = property(lambda self: self.encoder_.scale / self.decoder_.image.unit)
+    style_weights_ = property(lambda self: [self.prior_.shares_of(j) for j in range(len(self.weights_))])
+    style_means_ = property(lambda self: [self.prior_.style_means_of(j) for j in range(len(self.weights_))])
+    _n_features_out = property(attrgetter("encoder_.latent_dim"))
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "text_encoder": [StrOptions({"one-hot", "words"}), HasMethods(["transform"]), callable],
-        "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
+        "latent_dim": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="neither"),
+        ],
         "standardize": ["boolean"],
         "styles": [Interval(Integral, 1, None, closed="left")],
-        "schedule": [StrOptions(set(SCHEDULES))],
+        "schedule": [StrOptions(set(SCHEDULES)), Schedule],
         "training": [StrOptions({"exact", "sampled"})],
         "n_draws": [Interval(Integral, 1, 1_000_000, closed="both")],
         "ridge": [Interval(Real, 0, MOST, closed="left")],
@@ -172,8 +187,6 @@ class LinearDiffusion(
         "random_state": ["random_state", np.random.Generator],
         "verbose": ["verbose"],
     }
-
-    _words: Words | None = None
 
     def __init__(
         self,
@@ -257,65 +270,95 @@ class LinearDiffusion(
         """
         self._validate_params()
         pixel_range = check_range(self.pixel_range)
-        X = self._check_images(X, reset=True)
+        X = read_images(self, X)
         classes, index = check_prompts(y, len(X))
         image = ImageFormat.of(X, pixel_range, rescale=self._rescales())
         rows = image.rows(X)
+        options = {"standardize": self.standardize, "rescale": self.schedule != "one-step"}
+        options |= {"ridge": float(self.ridge), "tone": self.tone}
+        given = rows, index, classes, image, self.latent_dim
         if self.text_encoder != "one-hot":
-            return self._fit_words(rows, index, classes, image)
-        if self.training == "sampled":
-            k = most_components(self.latent_dim, *rows.shape)
-            warn_of_sampled_training(self.styles, self.n_draws, k, classes, index)
-        elif self.ridge == 0:
-            warn_of_single_images(classes, index)
-        tell(f"components and moments of {len(X):,} images")
-        n_styles = int(self.styles) if self.training == "exact" else 1
-        entropy = entropy_of(self.random_state) if self.training == "sampled" else 0
-        learned = learn(
-            rows,
+            if self.training != "exact":
+                raise ValueError(
+                    f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
+                    'choose that, or text_encoder="one-hot".'
+                )
+            parts = fit_words(self.text_encoder, *given, **options)
+        elif self.training == "sampled":
+            most = most_components(self.latent_dim, *rows.shape)
+            warn_of_sampled_training(self.styles, self.n_draws, most, classes, index)
+            entropy = entropy_of(self.random_state)
+            parts = fit_sampled(*given, **options, n_draws=self.n_draws, entropy=entropy)
+        else:
+            parts = fit_classes(*given, **options, styles=int(self.styles))
+        self._moments = None
+        return self._take(parts, len(X), CalibrationImages(rows, index) if self.training == "exact" else None)
+
+    @available_if(_is_sum)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from one more batch of images, as if all batches so far had been fitted at once.
+
+        It is there for models of one Gaussian per prompt: ``styles=1``, exact training, one-hot prompts.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
+            As in `fit`; all batches of one shape and dtype.
+        y : sequence of n prompts, optional
+            New prompts may come with any batch.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        AttributeError
+            With other parameters: clusters of images are no sum over batches.
+        ValueError
+            If a batch does not go with those before it.
+
+        Warns
+        -----
+        UserWarning
+            If `fit` came before, which keeps no sums: partial_fit starts anew.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> images, y = load_digits().images / 16, load_digits().target
+        >>> model = LinearDiffusion(styles=1, latent_dim=30)
+        >>> for part in range(0, 1797, 600):
+        ...     model = model.partial_fit(images[part : part + 600], y[part : part + 600])
+        >>> whole = LinearDiffusion(styles=1, latent_dim=30).fit(images, y)
+        >>> bool(np.allclose(model.covariances_, whole.covariances_))
+        True
+        """
+        self._validate_params()
+        pixel_range, first = check_range(self.pixel_range), self._moments is None
+        if first and self.__sklearn_is_fitted__():
+            warn(
+                "partial_fit starts anew: fit keeps no sums, nor do saved models, and what was learned is replaced. "
+                "Call partial_fit from the first batch on."
+            )
+        X = read_images(self, X, None if first else self.image_shape_)
+        classes, index = check_prompts(y, len(X))
+        before = None if first else self.decoder_.image
+        parts, self._moments = add_batch(
+            self._moments,
+            before,
+            X,
             index,
             classes,
-            image,
+            pixel_range,
             self.latent_dim,
             standardize=self.standardize,
+            rescales=self._rescales(),
             rescale=self.schedule != "one-step",
-            n_styles=n_styles,
-            n_drawn=n_draws(*rows.shape) if self.tone and image.pixel_range else 0,
-            sampled=self.training == "sampled",
+            ridge=float(self.ridge),
+            tone=self.tone,
         )
-        regression = None
-        if self.training == "sampled":
-            tell("noise, drawn")
-            joint = draw_noise(rows, index, classes, learned.encoder, self.n_draws, entropy)
-            covariances = joint.covariances
-            k = len(learned.encoder.components)
-            covariances[:, :k, :k] += self.ridge * np.eye(k)
-            regression = RegressionDenoiser(joint.means, covariances)
-        self._take(learned, image, len(X), (rows, index) if n_styles > 1 else None)
-        self._regression = regression
-        self._keep_calibration_images(rows, index)
-        return self
-
-    def _take(
-        self, learned: Learned, image: ImageFormat, n_images: int, styled: tuple[AnyArray, Index] | None = None
-    ) -> None:
-        """Take what was learned of all prompts; find styles in images, where they are given, and tone curves."""
-        latents = learned.latents
-        ridge = self.ridge * np.eye(len(learned.encoder.components))
-        prior = GaussianDenoiser.from_covariances(latents.means, latents.covariances + ridge)
-        if styled:  # rounded as in a file, which stays small
-            prior = replace(prior, basis=prior.basis.astype(np.float32).astype(np.float64))
-        self._set_learned(latents.prompts, latents.weights, n_images, image, learned.encoder, prior, learned.residual)
-        self._words = self._regression = self._mixture = self._calibration = self._curves = self._details = None
-        self._confidence_source = None
-        histogram = learned.histogram
-        if styled:
-            histogram = self._fit_styles(*styled, histogram)
-        if self.tone and image.pixel_range:
-            tell("tone curves")
-            self._curves = fit_tone_curves(self._generator().pixel_mixtures(), histogram, image.tone_range)
-            if styled and has_details(image):
-                self._details = match_details(self._generator(), *styled, self.weights_, learned.histogram)
+        return self._take(parts, int(self._moments.counts.sum()), None)
 
     def sample(
         self,
@@ -390,50 +433,196 @@ class LinearDiffusion(
         """
         check_is_fitted(self)
         self._validate_params()
-        scale = check_scale(guidance_scale, negative_prompts)
-        name = self._choose_sampler(sampler, guided=scale != 1.0)
-        levels = check_levels(name, SCHEDULES[self.schedule], n_steps, return_trajectory)
-        check_eta(eta, name)
-        entropy = entropy_of(self.random_state if random_state is None else random_state)
-        if n_samples is not None and not 1 <= whole(n_samples) < MOST:
-            raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None: one for each prompt.")
-        mixture = isinstance(styles, str) and styles == "mixture"
-        self._require_memory(n_samples, prompts, len(levels) if return_trajectory or mixture else 0)
-        if self._words is not None:  # for the prompts at hand, a model with one Gaussian each
-            if prompts is None:
-                prompts = self.classes_[self._index_prompts(n_samples, None, entropy)]
-            return self._words_model(prompts, guidance_scale, negative_prompts).sample(
-                n_samples,
-                prompts,
-                sampler=sampler,
-                n_steps=n_steps,
-                eta=eta,
-                guidance_scale=guidance_scale,
-                negative_prompts=negative_prompts,
-                styles=styles,
-                random_state=entropy,
-                return_trajectory=return_trajectory,
-            )
-        index = self._index_prompts(n_samples, heaviest(prompts, self._text), entropy)
-        negatives = each_mix(negative_prompts, len(index), self._text, "negative_prompts")
-        drawn, run = self._choose_styles(styles, index, name, entropy), Run(name, levels, eta, entropy)
-        if has_mix(prompts) or scale != 1.0 or (self._regression and run.noisy):
-            mixes: list[Mix] = [((j, 1.0),) for j in index.tolist()]
-            named = self.classes_[index]
-            if has_mix(prompts):
-                mixes, named = each_mix(prompts, len(index), self._text, "prompts"), as_given(prompts, named)
-            composition, piece = self._compose(
-                mixes, index if drawn is None else drawn, negatives, scale, drawn is None
-            )
-            if not return_trajectory:
-                return walk.images(composition, run, piece), named
-            paths = walk.paths(composition, run, piece)
-            return paths[-1].copy(), named, paths
-        if drawn is not None and not return_trajectory:
-            return self._generator().images(run, drawn), self.classes_[index]
-        paths = self._generator().paths(run, index if drawn is None else drawn, mixture=drawn is None)
-        images = paths[-1].copy()
-        return (images, self.classes_[index], paths) if return_trajectory else (images, self.classes_[index])
+        scale, schedule = check_scale(guidance_scale, negative_prompts), find_schedule(self.schedule)
+        states = random_state, self.random_state
+        how = {"guided": scale != 1.0, "of_trajectory": return_trajectory}
+        run = read_run(schedule, sampler, n_steps, eta, states, self.prior_, **how)
+        check_n_samples(n_samples, ": one for each prompt")
+        n_pictures = 1 + (len(run.levels) if return_trajectory else 0)
+        require_memory_to_draw(self.prior_, self.decoder_, n_samples, prompts, n_pictures)
+        prior = self.prior_.asked(prompts, negative_prompts)
+        mixes, mix_of, named = read_prompts(prior, n_samples, prompts, run.entropy)
+        negatives = each_mix(negative_prompts, len(mix_of), prior.text, "negative_prompts")
+        heaviest = np.array([mix[0][0] for mix in mixes])[mix_of]
+        component = choose_components(prior, styles, heaviest, run.entropy)
+        away, away_of = distinct(negatives) if negatives else ([None], None)
+        planned = plan(prior, self.decoder_, mixes, mix_of, component, away, away_of, scale)
+        if not return_trajectory:
+            return draw(planned, run), named
+        paths = draw_paths(planned, run)
+        return paths[-1].copy(), named, paths
+
+    def edit(
+        self,
+        X: Any,
+        prompts: Any,
+        strength: float = 0.6,
+        *,
+        sampler: Any = None,
+        n_steps: int | None = None,
+        eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
+        random_state: Any = None,
+    ) -> AnyArray:
+        """Change images by a prompt: noise them, and let the prompt's denoiser clean them (image-to-image).
+
+        With styles, one of the prompt's is drawn for each noised image, by how likely they make it.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        prompts : prompt or sequence of n prompts
+            Or mixes, as in `sample`.
+        strength : float, default=0.6
+            From 0, the image as `inverse_transform` gives it, to 1, what `sample` draws. As in diffusers, the last
+            ``int(strength * n_steps)`` steps are run; "exact" starts from the level at time ``strength``. Above 0
+            images end with the tone curve, as samples do.
+        sampler, n_steps, eta, guidance_scale, negative_prompts, random_state
+            As in `sample`.
+
+        Returns
+        -------
+        array of shape (n, \\*image_shape_)
+            Of the dtype of the training images.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value, or ``strength`` is less than one step.
+        """
+        rows, strength = self._rows(X), tasks.check_strength(strength)
+        scale, schedule = check_scale(guidance_scale, negative_prompts), find_schedule(self.schedule)
+        run = read_run(
+            schedule, sampler, n_steps, eta, (random_state, self.random_state), self.prior_, guided=scale != 1.0
+        )
+        prior = self.prior_.asked(prompts, negative_prompts)
+        mixes = each_mix(prompts, len(rows), prior.text, "prompts", required=True)
+        negatives = each_mix(negative_prompts, len(rows), prior.text, "negative_prompts")
+        return tasks.edit(prior, self.decoder_, rows, mixes, negatives, scale, run, schedule, strength)
+
+    @available_if(_has_density)  # type: ignore[untyped-decorator]
+    def interpolate(self, X0: Any, X1: Any, n_images: int = 8, *, prompts: Any) -> AnyArray:
+        """Images on the way from one image to another, through noise and prompt alike.
+
+        Each is carried to noise by its prompt's exact flow (of one Gaussian, whatever its styles), the noise is
+        interpolated on a sphere and the prompt's code on a line, and carried back.
+
+        Parameters
+        ----------
+        X0, X1 : arrays of shape image_shape_
+        n_images : int, default=8
+            Both ends included: they are as `inverse_transform` gives them. In between the tone curve has its share.
+        prompts : prompt, or two
+            Of both ends, or of each; or mixes, as in `sample`.
+
+        Returns
+        -------
+        array of shape (n_images, \\*image_shape_)
+            Of the dtype of the training images.
+
+        Raises
+        ------
+        UnknownPromptError
+            If a prompt is not one of ``classes_``.
+        ValueError
+            If an argument has a wrong value.
+        """
+        n = tasks.check_count(n_images)
+        rows = np.concatenate([self._rows(np.asarray(X)[None]) for X in (X0, X1)])
+        prior = self.prior_.asked(prompts)
+        mixes = each_mix(prompts, 2, prior.text, "prompts", required=True)
+        return tasks.interpolate(prior, self.decoder_, rows, mixes, n)
+
+    @available_if(_has_density)  # type: ignore[untyped-decorator]
+    def score_samples(self, X: Any, y: Any = None) -> Array:
+        """Log-density of images, in nats: exact, with the prompt's styles.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        y : sequence of n prompts, optional
+            The density given these prompts; None is the mixture over prompts as frequent as in training.
+
+        Returns
+        -------
+        array of shape (n,), float64
+        """
+        rows, prior, densities = self._rows(X), self.prior_.asked(y), self._densities(y)
+        index = None if y is None else index_prompts(prior, len(rows), y)
+        return tasks.log_density(densities, prior.weights, self.decoder_.image, rows, index)
+
+    @available_if(_has_density)  # type: ignore[untyped-decorator]
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-density of images (given their prompts), in nats: what GridSearchCV maximises."""
+        return float(np.mean(self.score_samples(X, y)))
+
+    @available_if(_has_density)  # type: ignore[untyped-decorator]
+    def bits_per_dim(self, X: Any, y: Any = None, *, random_state: Any = None) -> Array:
+        """Negative log-density of images in bits per pixel (and channel), pixels measured in grey levels.
+
+        Bytes are made real numbers by uniform noise on [-1/2, 1/2] (Theis et al. 2016, section 3.1), whose variance the
+        density takes up, so that the mean is an upper bound of what a lossless code takes. Floating images are taken as
+        they are, a level being 1/255 of the pixel range.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+        y : sequence of n prompts, optional
+            As in `score_samples`.
+        random_state : optional
+            Of the uniform noise; overrides the constructor's.
+
+        Returns
+        -------
+        array of shape (n,), float64
+
+        Raises
+        ------
+        ValueError
+            If the model has no pixel range, which levels are measured by.
+        """
+        rows, image, prior = self._rows(X), self.decoder_.image, self.prior_.asked(y)
+        index = None if y is None else index_prompts(prior, len(rows), y)
+        whole = np.asarray(X).dtype.kind in "biu"
+        entropy = entropy_of(self.random_state if random_state is None else random_state) if whole else None
+        return tasks.bits_per_dim(self._densities(y), prior.weights, image, rows, index, entropy)
+
+    @available_if(_has_density)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Array:
+        """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
+
+        Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
+        temperature. Both are chosen on training images, when they are first asked for; see `tasks.confidence`.
+        `score_samples` has neither.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+
+        Returns
+        -------
+        array of shape (n, p), float64
+            In the order of ``classes_``.
+        """
+        return tasks.prompt_probabilities(self._densities(), self.weights_, self._rows(X), self._reading())
+
+    @available_if(_has_density)  # type: ignore[untyped-decorator]
+    def predict(self, X: Any) -> AnyArray:
+        """The most likely prompt of each image; see `predict_proba`.
+
+        Parameters
+        ----------
+        X : array of shape (n, \\*image_shape_) or (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        found: AnyArray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return found
 
     def transform(self, X: Any) -> Array:
         """Encode images to latents.
@@ -447,8 +636,7 @@ class LinearDiffusion(
         array of shape (n, k)
             float64 for float64 images, float32 for others.
         """
-        rows = self._check_rows(X)
-        return self._encoder.encode(rows)
+        return self.encoder_.encode(self._rows(X))
 
     def inverse_transform(self, Z: Any) -> AnyArray:
         """Decode latents (n, k) to images, within the pixel range but without the tone curve."""
@@ -456,28 +644,13 @@ class LinearDiffusion(
         Z = check_array(Z, dtype=[np.float64, np.float32], estimator=self)
         if Z.shape[1] != self.latent_dim_:
             raise ValueError(f"Z has {Z.shape[1]} columns; latents have {self.latent_dim_} (latent_dim_).")
-        return self._image.images(self._image.cast(self._encoder.decode(Z)))
+        return self.decoder_.image.images(self.decoder_.decode(Z))
 
     def denoiser(self, prompt: Any) -> LinearDenoiser:
         """The linear denoiser of one prompt, at any noise level, on latents: one Gaussian, whatever its styles."""
         check_is_fitted(self)
-        known = self._at([prompt])
-        j = int(known._text.index([prompt])[0])
-        return known._regression[j] if known._regression else known._prior[j]
-
-    @property
-    def style_weights_(self) -> list[Array]:
-        """Frequencies of each prompt's styles; a prompt without styles has one."""
-        if self._mixture is None:
-            return [np.ones(1) for _ in self.classes_]
-        return [self._mixture.shares[self._mixture.of(j)] for j in range(len(self.classes_))]
-
-    @property
-    def style_means_(self) -> list[Array]:
-        """Mean latents (s, k) of each prompt's styles; decode them with `inverse_transform`."""
-        if self._mixture is None:
-            return [mean[None] for mean in self.means_]
-        return [self._mixture.means[self._mixture.of(j)] @ self._mixture.basis[j].T for j in range(len(self.classes_))]
+        prior = self.prior_.asked([prompt])
+        return prior.gaussian(((int(prior.text.index([prompt])[0]), 1.0),))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to a folder: ``config.json``, ``model-<digest>.safetensors`` and a card, ``README.md``.
@@ -509,290 +682,44 @@ class LinearDiffusion(
         return saving.load_model(cls, Path(folder))
 
     @property
-    def covariances_(self) -> Array:
-        """Covariance of each prompt's latents, shape (p, k, k)."""
-        return self._prior[:].covariances
+    def class_noise_std_(self) -> Array:
+        """Standard deviation of the noise on each pixel at which prompts are read, shape (d,)."""
+        deviations: Array = np.sqrt(self._reading().noise_variance) * self.encoder_.std * self.decoder_.image.unit
+        return deviations
 
-    @property
-    def _n_features_out(self) -> int:
-        """Of `get_feature_names_out`."""
-        return self.latent_dim_
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_prior")
-
-    def _fit_styles(self, rows: AnyArray, index: Index, histogram: AnyArray) -> AnyArray:
-        """Find styles and calibrate them; the histograms that their tone curves aim at."""
-        image, z = self._image, self._encoder.encode(rows)
-        self._mixture, labels = fit_styles(
-            z,
-            index,
-            len(self.classes_),
-            int(self.styles),
-            floor=noise_floor(self._encoder) * self._encoder.scale**2,
-            ridge=self.ridge,
-        )
-        if image.pixel_range:
-            group = self._mixture.group[labels]
-            histogram = tone_histograms(rows, group, int(group.max()) + 1, image.tones, image.n_channels)
-            if self.tone:
-                self._calibration = calibrate(self._generator(), z, labels, self.weights_, histogram)
-        return histogram
-
-    def _fit_words(self, rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat) -> Self:
-        """Learn regressions on a code of the prompts (docs/mathematics.md, "Words")."""
-        if self.training != "exact":
-            raise ValueError(
-                f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
-                'choose that, or text_encoder="one-hot".'
-            )
-        tell(f"components and regressions on words, of {len(rows):,} images")
-        words, learned = learn_words(
-            self.text_encoder,
-            rows,
-            index,
-            classes,
-            image,
-            self.latent_dim,
-            standardize=self.standardize,
-            rescale=self.schedule != "one-step",
-            tones=self.tone,
-            ridge=float(self.ridge),
-        )
-        self._set_words(words, classes, learned.latents.weights, len(rows), image, learned.encoder, learned.residual)
-        self._keep_calibration_images(rows, index)
+    def _take(self, parts: Parts, n_images: int, confidence: Confidence | CalibrationImages | None) -> Self:
+        """Take what was learned, or loaded."""
+        self.encoder_, self.prior_, self.decoder_ = parts
+        self.n_images_, self._confidence = n_images, confidence
+        self._pixels = None
         return self
 
-    def _set_words(
-        self,
-        words: Words,
-        classes: AnyArray,
-        weights: Array,
-        n_images: int,
-        image: ImageFormat,
-        encoder: PCAEncoder,
-        residual: Array,
-    ) -> None:
-        """Take what was learned (or loaded) of a code of words."""
-        self._set_learned(
-            classes,
-            weights,
-            n_images,
-            image,
-            encoder,
-            cast(GaussianDenoiser, WordsPrior(words, words.prompts)),
-            residual,
-        )
-        self._words = words
-        self._regression = self._mixture = self._calibration = self._curves = self._details = None
-        self._confidence_source = None
-
-    def _words_model(self, prompts: Any, guidance_scale: float = 1.0, negative_prompts: Any = None) -> Self:
-        """What draws given prompts of words."""
-        if prompts is None:
-            raise ValueError("prompts=None leaves open what to draw; give one prompt, or one per image.")
-        if guidance_scale != 1.0 and negative_prompts is None:
-            raise ValueError(
-                f"guidance_scale={guidance_scale!r} with text_encoder={self.text_encoder!r} goes with "
-                "negative_prompts, the prompts that samples are led away from; give these."
-            )
-        return self._at(prompts, negative_prompts)
-
-    def _at(self, prompts: Any, negatives: Any = None) -> Self:
-        """For a code of words and given prompts: a model that knows these, one Gaussian each, seen or not."""
-        if self._words is None or prompts is None:
-            return self
-        names, classes = asked_for(prompts, self._text)
-        if negatives is not None:
-            names, classes = asked_for([*names, *asked_for(negatives, self._text)[0]], self._text)
-        words, model = self._words, copy(self)
-        prior, image = WordsPrior(words, names), self._image
-        model._set_learned(
-            classes,
-            np.full(len(names), 1 / len(names)),
-            self.n_images_,
-            self._image,
-            self._encoder,
-            cast(GaussianDenoiser, prior),
-            np.clip(words.residual(prior.codes), 0.0, None),
-        )
-        model._words = None
-        if words.tones is not None and image.pixel_range is not None:
-            model._curves = cast(ToneCurves, WordsCurves(prior, self._encoder, image.tone_range))
-        return model
-
-    def _set_learned(
-        self,
-        classes: AnyArray,
-        weights: Array,
-        n_images: int,
-        image: ImageFormat,
-        encoder: PCAEncoder,
-        prior: GaussianDenoiser,
-        residual: Array,
-    ) -> None:
-        """Take what was learned (or loaded), and show it under scikit-learn's names."""
-        self.classes_, self.weights_, self.n_images_ = classes, weights, n_images
-        self._text, self._image, self._encoder = OneHotEncoder(classes), image, encoder
-        self._prior, self._residual, self._moments = prior, residual, None
-        self.means_ = prior.means
-        self.components_ = encoder.components
-        self.explained_variance_ratio_ = encoder.ratio
-        self.latent_dim_ = len(encoder.components)
-        self.scaling_factor_ = encoder.scale / image.unit
-        self.image_shape_ = image.shape
-
-    def _has_tone(self) -> bool:
-        return self._curves is not None or (self._words is not None and self._words.tones is not None)
-
-    def _check_images(self, X: Any, *, reset: bool) -> AnyArray:
-        """Images as an array of a known kind, checked as scikit-learn does."""
-        X = X if hasattr(X, "ndim") else _as_array(X)
-        if isinstance(X, np.ndarray) and X.dtype.kind in "iuf":  # the order of bytes is no kind of number
-            X = X.astype(np.float32 if X.dtype == np.float16 else X.dtype.newbyteorder("="), copy=False)
-        if not reset and X.ndim > 1 and X.shape == self.image_shape_:
-            raise ValueError(f"X is one image, of shape {X.shape}; give several, or one as images[[0]].")
-        if X.ndim < 3:
-            return validate_data(self, X, reset=reset, dtype=_KINDS)  # type: ignore[no-any-return]
-        if X.ndim > 4:
-            raise ValueError(f"X has {X.ndim} axes; give images (n, h, w) or (n, h, w, channels), or rows (n, d).")
-        if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4:
-            raise ValueError(
-                f"X has shape {X.shape}, which has its channels before its rows; here they come last, "
-                "(n, h, w, channels): give X.transpose(0, 2, 3, 1)."
-            )
-        X = check_array(X, dtype=_KINDS, allow_nd=True, estimator=self)
-        if X.size == 0:
-            raise ValueError(f"X has shape {X.shape}: there is no pixel in it.")
-        if reset:
-            self.n_features_in_ = int(np.prod(X.shape[1:]))
-            self.__dict__.pop("feature_names_in_", None)
-        elif X.shape[1:] != self.image_shape_:
-            raise ValueError(f"X has images of shape {X.shape[1:]}; the model was fitted on {self.image_shape_}.")
-        return X  # type: ignore[no-any-return]
-
-    def _check_rows(self, X: Any) -> AnyArray:
+    def _rows(self, X: Any) -> AnyArray:
+        """Images as rows of the model's numbers."""
         check_is_fitted(self)
-        return self._image.rows(self._check_images(X, reset=False))
+        return self.decoder_.image.rows(read_images(self, X, self.image_shape_))
+
+    def _densities(self, prompts: Any = None) -> Densities:
+        """The densities of given prompts' pixels; those of training are kept, with what they work out."""
+        prior = self.prior_.asked(prompts)
+        if prior is not self.prior_:
+            return Densities(self.encoder_, prior)
+        if self._pixels is None:
+            self._pixels = Densities(self.encoder_, prior)
+        return self._pixels
+
+    def _reading(self) -> Confidence:
+        """How prompts are read off images; chosen when first asked for."""
+        if isinstance(self._confidence, CalibrationImages):
+            self._confidence = self._confidence.confidence(self._densities().blocks, self.weights_)
+        return self._confidence or Confidence()
 
     def _rescales(self) -> bool:
         """Whether latents do not depend on the units of pixels."""
         return bool(self.schedule != "one-step" or self.standardize)
 
-    def _choose_sampler(self, sampler: str | None, guided: bool = False) -> str:
-        if sampler is None:
-            if self.schedule == "one-step":
-                return "one-step"
-            return "ddim" if self._regression or guided else "exact"
-        if not isinstance(sampler, str) or sampler not in ("exact", *SAMPLERS):
-            raise ValueError(f"sampler={sampler!r} must be one of {', '.join(map(repr, ('exact', *SAMPLERS)))}.")
-        if sampler == "exact" and self._regression:
-            raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
-        if sampler == "exact" and guided:
-            raise ValueError(
-                'sampler="exact" has no closed form with guidance, whose two branches do not share eigenvectors; leave '
-                'it out, or choose steps with sampler="ddim".'
-            )
-        return sampler
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_pixels": None}  # worked out again where it is needed
 
-    def _index_prompts(self, n: int | None, prompts: Any, entropy: int) -> Index:
-        """Prompt position of each image to be."""
-        if prompts is None:
-            return draw_prompts(entropy, self.weights_, int(n or 1))
-        index = self._text.index(listed(prompts))
-        if len(index) == 0:
-            raise ValueError("prompts is empty; give one prompt, one per image, or None to draw them.")
-        if n is None or n == len(index):
-            return index
-        if len(index) == 1:
-            return np.repeat(index, n)
-        raise ValueError(f"{len(index)} prompts do not go with {n} images; give one prompt, or one per image.")
-
-    def _require_memory(self, n: int | None, prompts: Any, n_levels: int) -> None:
-        """Refuse more images than memory holds, before anything is drawn for them."""
-        n_prompts = len(listed(prompts)) if hasattr(prompts, "__len__") else 0
-        n_images = int(n or n_prompts or 1)
-        different = 1 if n_prompts == 1 else min(len(self.classes_), n_images)
-        needed = bytes_to_draw(n_images, n_levels + 1, self._encoder, self._image, different, self._mixture)
-        available = available_memory()
-        if available is not None and needed > available:
-            raise NotEnoughMemoryError(
-                f"drawing {n_images} images of shape {self.image_shape_} takes {readable(needed)}, and "
-                f"{readable(available)} are available; sample in parts, with another random_state each."
-            )
-
-    def _choose_styles(self, styles: Any, index: Index, name: str, entropy: int) -> Index | None:
-        """Position of each image's style among all styles (its prompt, where there are none); None is the mixture."""
-        if isinstance(styles, str) and styles == "mixture":
-            if name == "exact":
-                raise ValueError('styles="mixture" needs a step sampler; "exact" draws from the same mixture as it is.')
-            return None
-        if styles is None:
-            return index if self._mixture is None else draw_styles(entropy, self._mixture, index)
-        try:
-            numbers = np.asarray(styles)
-        except ValueError:  # lists of unlike lengths
-            numbers = np.empty(0)
-        if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (len(index),)):
-            raise ValueError(
-                f'styles={styles!r} must be a style number, one per image, "mixture" or None to draw them.'
-            )
-        first, counts = self._style_ranges()
-        wrong = np.flatnonzero((numbers < 0) | (numbers >= counts[index]))
-        if len(wrong):
-            prompt, most = self.classes_.tolist()[index[wrong[0]]], counts[index[wrong[0]]]
-            given = int(np.broadcast_to(numbers, index.shape)[wrong[0]])
-            raise ValueError(
-                f"styles={given} is not among the {count(int(most), 'style')} of prompt {prompt!r}: 0 to {most - 1}."
-            )
-        chosen: Index = first[index] + numbers
-        return chosen
-
-    def _style_ranges(self) -> tuple[Index, Index]:
-        """First style and number of styles of each prompt."""
-        owner = np.arange(len(self.classes_)) if self._mixture is None else self._mixture.owner
-        counts = np.bincount(owner, minlength=len(self.classes_))
-        return np.cumsum(counts) - counts, counts
-
-    def _without_curves(self, prompts: Any) -> Self:
-        """What draws the same images of given prompts as they are before the curves, which come last."""
-        model = copy(self._at(prompts))
-        model._curves = model._details = None
-        return model
-
-    def _generator(self) -> Generator:
-        styles = self._drawn_styles() if self._mixture else None
-        return Generator(
-            self._prior, self._regression, styles, Decoder(self._encoder, self._image, self._curves, self._details)
-        )
-
-    def _drawn_styles(self) -> Styles:
-        """The styles that samples are drawn from."""
-        styles = cast(Styles, self._mixture).sharpened()
-        return styles.widened(self._calibration) if self._calibration else styles
-
-    def _compose(
-        self,
-        mixes: Sequence[Mix],
-        drawn: Index,
-        negatives: Sequence[Mix],
-        scale: float = 1.0,
-        mixture: bool = False,
-    ) -> tuple[Composition, Index]:
-        """The pieces that images are drawn from, and the piece of each."""
-        if mixture and any(len(mix) > 1 for mix in mixes):
-            raise ValueError('styles="mixture" is of one prompt; a mixed prompt draws styles, leave styles out.')
-        generator = self._generator()
-        pieces, piece = plan(mixes, drawn, None if mixture else generator.styles, negatives)
-        return Composition(generator, self.weights_, self.classes_.tolist(), pieces, scale, mixture), piece
-
-
-def _as_array(X: Any) -> AnyArray:
-    """A list of images, or of rows, as one array."""
-    try:
-        return np.asarray(X)
-    except ValueError:
-        shapes = sorted({np.shape(image) for image in X})
-        raise ValueError(
-            f"X has images of shapes {', '.join(map(str, shapes[:3]))}; bring all to one shape first."
-        ) from None
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "prior_")

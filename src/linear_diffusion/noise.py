@@ -15,6 +15,7 @@ import numpy as np
 
 from .utils.types import Array
 
+
 class Level(NamedTuple):
     """A noise level: z_t = alpha z + sigma eps."""
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ._types import AnyArray, Array, Index
+from .utils.types import AnyArray, Array, Index
 from .exceptions import NotEnoughMemoryError
-from .memory import available_memory, readable
+from .utils.memory import available_memory, readable
 
 Shape = tuple[int, ...]
 ROUNDING = 12**-0.5

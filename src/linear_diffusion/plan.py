@@ -4,7 +4,7 @@
     {"3": .5, "8": .5} -> components            of the heaviest prompt, and the nearest ones of the others
     guidance -> away from all images pooled, or from a negative prompt
 
-A plain prompt is a mix of one. Images that are drawn from the same are a piece; a piece has a denoiser and a tone curve.
+A plain prompt is a mix of one. Images that are drawn from the same are a piece, with a denoiser and a tone curve.
 """
 
 from collections.abc import Hashable, Sequence

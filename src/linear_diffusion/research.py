@@ -16,7 +16,7 @@ from .affine import AffineMap
 from .denoiser.gaussian import GaussianDenoiser, LinearDenoiser, in_latent
 from .guidance import GuidedDenoiser, check_scale
 from .noise import CLEAN, Level, Schedule, find_schedule, start_std
-from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, find_sampler, compile_law, compile_map
+from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, compile_law, compile_map, find_sampler
 from .utils.types import Array, number
 
 __all__ = [

@@ -20,18 +20,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ._types import AnyArray
-from .denoiser import GaussianDenoiser, RegressionDenoiser
-from .detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has_details
+from .utils.types import AnyArray
+from .denoiser.gaussian import GaussianDenoiser
+from .denoiser.regression import RegressionDenoiser
+from .image.detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has_details
 from .exceptions import ModelFileError
-from .files import check_shapes, labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
-from .image import ImageFormat, PCAEncoder, limits
-from .memory import readable
-from .noise import entropy_of
-from .styles import Calibration, Styles, pack_factors, unpack_factors
-from .tasks.confidence import Confidence
-from .text import BagOfWords
-from .tone import N_ENTRIES, ToneCurves
+from .utils.files import check_shapes, labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
+from .image.format import ImageFormat, limits
+from .image.pca import PCAEncoder
+from .utils.memory import readable
+from .streams import entropy_of
+from .denoiser.law import Calibration, Styles
+from .denoiser.prior import pack_factors, unpack_factors
+from .tasks.classify import Confidence
+from .text.words import BagOfWords
+from .image.tone import N_ENTRIES, ToneCurves
 from .wordsfile import reach, restored, words_arrays, words_axes
 
 if TYPE_CHECKING:

@@ -239,7 +239,7 @@ def evaluate(
     if test_share is not None and not 0 < test_share < 1:
         raise ValueError(f"--test-share {test_share:g} must lie between 0 and 1.")
     if inception is not None:
-        from ..evaluation import inception_features
+        from ..evaluation.inception import inception_features
 
         inception_features(inception)  # what is wrong with it is said before any work
     log = Log()

@@ -10,7 +10,7 @@ from ..exceptions import count
 from .console import Log, note
 
 if TYPE_CHECKING:
-    from .._types import AnyArray
+    from ..utils.types import AnyArray
     from ..model import LinearDiffusion
 
 _PART = r"(.*?\S):([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
@@ -26,7 +26,7 @@ def open_model(path: Path, schedule: str | None, log: Log, *, exact: bool = Fals
         If it must be exact, to have densities, and is not.
     """
     with log.step("load", f"reading {path}"):
-        from .. import LinearDiffusion
+        from ..model import LinearDiffusion
 
         model = LinearDiffusion.from_pretrained(path)
     if exact and model.training != "exact":

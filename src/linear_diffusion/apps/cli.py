@@ -151,7 +151,8 @@ def fit(
         chosen["latent_dim"] = parse_number(latent_dim)
     if styles is not None:
         chosen["styles"] = styles
-    from .. import LinearDiffusion, load_images
+    from ..model import LinearDiffusion
+    from ..datasets import load_images
 
     if one_shot:
         model = LinearDiffusion.one_shot(random_state=seed)

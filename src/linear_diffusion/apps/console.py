@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..exceptions import LinearDiffusionError
-from ..progress import listening
+from ..utils.progress import listening
 from .messages import in_options, speak_for
 
 DEBUG = "LINEAR_DIFFUSION_DEBUG"

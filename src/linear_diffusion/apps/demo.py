@@ -16,7 +16,7 @@ from .console import Log
 from .drawing import trace, write_trace
 
 if TYPE_CHECKING:
-    from .._types import AnyArray
+    from ..utils.types import AnyArray
 
 _EACH = 10
 """Samples per prompt."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import pictures
-from .._types import AnyArray
-from ..files import write_files
+from ..utils.types import AnyArray
+from ..utils.files import write_files
 
 if TYPE_CHECKING:
     from ..model import LinearDiffusion

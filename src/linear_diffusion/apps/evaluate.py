@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 from ..datasets import load_images
 from ..datasets.folder import find_splits, walk
 from ..datasets.idx import holds_idx
-from ..evaluation import Evaluation, evaluate
+from ..evaluation.report import Evaluation
+from ..evaluation.run import evaluate
 from ..evaluation.splits import split
 from ..exceptions import count
 from .console import Log, note
 
 if TYPE_CHECKING:
-    from .._types import AnyArray
+    from ..utils.types import AnyArray
     from ..model import LinearDiffusion
 
 SHARE = 0.2

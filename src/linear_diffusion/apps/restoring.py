@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import operators, pictures
-from .._types import AnyArray
+from ..utils.types import AnyArray
 from ..datasets.common import Resize
 from ..datasets.decode import SUFFIXES, Encoded, read_images
 from ..datasets.folder import check_split, list_folder, walk
-from ..files import write_files
+from ..utils.files import write_files
 from .arguments import own_size
 from .console import Log, note
 

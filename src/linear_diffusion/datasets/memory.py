@@ -3,7 +3,7 @@
 import math
 
 from ..exceptions import NotEnoughMemoryError
-from ..memory import available_memory, readable
+from ..utils.memory import available_memory, readable
 from .common import Size
 
 

@@ -85,6 +85,9 @@ class Prior(Protocol):
     def curves_of(self, prompt: int) -> Index:
         """Their tone curves, shape (s,)."""
 
+    def style_means_of(self, prompt: int) -> Array:
+        """Their means in training, shape (s, k)."""
+
     def components(self, prompt: int) -> Components:
         """What samples of a prompt are drawn from."""
 
@@ -120,6 +123,10 @@ class GaussianPrior:
     def curves_of(self, prompt: int) -> Index:
         """See `Prior`."""
         return np.array([prompt])
+
+    def style_means_of(self, prompt: int) -> Array:
+        """See `Prior`."""
+        return self.law(prompt).means
 
     def components(self, prompt: int) -> Components:
         """See `Prior`."""

@@ -100,6 +100,10 @@ class RegressionPrior(Kept):
         """See `prior.Prior`."""
         return np.array([prompt])
 
+    def style_means_of(self, prompt: int) -> Array:
+        """See `prior.Prior`."""
+        return self.means[[prompt]]
+
     def components(self, prompt: int) -> "RegressionComponents":
         """See `prior.Prior`."""
         return RegressionComponents(self.means[[prompt]])

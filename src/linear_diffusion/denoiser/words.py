@@ -15,8 +15,8 @@ import numpy as np
 from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder
 from ..image.tone import ToneCurves, fit_tone_curves
-from ..text.prompts import OneHotEncoder, listed
 from ..text.products import ProductCode
+from ..text.prompts import OneHotEncoder, listed
 from ..text.words import BagOfWords, PromptEncoder
 from ..utils.arrays import Kept, kept, sums_to_one
 from ..utils.lazy import lazy

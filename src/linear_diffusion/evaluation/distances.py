@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._types import Array, Index
+from ..utils.types import Array, Index
 
 _BLOCK = 16_000_000
 """Distances that are held in memory at once."""

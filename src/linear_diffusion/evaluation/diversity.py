@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._types import Array
+from ..utils.types import Array
 from .distances import blocks, neighbour_radii
 
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .._threads import one_thread
-from .._types import AnyArray, Array
+from ..utils.threads import one_thread
+from ..utils.types import AnyArray, Array
 
 MOST = 20_000
 """Images that a judge is trained on at most."""

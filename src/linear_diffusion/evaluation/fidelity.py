@@ -8,7 +8,7 @@ et al. (2017), eq. 6 do it; and how often a classifier reads the prompt off the 
 
 import numpy as np
 
-from .._types import AnyArray, Array
+from ..utils.types import AnyArray, Array
 
 
 def frechet_distance(a: Array, b: Array) -> float:

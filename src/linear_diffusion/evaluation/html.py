@@ -5,7 +5,7 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from .._types import AnyArray
+from ..utils.types import AnyArray
 from .report import Evaluation, Figure, show_number
 
 if TYPE_CHECKING:

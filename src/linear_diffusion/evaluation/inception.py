@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._types import AnyArray, Array
+from ..utils.types import AnyArray, Array
 from ..exceptions import DataError, MissingExtraError
 from .features import pixel_bounds, to_rows
 from .fidelity import frechet_distance

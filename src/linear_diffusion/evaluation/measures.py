@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._types import AnyArray
+from ..utils.types import AnyArray
 from .diversity import neighbourhoods
 from .features import Judge, pixel_bounds, to_rows
 from .fidelity import frechet_distance, prompt_accuracy

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._types import Array, Index
+from ..utils.types import Array, Index
 from .distances import nearest
 
 COPY_QUANTILE = 0.01

@@ -7,8 +7,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from .._types import AnyArray
-from ..files import write_files
+from ..utils.types import AnyArray
+from ..utils.files import write_files
 
 _WIDTH = 80
 

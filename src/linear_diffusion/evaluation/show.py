@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .. import pictures
-from .._types import AnyArray, Index
+from ..utils.types import AnyArray, Index
 from .usefulness import take_each
 
 _PROMPTS, _EACH = 10, 10

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._types import AnyArray, Array, Index
+from ..utils.types import AnyArray, Array, Index
 from .features import Components, Judge
 
 Features = Callable[[AnyArray], Array]

@@ -10,7 +10,7 @@ from math import sqrt
 
 import numpy as np
 
-from .._types import AnyArray, Array
+from ..utils.types import AnyArray, Array
 from .features import Judge
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._types import AnyArray, Index
+from ..utils.types import AnyArray, Index
 from .features import Judge
 
 

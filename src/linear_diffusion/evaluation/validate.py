@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._types import AnyArray
+from ..utils.types import AnyArray
 from .memorisation import Memorisation
 
 _FEWEST = 8

@@ -6,129 +6,73 @@ All that a model without styles learns follows from them in closed form, so that
 (Chan, Golub and LeVeque 1979, eq. 2.1). Styles are clusters of images, which are no sum.
 """
 
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from .checks import check_prompts, check_range
-from .image import ImageFormat
-from .moments import N_TONES, Moments
-from .training import MOST_PIXELS, Learned, Work, fits_dense, learn_from, require_memory
+from ..denoiser.moments import N_TONES, Moments
+from ..image.format import ImageFormat
+from ..utils.types import AnyArray, Index
+from . import Parts, from_moments
+from .encoder import MOST_PIXELS, Work, fits_dense, learn_from, require_memory
 
 
-class StreamingMixin:
-    """`partial_fit` of `LinearDiffusion`, which takes what was learned."""
+def add_batch(
+    moments: Moments | None,
+    before: ImageFormat | None,
+    X: AnyArray,
+    index: Index,
+    classes: AnyArray,
+    pixel_range: Any,
+    latent_dim: int | float,
+    *,
+    standardize: bool,
+    rescales: bool,
+    rescale: bool,
+    ridge: float,
+    tone: bool,
+) -> tuple[Parts, Moments]:
+    """What is learned of one more batch and of those before it; and their moments.
 
-    styles: int
-    text_encoder: Any
-    training: str
-    latent_dim: int | float
-    schedule: str
-    standardize: bool
-    pixel_range: Any
-    _image: ImageFormat
-    _moments: Moments | None = None
-
-    _validate_params: Callable[[], None]
-    _check_images: Callable[..., Any]
-    _rescales: Callable[[], bool]
-    _take: Callable[[Learned, ImageFormat, int], None]
-
-    @property
-    def partial_fit(self) -> Callable[..., Self]:
-        """Learn from one more batch of images, as if all batches so far had been fitted at once.
-
-        It is there for models of one Gaussian per prompt: ``styles=1``, exact training, one-hot prompts.
-
-        Parameters
-        ----------
-        X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
-            As in `fit`; all batches of one shape and dtype.
-        y : sequence of n prompts, optional
-            New prompts may come with any batch.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        AttributeError
-            With other parameters: clusters of images are no sum over batches.
-        ValueError
-            If a batch does not go with those before it.
-
-        Warns
-        -----
-        UserWarning
-            If `fit` came before, which keeps no sums: partial_fit starts anew.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from linear_diffusion import LinearDiffusion
-        >>> from sklearn.datasets import load_digits
-        >>> images, y = load_digits().images / 16, load_digits().target
-        >>> model = LinearDiffusion(styles=1, latent_dim=30)
-        >>> for part in range(0, 1797, 600):
-        ...     model = model.partial_fit(images[part : part + 600], y[part : part + 600])
-        >>> whole = LinearDiffusion(styles=1, latent_dim=30).fit(images, y)
-        >>> bool(np.allclose(model.covariances_, whole.covariances_))
-        True
-        """
-        for name, value, needed in (
-            ("styles", self.styles, 1),
-            ("training", self.training, "exact"),
-            ("text_encoder", self.text_encoder, "one-hot"),
-        ):
-            if value != needed:
-                raise AttributeError(
-                    f"partial_fit goes with {name}={needed!r}, not {name}={value!r}: only there all that is learned is "
-                    f"a sum over images. Set {name}={needed!r}, or fit all images at once."
-                )
-        return self._partial_fit
-
-    def _partial_fit(self, X: Any, y: Any = None) -> Self:
-        self._validate_params()
-        pixel_range, first = check_range(self.pixel_range), self._moments is None
-        if first and hasattr(self, "_prior"):
-            warnings.warn(
-                "partial_fit starts anew: fit keeps no sums, nor do saved models, and what was learned is replaced. "
-                "Call partial_fit from the first batch on.",
-                stacklevel=2,
-            )
-        X = self._check_images(X, reset=first)
-        classes, index = check_prompts(y, len(X))
-        before = None if first else self._image
-        if before and pixel_range == "auto":
-            pixel_range = before.pixel_range
-        image = ImageFormat.of(X, pixel_range, rescale=self._rescales(), beside=before.span if before else None)
-        if before and _kind(image) != _kind(before):
-            raise ValueError(f"this batch is {_kind(image)}, those before it were {_kind(before)}; give all alike.")
-        known = classes if self._moments is None else self._moments.prompts
-        p, d = len(set(known) | set(classes)), image.n_pixels
-        if not fits_dense(p, d):
-            raise ValueError(
-                f"partial_fit keeps {p} matrices of {d} x {d} numbers, which is too many; use smaller images (at most "
-                f"{MOST_PIXELS} pixels) or fewer prompts, or fit all images at once."
-            )
-        # The sums of this batch, and those of all, which replace the sums before.
-        work = Work(p, d, max(len(X), d), len(X), X.dtype.itemsize, image.n_channels, n_sums=2)
-        require_memory(work, min(d, int(self.latent_dim) or d))
-        tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
-        moments = Moments.of(image.rows(X), index, classes, tones=tones, n_channels=n_channels)
-        if self._moments is not None and before:
-            moments = _counted_anew(self._moments, before, image) + moments
-        rescale = self.schedule != "one-step"
-        learned = learn_from(moments, self.latent_dim, standardize=self.standardize, rescale=rescale)
-        self._take(learned, image, int(moments.counts.sum()))
-        self._moments = moments
-        return self
-
-    _partial_fit.__qualname__ = "LinearDiffusion.partial_fit"  # what Python's own errors call it
+    Parameters
+    ----------
+    moments : Moments or None
+        Of the batches before.
+    before : ImageFormat or None
+        Of their images.
+    X : array of shape (n, ...)
+        The batch.
+    index : array of int, shape (n,)
+        Position of each image's prompt.
+    classes : array of shape (p,)
+    pixel_range
+        See `LinearDiffusion`.
+    latent_dim, standardize, rescale, ridge, tone
+        See `fit.fit_classes`.
+    rescales : bool
+        Whether latents do not depend on the units of pixels.
+    """
+    if before and pixel_range == "auto":
+        pixel_range = before.pixel_range
+    image = ImageFormat.of(X, pixel_range, rescale=rescales, beside=before.span if before else None)
+    if before and _kind(image) != _kind(before):
+        raise ValueError(f"this batch is {_kind(image)}, those before it were {_kind(before)}; give all alike.")
+    known = classes if moments is None else moments.prompts
+    p, d = len(set(known) | set(classes)), image.n_pixels
+    if not fits_dense(p, d):
+        raise ValueError(
+            f"partial_fit keeps {p} matrices of {d} x {d} numbers, which is too many; use smaller images (at most "
+            f"{MOST_PIXELS} pixels) or fewer prompts, or fit all images at once."
+        )
+    # The sums of this batch, and those of all, which replace the sums before.
+    work = Work(p, d, max(len(X), d), len(X), X.dtype.itemsize, image.n_channels, n_sums=2)
+    require_memory(work, min(d, int(latent_dim) or d))
+    tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
+    batch = Moments.of(image.rows(X), index, classes, tones=tones, n_channels=n_channels)
+    whole = batch if moments is None or before is None else _counted_anew(moments, before, image) + batch
+    learned = learn_from(whole, latent_dim, standardize=standardize, rescale=rescale)
+    return from_moments(learned, image, ridge=ridge, tone=tone), whole
 
 
 def _kind(image: ImageFormat) -> str:

@@ -8,7 +8,6 @@ number that gives the latents a mean variance of 1, what diffusers calls ``scali
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._types import AnyArray, Array, Index
-from .files import write_files
+from ..utils.types import AnyArray, Array, Index
+from ..utils.files import write_files
 from .lettering import line_height, text_width, write
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .model import LinearDiffusion
+    from ..model import LinearDiffusion
 
 Texts = Sequence[Any] | AnyArray
 """Prompts or other texts."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._types import AnyArray
+from ..utils.types import AnyArray
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

@@ -1,1 +1,16 @@
-"""What a fitted model can answer about images, in closed form."""
+"""Tasks: what a fitted model can do beside sampling, as functions of its prior, encoder and decoder."""
+
+from .classify import prompt_probabilities
+from .edit import check_strength, edit
+from .interpolate import check_count, interpolate
+from .likelihood import bits_per_dim, log_density
+
+__all__ = [
+    "bits_per_dim",
+    "check_count",
+    "check_strength",
+    "edit",
+    "interpolate",
+    "log_density",
+    "prompt_probabilities",
+]

@@ -5,16 +5,17 @@
 Little noise keeps the picture, much leaves it to the prompt.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..denoiser.prior import Prior
-from ..draw import Run, draw_from
+from ..draw import Run, draw, draw_from
 from ..image.decoder import Decoder
 from ..noise import CLEAN, Level, Schedule, add_noise
-from ..plan import distinct, plan
-from ..streams import STYLES, blocks, start_noise, stream
+from ..plan import distinct, draw_components, plan
+from ..streams import EDITS, STYLES, blocks, derived, start_noise, stream
 from ..text.mixes import Mix
 from ..utils.groups import by_group
 from ..utils.types import AnyArray, Array, Index, number
@@ -53,11 +54,6 @@ def last_levels(levels: list[Level], strength: float) -> list[Level]:
     return levels[n_steps - n_last :]
 
 
-def flow_levels(schedule: Schedule, strength: float) -> list[Level]:
-    """The level at time ``strength``, and the clean one: what the exact flow goes between."""
-    return [*schedule.at([strength]), CLEAN]
-
-
 def noised(z: Array, level: Level, entropy: int) -> Array:
     """Latents (n, k) with noise, as much as a level has."""
     out = np.empty(z.shape)
@@ -75,8 +71,10 @@ def edit(
     negatives: list[Mix],
     scale: float,
     run: Run,
+    schedule: Schedule,
+    strength: float,
 ) -> AnyArray:
-    """Images noised to the first level of a run, and cleaned as their prompts say.
+    """Images that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`.
 
     Parameters
     ----------
@@ -88,19 +86,32 @@ def edit(
     scale : float
         The guidance scale.
     run : Run
-        Of the last levels of a schedule.
+        Of the whole schedule.
+    schedule : Schedule
+    strength : float
 
     Returns
     -------
     array of shape (n, \\*image.shape)
     """
-    z = noised(decoder.encoder.encode(rows), run.levels[0], run.entropy)
-    heaviest = np.array([mix[0][0] for mix in mixes])
-    component = draw_responsible(prior, heaviest, z, run.levels[0], run.entropy)
+    z = decoder.encoder.encode(rows)
+    if strength == 0.0:
+        return decoder.image.images(decoder.decode(z))
+    # Noise of its own: what is edited may be a sample of the same seed.
+    entropy, heaviest = derived(run.entropy, EDITS), np.array([mix[0][0] for mix in mixes])
+    if strength == 1.0:
+        run = replace(run, entropy=entropy)
+        component = draw_components(entropy, prior, heaviest)
+    else:
+        exact = run.sampler is None
+        levels = [*schedule.at([strength]), CLEAN] if exact else last_levels(run.levels, strength)
+        run = replace(run, entropy=entropy, levels=levels)
+        z = noised(z, levels[0], entropy)
+        component = draw_responsible(prior, heaviest, z, levels[0], entropy)
     kinds, mix_of = distinct(mixes)
-    away, away_of = distinct(negatives or [None])
-    chosen = plan(prior, decoder, kinds, mix_of, component, away, away_of if negatives else None, scale)
-    return draw_from(chosen, run, z)
+    away, away_of = distinct(negatives) if negatives else ([None], None)
+    planned = plan(prior, decoder, kinds, mix_of, component, away, away_of, scale)
+    return draw(planned, run) if strength == 1.0 else draw_from(planned, run, z)
 
 
 def draw_responsible(prior: Prior, index: Index, z: Array, level: Level, entropy: int) -> Index:

@@ -12,11 +12,76 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from ..utils.threads import in_parallel
-from ..utils.types import AnyArray, Array
 from ..denoiser.moments import precision
-from .density import PromptDensity, chunks, coordinates
+from ..image.format import ImageFormat
+from ..streams import DEQUANTISE, stream
+from ..utils.groups import by_group
+from ..utils.threads import in_parallel
+from ..utils.types import AnyArray, Array, Index
+from .density import Densities, PromptDensity, chunks, coordinates
 from .posterior import Noised, condition
+
+
+def log_density(
+    densities: Densities,
+    weights: Array,
+    image: ImageFormat,
+    rows: AnyArray,
+    index: Index | None = None,
+    noise_std: float = 0.0,
+) -> Array:
+    """Log-density of images, in nats, shape (n,).
+
+    Parameters
+    ----------
+    densities : Densities
+    weights : array of shape (p,)
+        Frequencies of the prompts.
+    image : ImageFormat
+    rows : array of shape (n, d)
+        The model's numbers.
+    index : array of int, shape (n,), optional
+        Prompt of each; None is the mixture of all prompts.
+    noise_std : float
+        Of noise on pixels that the density takes up, in the model's numbers.
+    """
+    if index is None:
+        found = [log_densities(block, rows, noise_std) for block in densities.blocks()]
+        out: Array = logsumexp(np.hstack(found) + np.log(weights), axis=1)
+    else:
+        out = np.empty(len(rows))
+        for j, members in by_group(index):
+            out[members] = log_densities(densities.of([j]), rows[members], noise_std)[:, 0]
+    return out - image.n_pixels * np.log(image.unit)
+
+
+def bits_per_dim(
+    densities: Densities,
+    weights: Array,
+    image: ImageFormat,
+    rows: AnyArray,
+    index: Index | None,
+    entropy: int | None,
+) -> Array:
+    """Negative log-density in bits per pixel (and channel), shape (n,); see `LinearDiffusion.bits_per_dim`.
+
+    Parameters
+    ----------
+    densities, weights, image, rows, index
+        See `log_density`.
+    entropy : int or None
+        Of the noise that makes whole numbers real; None for floating images.
+    """
+    if image.pixel_range is None:
+        raise ValueError("bits_per_dim needs to know what a grey level is; fit with pixel_range=(low, high).")
+    low, high = image.pixel_range
+    level, noise_std = (high - low) / 255, 0.0
+    if entropy is not None:
+        level, noise_std = 1.0, 12**-0.5 / image.unit
+        noise = stream(entropy, DEQUANTISE).random(rows.shape, dtype=np.float32) - np.float32(0.5)
+        rows = rows + noise / np.float32(image.unit)
+    nats = -log_density(densities, weights, image, rows, index, noise_std) / rows.shape[1] - np.log(level)
+    return np.asarray(nats / np.log(2))
 
 
 def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
@@ -90,9 +155,3 @@ def _in_components(prompts: Sequence[Any], rows: AnyArray, *, expected: bool = F
 
         out[part] = np.stack(in_parallel(one, prompts), axis=1)
     return out
-
-
-def marginal_log_density(log_density: Array, weights: Array) -> Array:
-    """``log sum_c w_c p(x | c)`` from log-densities (n, p), shape (n,)."""
-    total: Array = logsumexp(log_density + np.log(weights), axis=1)
-    return total

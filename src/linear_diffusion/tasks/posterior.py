@@ -17,8 +17,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
-from .._lazy import lazy
-from .._types import AnyArray, Array
+from ..utils.lazy import lazy
+from ..utils.types import AnyArray, Array
 from .density import PromptDensity, WhitePieces
 
 

@@ -12,12 +12,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import operators
-from .._types import MOST, AnyArray, Array, Index, number, whole
+from ..utils.types import MOST, AnyArray, Array, Index, number, whole
 from ..exceptions import NotEnoughMemoryError, warn
-from ..image import limits
-from ..memory import available_memory, readable
-from ..noise import entropy_of
-from ..text import by_prompt
+from ..image.format import limits
+from ..utils.memory import available_memory, readable
+from ..streams import entropy_of
+from ..utils.groups import by_group
 from .density import PromptDensity, population, unseen
 from .fitted import Fitted, is_exact
 from .restore import Posterior, estimate_noise, require_memory, roomy
@@ -201,7 +201,7 @@ class RestoreMixin(Fitted):
             level = likely() if noise_std is None else float(noise_std) / image.unit
             level = max(level, group.rounding / image.unit)
             each = whole if group.matrix is None else models
-            for chosen, weights, rows in self._by_prompt(each, index, group.members):
+            for chosen, weights, rows in self._by_group(each, index, group.members):
                 y, shown = group.y[rows], inner[rows]
                 if group.matrix is None and level == 0.0:
                     found: AnyArray = y.astype(np.float64)
@@ -232,14 +232,14 @@ class RestoreMixin(Fitted):
                 f"more noise than {level * image.unit:.2g}; noise_std={likely * image.unit:.2g} would explain it."
             )
 
-    def _by_prompt(
+    def _by_group(
         self, models: list[PromptDensity], index: Index | None, members: Index
     ) -> Iterator[tuple[list[PromptDensity], Array, Index]]:
         """Which prompts may be, their weights, and for which of the images."""
         if index is None:
             yield models, self.weights_, np.arange(len(members))
             return
-        for j, rows in by_prompt(index[members]):
+        for j, rows in by_group(index[members]):
             yield [models[j]], np.ones(1), np.arange(len(members))[rows]
 
     def _as(self, dtype: Any, pixels: Array) -> AnyArray:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from .types import AnyArray
 from ..exceptions import LinearDiffusionError, ModelFileError, NotEnoughMemoryError
 from .memory import available_memory, readable
+from .types import AnyArray
 
 try:
     import fcntl

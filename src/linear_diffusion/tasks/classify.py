@@ -1,4 +1,4 @@
-"""Temperature scaling: how sure `predict_proba` is, chosen on training images.
+"""Classify: how likely each prompt is, given an image, with a temperature that training images choose.
 
     p(c | x) ~ w_c p(x + eps | c)^t
 
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from ..utils.types import AnyArray, Array, Index
-from .density import PromptDensity
+from .density import Densities, PromptDensity
 from .likelihood import class_log_densities
 
 NOISE_LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
@@ -95,3 +95,11 @@ def choose_temperature(
             if loss < best:
                 best, chosen = loss, Confidence(float(variance), t)
     return chosen
+
+
+def prompt_probabilities(densities: Densities, weights: Array, rows: AnyArray, confidence: Confidence) -> Array:
+    """How likely each prompt is, given an image (n, d), shape (n, p); see `LinearDiffusion.predict_proba`."""
+    variance, t = confidence.noise_variance, confidence.temperature
+    found = [class_log_densities(block, rows, variance) for block in densities.blocks()]
+    likely: Array = softmax(t * np.hstack(found) + np.log(weights), axis=1)
+    return likely

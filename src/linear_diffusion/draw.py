@@ -104,38 +104,43 @@ class _Part:
 
     def fill(self, rows: slice) -> None:
         """Draw some of the images."""
-        decoder, first = self.plan.decoder, rows.start
-        maps = {piece: self._to_pixels(piece, own.stop - own.start) for piece, own in runs(self.piece[rows])}
-        for part in cut(rows.stop - first, max(_PIXELS // decoder.image.n_pixels, 1)):
-            here = slice(first + part.start, first + part.stop)
-            pixels = np.empty((here.stop - here.start, decoder.image.n_pixels), np.float32)
-            for piece, own in runs(self.piece[here]):
-                *matrices, offset = maps[piece]
-                x = self.noise[here][own]
+        decoder = self.plan.decoder
+        w, mean = decoder.encoder.to_pixels_float32, decoder.encoder.mean.astype(np.float32)  # (k, d) and (d,)
+        own = list(runs(self.piece[rows]))
+        # Directions of a component straight to pixels: worth it where several of its images share the product.
+        thin = sum(self._rank(piece) for piece, _ in own) < rows.stop - rows.start
+        maps = {piece: self._maps(piece, w if thin else None) for piece, _ in own}
+        for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
+            here = slice(rows.start + part.start, rows.start + part.stop)
+            out = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
+            for piece, own_rows in runs(self.piece[here]):
+                *matrices, shift = maps[piece]
+                x = self.noise[here][own_rows]
                 for matrix in matrices:
                     x = x @ matrix
-                np.add(x, offset, out=pixels[own])
-            self.out[self.order[here]] = decoder.finish(pixels, self.plan.curves[self.piece[here]])
+                np.add(x, shift, out=out[own_rows])
+            out = out if thin else out @ w
+            out += mean
+            self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]])
 
-    def _to_pixels(self, piece: int, n: int) -> list[Array]:
-        """The maps from noise to pixels, in the order that is cheapest for n images, and the offset; float32."""
-        denoiser, decoder = self.plan.denoiser(piece), self.plan.decoder
-        law, w = self.run.law(denoiser), decoder.encoder.to_pixels_float32  # (k, d)
-        basis, (k, d) = denoiser.basis, w.shape
+    def _rank(self, piece: int) -> int:
+        basis = self.plan.denoiser(piece).basis
+        return self.noise.shape[1] if basis is None else basis.shape[1]
+
+    def _maps(self, piece: int, w: Array | None) -> list[Array]:
+        """Maps that take noise to latents, or to pixels less their mean, and what is added; float32."""
+        denoiser = self.plan.denoiser(piece)
+        law, basis = self.run.law(denoiser), denoiser.basis
         if basis is None:
-            mean = law.shift
-            maps = [law.matrix.T.astype(np.float32) @ w] if n > k else [law.matrix.T.astype(np.float32), w]
+            shift, maps = law.shift, [law.matrix.T.astype(np.float32)]
         else:
-            mean, r = law.shift @ basis.T + denoiser.beside, basis.shape[1]
-            right = basis.T.astype(np.float32)
-            left = np.ascontiguousarray((basis * law.matrix).astype(np.float32))
-            # To multiply from the right takes k r d more for the first image, and less for each.
-            thin, whole = k * r * d + n * r * (k + d), 2 * k * r * d + n * k * d
-            if n * (2 * k * r + k * d) <= min(thin, whole):
-                maps = [left, right, w]
-            else:
-                maps = [left, right @ w] if thin <= whole else [left @ (right @ w)]
-        return [*maps, (mean.astype(np.float32) @ w) + decoder.encoder.mean.astype(np.float32)]
+            shift, right = basis @ law.shift + denoiser.beside, basis.T.astype(np.float32)
+            maps = [np.ascontiguousarray((basis * law.matrix).astype(np.float32)), right]
+        if w is not None:
+            maps[-1] = maps[-1] @ w
+        if len(maps) == 2 and len(maps[1]) == len(maps[0]):  # of full rank: one product for each image, not two
+            maps = [maps[0] @ maps[1]]
+        return [*maps, shift.astype(np.float32) if w is None else shift.astype(np.float32) @ w]
 
 
 def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:

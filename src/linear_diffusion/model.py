@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from . import tasks
+from . import saving, tasks
 from .arguments import check_n_samples, read_images, read_run, require_memory_to_draw
 from .denoiser.gaussian import LinearDenoiser
 from .denoiser.moments import Moments
@@ -35,7 +35,7 @@ from .image.pca import PCAEncoder
 from .noise import SCHEDULES, Schedule, find_schedule
 from .plan import choose_components, distinct, index_prompts, plan, read_prompts
 from .streams import entropy_of
-from .tasks.classify import CalibrationImages, Confidence
+from .tasks.classify import BAYES, CalibrationImages, Confidence
 from .tasks.density import Densities
 from .text.labels import check_prompts
 from .text.mixes import each_mix
@@ -712,7 +712,7 @@ class LinearDiffusion(
         """How prompts are read off images; chosen when first asked for."""
         if isinstance(self._confidence, CalibrationImages):
             self._confidence = self._confidence.confidence(self._densities().blocks, self.weights_)
-        return self._confidence or Confidence()
+        return self._confidence or BAYES
 
     def _rescales(self) -> bool:
         """Whether latents do not depend on the units of pixels."""

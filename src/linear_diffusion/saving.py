@@ -10,8 +10,6 @@ import hashlib
 import json
 import re
 import textwrap
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from math import prod
 from numbers import Integral
@@ -20,29 +18,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .utils.types import AnyArray
-from .denoiser.gaussian import GaussianDenoiser
-from .denoiser.regression import RegressionDenoiser
-from .image.detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, REACH, DetailCurves, has_details
+from .denoiser.prior import ClassPrior, Prior
+from .denoiser.regression import RegressionPrior
+from .denoiser.words import ToneRegression, WordsPrior, read_regression
 from .exceptions import ModelFileError
-from .utils.files import check_shapes, labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
+from .fit import Parts
+from .image.decoder import Decoder
+from .image.detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, DetailCurves, has_details
 from .image.format import ImageFormat, limits
 from .image.pca import PCAEncoder
-from .utils.memory import readable
+from .image.tone import N_ENTRIES, N_TONES, ToneCurves
 from .streams import entropy_of
-from .denoiser.law import Calibration, Styles
-from .denoiser.prior import pack_factors, unpack_factors
 from .tasks.classify import Confidence
-from .text.words import BagOfWords
-from .image.tone import N_ENTRIES, ToneCurves
-from .wordsfile import reach, restored, words_arrays, words_axes
+from .text.prompts import OneHotEncoder
+from .utils.files import labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
+from .utils.memory import readable
+from .utils.types import AnyArray
 
 if TYPE_CHECKING:
     from .model import LinearDiffusion
 
 Model = TypeVar("Model", bound="LinearDiffusion")
 
-FORMAT = 3
+FORMAT = 4
 """Version of the folder's layout."""
 _CONFIG, _CARD = "config.json", "README.md"
 _OTHERS = f"model-{'[0-9a-f]' * 16}.safetensors"
@@ -55,109 +53,11 @@ _WIDE = 50.0
 """Standard deviations that no noise reaches."""
 _IMAGE = {name: name for name in ("shape", "dtype", "span", "origin", "unit")} | {"range": "pixel_range"}
 _PIXELS = ("bool", *(np.dtype(code).name for code in np.typecodes["AllInteger"]), "float32", "float64")
-"""What is told of images, and dtypes that they may have."""
+"""What is said of images, and dtypes that they may have."""
 _FARTHEST = 1e307
 """Pixels beyond this are further apart than a float can say."""
 _LARGEST = 1e30
 """Numbers beyond this may overflow in single precision on their way to a pixel."""
-
-_AXES = {
-    "prompts.weights": "p",
-    "prompts.residual": "p",
-    "encoder.mean": "d",
-    "encoder.std": "d",
-    "encoder.components": "k d",
-    "encoder.variances": "k",
-    "encoder.total_variance": "",
-    "encoder.scale": "",
-    "prior.means": "p k",
-    "prior.variances": "p k",
-    "prior.basis": "p k k",
-    "regression.means": "p 2k",
-    "regression.covariances": "p 2k 2k",
-    "styles.owner": "styles",
-    "styles.group": "styles",
-    "styles.shares": "styles",
-    "styles.means": "styles k",
-    "styles.factors": "styles k rank",
-    "styles.unit": "styles",
-    "styles.basis": "p k k",
-    "styles.variances": "p k",
-    "calibration.gain": "p k",
-    "calibration.means": "styles k",
-    "tone.low": "curves c",
-    "tone.step": "curves c",
-    "tone.table": "curves c entries",
-    "detail.shift": "p c filters differences",
-    "detail.table": "p c levels",
-    "confidence.noise_variance": "",
-    "confidence.temperature": "",
-}
-"""The arrays of each part of a model, by the names of their axes."""
-_GOES_WITH = {
-    "regression": {"prior"},
-    "styles": {"prior"},
-    "tone": {"prior"},
-    "calibration": {"styles", "prior"},
-    "detail": {"styles", "tone", "prior"},
-}
-_SIZES = {
-    "entries": N_ENTRIES,
-    "filters": N_FILTERS,
-    "differences": N_DIFFERENCES,
-    "levels": N_LEVELS,
-}
-_DTYPES = {
-    "tone.table": "float32",
-    "detail.shift": "int16",
-    "detail.table": "float32",
-    "styles.owner": "int64",
-    "styles.group": "int64",
-    "styles.factors": "float16",
-}
-_SINGLE = ("prior.basis", "styles.basis", "styles.means", "calibration.means")
-"""What a model with styles holds in single precision, to stay small; it was rounded so when it was fitted."""
-
-
-def _positive(a: AnyArray) -> bool:
-    return bool((a > 0).all())
-
-
-def _not_negative(a: AnyArray) -> bool:
-    return bool((a >= 0).all())
-
-
-def _orthonormal(a: AnyArray) -> bool:
-    """Rows, or the columns of square matrices, seen by what they make of one random vector."""
-    rows = a if a.ndim == 2 else a.swapaxes(-1, -2)
-    probe = np.random.default_rng(0).standard_normal((rows.shape[-2], 1))
-    with np.errstate(all="ignore"):
-        return bool(np.allclose(rows @ (rows.swapaxes(-1, -2) @ probe), probe, rtol=0, atol=1e-4))
-
-
-_HOLDS: dict[str, Callable[[AnyArray], bool]] = {
-    "prompts.weights": lambda a: _positive(a) and abs(a.sum() - 1) < 1e-6,
-    "prompts.residual": _not_negative,
-    "encoder.std": _positive,
-    "encoder.components": _orthonormal,
-    "encoder.variances": _not_negative,
-    "encoder.total_variance": _not_negative,
-    "encoder.scale": _positive,
-    "prior.variances": _not_negative,
-    "prior.basis": _orthonormal,
-    "styles.shares": _positive,
-    "styles.unit": _positive,
-    "styles.basis": _orthonormal,
-    "styles.variances": _positive,
-    "calibration.gain": _positive,
-    "tone.step": _positive,
-    "detail.shift": lambda a: bool((np.abs(a.astype(np.int32)) <= REACH).all()),
-    "confidence.noise_variance": _not_negative,
-    "confidence.temperature": lambda a: bool(0 < a <= 1),
-    "correlations": lambda a: bool((np.abs(a) <= 1).all()),
-    "ridge": _not_negative,
-}
-"""What the numbers of an array must be, beside finite; by its name, or the last part of it."""
 
 
 def save_model(model: "LinearDiffusion", folder: Path) -> None:
@@ -179,7 +79,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         "model": type(model).__name__,
         "linear_diffusion": version("linear-diffusion"),
         "params": params,
-        "image": {key: getattr(model._image, name) for key, name in _IMAGE.items()},
+        "image": {key: getattr(model.decoder_.image, name) for key, name in _IMAGE.items()},
         "prompts": labels_to_json(model.classes_),
         "n_images": model.n_images_,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
@@ -248,24 +148,10 @@ def _weights(digest: str) -> str:
 
 def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
     """All numbers that sampling, encoding and the tasks read."""
-    parts: dict[str, Any] = {
-        "encoder": model._encoder,
-        "prior": None if model._words else model._prior,
-        "regression": model._regression,
-        "styles": model._mixture,
-        "calibration": model._calibration,
-        "tone": model._curves,
-        "detail": model._details,
-        "confidence": model._confidence,
-    }
-    found: dict[str, Any] = {"prompts.weights": model.weights_, "prompts.residual": model._residual}
-    for part, holder in parts.items():
-        found |= {} if holder is None else {f"{part}.{name}": value for name, value in vars(holder).items()}
-    if model._mixture:
-        found["styles.factors"], found["styles.unit"] = pack_factors(model._mixture.factors)
-        found |= {name: found[name].astype(np.float32) for name in _SINGLE if name in found}
-    arrays = {name: np.asarray(found[name]) for name in _AXES if name in found}
-    return arrays | ({n: np.asarray(a) for n, a in words_arrays(model._words).items()} if model._words else {})
+    decoder, confidence = model.decoder_, model._reading() if model.prior_.has_density else None
+    parts: dict[str, Any] = {"encoder": model.encoder_, "prior": model.prior_}
+    parts |= {"tone": decoder.curves, "detail": decoder.details, "confidence": confidence}
+    return {name: a for part, kept in parts.items() if kept is not None for name, a in kept.arrays(part).items()}
 
 
 def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFormat, AnyArray]:
@@ -302,102 +188,46 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
 
 
 def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str, AnyArray]) -> Model:
-    """Give a model its numbers, each of the shape, dtype and size that it must have."""
-    text = BagOfWords([str(c) for c in classes.tolist()]) if model.text_encoder == "words" else None
-    _check_arrays(arrays, image, len(classes), text)
-    words = restored(text, arrays) if text else None
-    _check_reach(arrays, reach(words) if words else _reach(arrays))
-    if "styles.means" in arrays:
-        arrays |= {name: arrays[name].astype(np.float64) for name in _SINGLE if name in arrays}
-        arrays["styles.factors"] = unpack_factors(arrays["styles.factors"], arrays.pop("styles.unit"))
-
-    def part(name: str) -> dict[str, Any]:
-        own = {n.removeprefix(name + "."): a for n, a in arrays.items() if n.startswith(name + ".")}
-        return {n: float(a) if a.ndim == 0 else a for n, a in own.items()}
-
-    def made(kind: Callable[..., Any], name: str) -> Any:
-        return kind(**part(name)) if part(name) else None
-
-    prompts = part("prompts")
-    learned = classes, prompts["weights"], model.n_images_, image, PCAEncoder(**part("encoder"))
-    if words:
-        model._set_words(words, *learned, prompts["residual"])
-    else:
-        model._set_learned(*learned, GaussianDenoiser(**part("prior")), prompts["residual"])
-        model._regression, model._mixture = made(RegressionDenoiser, "regression"), made(Styles, "styles")
-        model._calibration, model._curves = made(Calibration, "calibration"), made(ToneCurves, "tone")
-        if model._mixture:
-            model._details = made(partial(DetailCurves, model._mixture.group_owner), "detail")
-    model._confidence = made(Confidence, "confidence")
-    return model
-
-
-def _check_arrays(arrays: dict[str, AnyArray], image: ImageFormat, p: int, text: BagOfWords | None) -> None:
-    """Refuse parts that do not go together, and arrays that no fit makes."""
+    """Give a model its numbers; each part reads its own, and refuses what no fit makes."""
     present = {name.partition(".")[0] for name in arrays}
-    needed = {"prompts", "encoder", "words" if text else "prior"}
-    for part in present & _GOES_WITH.keys():
-        needed |= _GOES_WITH[part]
-    axes = {name: axes for name, axes in _AXES.items() if name.partition(".")[0] in present | needed}
-    axes |= words_axes(arrays) if text else {}
-    sizes = _SIZES | {"p": p, "d": image.n_pixels, "c": image.n_channels, "1+p": 1 + p}
-    if text:
-        sizes["v"] = len(text.words)
-    styled = "styles" in present
-    if "tone" in present and not styled:
-        sizes["curves"] = p
-    check_shapes(arrays, axes, _DTYPES | (dict.fromkeys(_SINGLE, "float32") if styled else {}), sizes)
-    if (text and "prior" in present) or ("detail" in present and not has_details(image)):
-        raise ValueError(f"{', '.join(sorted(present))} do not go together")
-    wrong = []
-    for name, array in arrays.items():
-        holds = _HOLDS.get(name) or _HOLDS.get(name.rpartition(".")[2])
-        wrong += [name] if holds and not holds(array) else []
-    if styled and not wrong:
-        owner, group = arrays["styles.owner"], arrays["styles.group"]
-        n = len(arrays["tone.low"]) if "tone" in present else group[-1] + 1
-        if not _covers(owner, p):
-            wrong = ["styles.owner"]
-        elif not _covers(group, n) or (np.diff(group) < np.diff(owner)).any():
-            wrong = ["styles.group"]
-        elif not np.allclose(np.bincount(owner, arrays["styles.shares"]), 1.0, rtol=0, atol=1e-6):
-            wrong = ["styles.shares"]
-    if wrong:
-        raise ValueError(f"the numbers of array {wrong[0]!r} are none that a model has")
+    sizes = {"d": image.n_pixels, "c": image.n_channels, "p": len(classes), "1+p": len(classes) + 1}
+    sizes |= {"entries": N_ENTRIES, "filters": N_FILTERS, "differences": N_DIFFERENCES, "levels": N_LEVELS}
+    text, encoder = OneHotEncoder(classes), PCAEncoder.read(arrays, "encoder", sizes)
+    sizes["2k"] = 2 * sizes["k"]
+    kinds = {"words": WordsPrior} if model.text_encoder == "words" else {"sampled": RegressionPrior}
+    prior: Prior = kinds.get(model.text_encoder, kinds.get(model.training, ClassPrior)).read(
+        arrays, "prior", sizes, text=text
+    )
+    decoder = Decoder(encoder, image)
+    if "tone" in present and isinstance(prior, WordsPrior):
+        regression = read_regression(arrays, "tone", prior.codes, (image.n_channels, N_TONES))
+        if not np.allclose(regression(prior.codes).sum(axis=-1), 1.0, rtol=0, atol=1e-3):
+            raise ValueError("the numbers of array 'tone.weights' are none that a model has")
+        decoder = Decoder(encoder, image, ToneRegression(regression, image))
+    elif "tone" in present:
+        sizes["curves"] = 1 + int(prior.curves_of(len(classes) - 1)[-1])
+        decoder = Decoder(encoder, image, ToneCurves.read(arrays, "tone", sizes))
+    if "detail" in present:
+        if not (has_details(image) and decoder.curves is not None and isinstance(prior, ClassPrior)):
+            raise ValueError(f"{', '.join(sorted(present))} do not go together")
+        details = DetailCurves.read(arrays, "detail", sizes, owner=prior.curve_owner)
+        decoder = Decoder(encoder, image, decoder.curves, details)
+    confidence = Confidence.read(arrays, "confidence", sizes) if "confidence" in present else None
+    if arrays:
+        raise ValueError(f"its arrays are not those that are needed: {sorted(arrays)} are too many")
+    _check_reach(encoder, prior.reach(_WIDE), decoder.curves)
+    return model._take(Parts(encoder, prior, decoder), model.n_images_, confidence)
 
 
-def _covers(a: AnyArray, n: int) -> bool:
-    """Whether whole numbers increase from 0 to n - 1, each of them there."""
-    return bool(len(a) and a[0] == 0 and a[-1] == n - 1 and np.isin(np.diff(a), (0, 1)).all())
-
-
-def _reach(arrays: dict[str, AnyArray]) -> float:
-    """How large a latent may be that is drawn of any prompt."""
-    at, spread = _most(arrays["prior.means"]), np.sqrt(_most(arrays["prior.variances"]))
-    if "regression.means" in arrays:
-        at, spread = _most(arrays["regression.means"]), np.sqrt(_most(arrays["regression.covariances"]))
-    if "styles.means" in arrays:
-        own, shared, k = arrays["styles.unit"], np.sqrt(arrays["styles.variances"]), len(arrays["encoder.variances"])
-        if not own.max() < _LARGEST * shared.min():
-            return np.inf
-        at = max(at, _most(arrays["styles.means"]), _most(arrays.get("calibration.means", np.zeros(1))))
-        spread = max(spread, _most(arrays.get("calibration.gain", np.ones(1))) * (shared.max() + k * own.max()))
-    return float(at + _WIDE * spread)
-
-
-def _check_reach(arrays: dict[str, AnyArray], latent: float) -> None:
-    """Refuse numbers that would overflow on their way from noise to pixels."""
+def _check_reach(encoder: PCAEncoder, latent: float, curves: Any) -> None:
+    """Refuse numbers that would overflow on their way from noise to pixels, through latents of a size at most."""
     with np.errstate(over="ignore", divide="ignore"):
-        wide = np.sqrt(len(arrays["encoder.variances"])) * arrays["encoder.std"].max() / arrays["encoder.scale"]
-        pixel = _most(arrays["encoder.mean"]) + latent * wide
-        if "tone.step" in arrays:
-            pixel = (pixel + _most(arrays["tone.low"]) + 1) / arrays["tone.step"].min()
+        wide = np.sqrt(encoder.latent_dim) * encoder.std.max() / encoder.scale
+        pixel = np.abs(encoder.mean).max() + latent * wide
+        if isinstance(curves, ToneCurves):
+            pixel = (pixel + np.abs(curves.low).max() + 1) / curves.step.min()
     if not (latent < _LARGEST and pixel < _LARGEST):
         raise ValueError(f"its latents reach {latent:.3g} and its pixels {pixel:.3g}, which are none that a model has")
-
-
-def _most(a: AnyArray) -> float:
-    return float(np.abs(a).max())
 
 
 def _number(value: Any, low: float, high: float) -> float:
@@ -427,11 +257,11 @@ tags:
 
 A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
 
-- images: {" x ".join(map(str, model.image_shape_))}, {model._image.dtype}
+- images: {" x ".join(map(str, model.image_shape_))}, {model.decoder_.image.dtype}
 - fitted on: {model.n_images_:,} images of {len(model.classes_)} prompts
 - prompts: {prompts}
 - latent: {model.latent_dim_} principal components, {model.explained_variance_ratio_.sum():.1%} of the variance
-- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model._has_tone() else "no"}
+- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model.decoder_.curves is not None else "no"}
 
 ```python
 from linear_diffusion import LinearDiffusion

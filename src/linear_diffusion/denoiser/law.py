@@ -21,7 +21,7 @@ from ..utils.types import Array
 from .components import WhiteComponents
 from .gaussian import GaussianDenoiser, eigen_of_factors
 
-_WIDEST = 6.0
+WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them."""
 
 
@@ -87,7 +87,7 @@ class Law:
         own = (self.factors.astype(np.float64) ** 2).sum(axis=(1, 2))
         off = self.variances.sum()
         wider = 1 + np.divide(off, own, out=np.zeros_like(own), where=own > 0)
-        scale = np.sqrt(np.minimum(wider, _WIDEST)).astype(np.float32)[:, None, None]
+        scale = np.sqrt(np.minimum(wider, WIDEST)).astype(np.float32)[:, None, None]
         factors = self.factors * scale * (1.0 if self.gain is None else self.gain.astype(np.float32)[:, None])
         s, k, r = factors.shape
         side_by_side = self.basis.astype(np.float32) @ factors.swapaxes(0, 1).reshape(k, s * r)

@@ -21,7 +21,7 @@ from ..utils.lazy import lazy
 from ..utils.threads import one_thread
 from ..utils.types import Array, Index
 from .gaussian import GaussianDenoiser, LinearDenoiser, mixed
-from .law import Law
+from .law import WIDEST, Law
 
 LEAST = float(np.finfo(np.float32).tiny)
 """Least number that factors are divided by, where all images are one."""
@@ -75,6 +75,9 @@ class Prior(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Directions that a component has, and components; of all prompts, at most."""
+
+    def reach(self, deviations: float) -> float:
+        """How large a latent may be that lies so many standard deviations from its mean."""
 
     def asked(self, prompts: Any, negative_prompts: Any = None) -> "Prior":
         """The prior that knows given prompts; None is those of training."""
@@ -219,6 +222,26 @@ class ClassPrior(GaussianPrior, Kept):
         m, k, r = self.factors.shape
         return r or k, m
 
+    def reach(self, deviations: float) -> float:
+        """See `Prior`."""
+        k, own, shared = self.basis.shape[1], self.unit * self.factors.any(axis=(1, 2)), np.sqrt(self.variances)
+        if not own.max() < 1e30 * max(shared.min(), LEAST):
+            return np.inf
+        at = max(float(np.abs(a).max()) for a in (self.component_means, self.matched_means) if a is not None)
+        gain = 1.0 if self.gain is None else float(self.gain.max())
+        return at + deviations * gain * float(shared.max() + np.sqrt(WIDEST) * k * own.max())
+
+    def __post_init__(self) -> None:
+        p, n = len(self.weights), len(self.owner)
+        owner, curves = self.owner, self.curves
+        wrong = "owner" if not _counts_up(owner, p) else ""
+        if not wrong and (not _counts_up(curves, int(curves[-1]) + 1) or (np.diff(curves) < np.diff(owner)).any()):
+            wrong = "curves"
+        if not wrong and not np.allclose(np.bincount(owner, self.shares, p), 1.0, rtol=0, atol=1e-6):
+            wrong = "shares"
+        if wrong or n < p:
+            raise ValueError(f"the numbers of array 'prior.{wrong}' are none that a model has")
+
     def of(self, prompt: int) -> slice:
         """Positions of a prompt's components."""
         return slice(*np.searchsorted(self.owner, [prompt, prompt + 1]))
@@ -331,6 +354,11 @@ def one_gaussian_each(
         basis=basis,
         variances=np.clip(variances, 0.0, None),
     )
+
+
+def _counts_up(a: Index, n: int) -> bool:
+    """Whether whole numbers increase from 0 to n - 1, each of them there."""
+    return bool(len(a) and a[0] == 0 and a[-1] == n - 1 and np.isin(np.diff(a), (0, 1)).all())
 
 
 def pack_factors(factors: Array) -> tuple[Array, Array]:

@@ -88,6 +88,10 @@ class RegressionPrior(Kept):
         """See `prior.Prior`."""
         return self._k, len(self.weights)
 
+    def reach(self, deviations: float) -> float:
+        """See `prior.Prior`."""
+        return float(np.abs(self.joint_means).max() + deviations * np.sqrt(np.abs(self.joint_covariances).max()))
+
     def asked(self, prompts: Any, negative_prompts: Any = None) -> "RegressionPrior":
         """Itself: it knows the prompts of training alone."""
         return self

@@ -126,6 +126,12 @@ class WordsPrior(GaussianPrior, Kept):
         """Mean squared length of what the image encoder discards of a prompt's images, shape (p,)."""
         return np.clip(self.words.residual(self.codes), 0.0, None)
 
+    def reach(self, deviations: float) -> float:
+        """See `prior.Prior`; for codes whose entries are between -1 and 1."""
+        gaussian, k = self.words.gaussian, len(self.words.gaussian.pooled)
+        covariance = _largest(gaussian.covariance) + np.abs(gaussian.pooled).max()
+        return _largest(gaussian.mean) + deviations * float(np.sqrt(k * covariance + gaussian.ridge))
+
     def pooled(self) -> GaussianDenoiser:
         """Not known: only prompts that are asked for have a law."""
         raise ValueError(
@@ -238,6 +244,12 @@ def read_regression(arrays: dict[str, AnyArray], name: str, known: Array, shape:
     if regression.weights.shape[1:] != shape:
         raise ValueError(f"array '{name}.weights' has shape {regression.weights.shape}; its last axes must be {shape}")
     return regression
+
+
+def _largest(regression: Regression) -> float:
+    """A bound of what a regression says of any code, whose entries are between -1 and 1."""
+    weights = np.abs(regression.weights).reshape(len(regression.weights), -1).max(axis=1, initial=0.0)
+    return float(np.abs(regression.whitening).sum(axis=0) @ weights)
 
 
 def _keep(kept_before: dict[bytes, Any], found: dict[bytes, Any], most: int) -> None:

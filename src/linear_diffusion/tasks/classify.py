@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from ..utils.arrays import Kept, kept, not_negative
 from ..utils.types import AnyArray, Array, Index
 from .density import Densities, PromptDensity
 from .likelihood import class_log_densities
@@ -26,8 +27,12 @@ _N_IMAGES = 200
 """Training images to choose by."""
 
 
+def _is_share(a: AnyArray) -> bool:
+    return bool(0 < a <= 1)
+
+
 @dataclass(frozen=True)
-class Confidence:
+class Confidence(Kept):
     """How prompts are read off images.
 
     Parameters
@@ -38,8 +43,12 @@ class Confidence:
         What log-densities are multiplied by.
     """
 
-    noise_variance: float = 0.0
-    temperature: float = 1.0
+    noise_variance: float = kept("", not_negative)
+    temperature: float = kept("", _is_share)
+
+
+BAYES = Confidence(0.0, 1.0)
+"""Bayes' rule as it is."""
 
 
 class CalibrationImages:
@@ -83,7 +92,7 @@ def choose_temperature(
     index : array of int, shape (n,)
         Prompt of each.
     """
-    best, chosen, found = np.inf, Confidence(), []
+    best, chosen, found = np.inf, BAYES, []
     for prompts in blocks:
         variances = np.array(NOISE_LEVELS) * prompts[0].encoder.variances.mean()
         found.append([class_log_densities(prompts, rows, float(v), leave_out=True) for v in variances])

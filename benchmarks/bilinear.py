@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from linear_diffusion._threads import one_thread
-from linear_diffusion._types import Array
 from linear_diffusion.affine import AffineMap
-from linear_diffusion.conditional import whiten
-from linear_diffusion.moments import Moments
+from linear_diffusion.denoiser.conditional import whiten
+from linear_diffusion.denoiser.moments import Moments
 from linear_diffusion.noise import Level
+from linear_diffusion.utils.threads import one_thread
+from linear_diffusion.utils.types import Array
 
 
 @dataclass(frozen=True)

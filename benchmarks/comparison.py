@@ -28,7 +28,8 @@ from threadpoolctl import threadpool_limits
 from common import HERE, RESULTS, arguments, fashion, mnist, peak_above, report
 from judge import N_JUDGES, Bench
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.evaluation import evaluate, make_panel
+from linear_diffusion.evaluation.run import evaluate
+from linear_diffusion.evaluation.splits import make_panel
 from networks import VAE, UNet
 
 DATA = {"mnist": ("MNIST", mnist), "fashion-mnist": ("Fashion-MNIST", fashion)}

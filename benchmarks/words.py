@@ -18,11 +18,12 @@ from judge import Judge
 from linear_diffusion import LinearDiffusion, pictures
 from linear_diffusion.affine import AffineMap
 from linear_diffusion.datasets.transformed import HELD_OUT, transform_digits
-from linear_diffusion.moments import Moments
+from linear_diffusion.denoiser.moments import Moments
+from linear_diffusion.draw import render
+from linear_diffusion.image.decoder import Decoder
+from linear_diffusion.image.tone import fit_tone_curves
 from linear_diffusion.noise import SCHEDULES
-from linear_diffusion.render import Decoder, render
 from linear_diffusion.sampler import SAMPLERS, compile_law
-from linear_diffusion.tone import fit_tone_curves
 
 ATTRIBUTES = {
     "digit": list("0123456789"),

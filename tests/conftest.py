@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_digits
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.denoiser import GaussianDenoiser, RegressionDenoiser
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.regression import RegressionDenoiser
 
 settings.register_profile(
     "quick", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]

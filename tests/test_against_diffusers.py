@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linear_diffusion.denoiser import GaussianDenoiser, eps_hat
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser, eps_hat
 from linear_diffusion.noise import CLEAN, SCHEDULES, Level
 from linear_diffusion.sampler import SAMPLERS, trajectory
 

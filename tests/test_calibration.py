@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, calibration, render
-from linear_diffusion.calibration import _CHANGE, _RANGE, _SPEED, WithinStyles, _correction, _widening, moments_within
-from linear_diffusion.render import draw_prompts, draw_styles
-from linear_diffusion.styles import Styles
+from linear_diffusion.denoiser.law import Styles
+from linear_diffusion.draw import draw_styles
+from linear_diffusion.fit.matching import _CHANGE, _RANGE, _SPEED, WithinStyles, _correction, _widening, moments_within
+from linear_diffusion.plan import draw_prompts
 
 Images = tuple[np.ndarray, np.ndarray]
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression, Ridge
 
-from linear_diffusion.conditional import ConditionalGaussian, Regression, regress, regress_products, whiten
-from linear_diffusion.denoiser import GaussianDenoiser
-from linear_diffusion.moments import Moments
-from linear_diffusion.products import ProductCode
+from linear_diffusion.denoiser.conditional import ConditionalGaussian, Regression, regress, regress_products, whiten
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.moments import Moments
+from linear_diffusion.text.products import ProductCode
 
 CODES = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)
 

@@ -7,15 +7,9 @@ from scipy.integrate import solve_ivp
 from sklearn.linear_model import LinearRegression
 
 from linear_diffusion.affine import AffineMap
-from linear_diffusion.denoiser import (
-    Denoiser,
-    GaussianDenoiser,
-    RegressionDenoiser,
-    eps_hat,
-    from_basis,
-    to_basis,
-)
-from linear_diffusion.moments import Moments
+from linear_diffusion.denoiser.gaussian import Denoiser, GaussianDenoiser, eps_hat, from_basis, to_basis
+from linear_diffusion.denoiser.moments import Moments
+from linear_diffusion.denoiser.regression import RegressionDenoiser
 from linear_diffusion.noise import CLEAN, SCHEDULES, Level
 
 LEVELS = [Level(0.999, 0.0447), Level(0.8, 0.6), Level(0.1, 0.995), Level(0.0, 1.0), Level(1.0, 3.0), Level(1.0, 80.0)]

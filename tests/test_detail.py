@@ -13,7 +13,7 @@ from scipy.signal import correlate2d
 from scipy.stats import ks_2samp
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.detail import (
+from linear_diffusion.image.detail import (
     N_DIFFERENCES,
     N_LEVELS,
     REACH,
@@ -25,7 +25,7 @@ from linear_diffusion.detail import (
     fit_detail_curves,
     has_details,
 )
-from linear_diffusion.image import ImageFormat
+from linear_diffusion.image.format import ImageFormat
 
 KERNELS = [np.array(k) for k in ([[1, -1], [1, -1]], [[1, 1], [-1, -1]], [[1, -1], [-1, 1]])]
 """Across, down, diagonal."""

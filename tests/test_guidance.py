@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.denoiser import GaussianDenoiser, RegressionDenoiser, eps_hat, mixed, pooled
+from linear_diffusion.denoiser import pooled
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser, eps_hat, mixed
+from linear_diffusion.denoiser.regression import RegressionDenoiser
 from linear_diffusion.exceptions import GuidanceWarning
 from linear_diffusion.guidance import Grouped, Guided, GuidedDenoiser, check_scale, on_latents, warn_of_runaway
 from linear_diffusion.noise import SCHEDULES, Level

@@ -8,7 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.image import ImageFormat, PCAEncoder, pca_from_covariance, pca_from_products, safe_std
+from linear_diffusion.image.format import ImageFormat
+from linear_diffusion.image.pca import PCAEncoder, pca_from_covariance, pca_from_products, safe_std
 
 Digits = tuple[np.ndarray, np.ndarray]
 

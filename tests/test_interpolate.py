@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import sqrtm
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.interpolate import latent_path, slerp
+from linear_diffusion.tasks.interpolate import latent_path, slerp
 
 VECTORS = arrays(np.float64, 3, elements=st.floats(-5, 5).map(lambda v: round(v, 3)))
 

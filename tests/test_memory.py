@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linear_diffusion import memory
-from linear_diffusion.memory import available_memory, readable
+from linear_diffusion.utils.memory import available_memory, readable
 
 LEFT = 10**9
 """More than any limit that a test sets."""

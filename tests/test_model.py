@@ -18,10 +18,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, UnknownPromptError
-from linear_diffusion.denoiser import eps_hat, from_basis, to_basis
-from linear_diffusion.noise import BLOCK, SCHEDULES, Level, start_noise
+from linear_diffusion.denoiser.gaussian import eps_hat, from_basis, to_basis
+from linear_diffusion.fit.encoder import training_noise
+from linear_diffusion.noise import SCHEDULES, Level
 from linear_diffusion.sampler import SAMPLERS
-from linear_diffusion.training import training_noise
+from linear_diffusion.streams import BLOCK, start_noise
 
 Digits = tuple[np.ndarray, np.ndarray]
 NAMES = ["exact", *SAMPLERS]

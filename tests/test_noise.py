@@ -5,19 +5,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linear_diffusion.noise import (
-    BLOCK,
-    CLEAN,
-    SCHEDULES,
-    Level,
-    add_noise,
-    blocks,
-    entropy_of,
-    start_noise,
-    start_std,
-    step_noise,
-    stream,
-)
+from linear_diffusion.noise import CLEAN, SCHEDULES, Level, add_noise, start_std
+from linear_diffusion.streams import BLOCK, blocks, entropy_of, start_noise, step_noise, stream
 
 ALL = sorted(SCHEDULES)
 LINEAR = np.linspace(1e-4, 0.02, 1000)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linear_diffusion.products import ProductCode, choose_products, kernel, left_out_error
+from linear_diffusion.text.products import ProductCode, choose_products, kernel, left_out_error
 
 BAGS = np.array(list(product([0.0, 1.0], repeat=4)))
 
@@ -50,7 +50,7 @@ def test_a_word_that_does_nothing_and_one_that_turns_round_are_found() -> None:
 
 def test_a_turned_prompt_is_predicted_though_its_words_do_not_add_up() -> None:
     """Inversion: no sum of words says it, and products do."""
-    from linear_diffusion.conditional import regress
+    from linear_diffusion.denoiser.conditional import regress
 
     rng = np.random.default_rng(2)
     bags = np.array([[*np.eye(5)[d], inverted, bold] for d in range(5) for inverted in (0, 1) for bold in (0, 1)])

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.progress import counted, listening, printed, tell
+from linear_diffusion.utils.progress import counted, listening, printed, tell
 
 
 def told(printed):

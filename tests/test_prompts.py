@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linear_diffusion import UnknownPromptError
-from linear_diffusion.prompts import as_given, each_mix, has_mix, heaviest, read_mix
-from linear_diffusion.text import OneHotEncoder
+from linear_diffusion.text.mixes import as_given, each_mix, has_mix, heaviest, read_mix
+from linear_diffusion.text.prompts import OneHotEncoder
 
 TEXT = OneHotEncoder(np.array([3, 8, 11]))
 

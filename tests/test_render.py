@@ -5,9 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.noise import BLOCK, start_noise
-from linear_diffusion.render import Decoder, choose, draw_prompts, render
+from linear_diffusion.draw import render
+from linear_diffusion.image.decoder import Decoder
+from linear_diffusion.plan import choose, draw_prompts
 from linear_diffusion.sampler import exact_law
+from linear_diffusion.streams import BLOCK, start_noise
 
 Digits = tuple[np.ndarray, np.ndarray]
 

@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
 
 from linear_diffusion import LinearDiffusion, research
-from linear_diffusion.denoiser import GaussianDenoiser, RegressionDenoiser
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.regression import RegressionDenoiser
 from linear_diffusion.noise import SCHEDULES, Level
 from linear_diffusion.research import (
     denoiser_map,

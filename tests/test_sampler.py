@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linear_diffusion.denoiser import Denoiser, GaussianDenoiser, RegressionDenoiser
+from linear_diffusion.denoiser.gaussian import Denoiser, GaussianDenoiser, in_latent
+from linear_diffusion.denoiser.regression import RegressionDenoiser
 from linear_diffusion.noise import CLEAN, SCHEDULES, Level, start_std
 from linear_diffusion.sampler import (
     SAMPLERS,
@@ -19,7 +20,6 @@ from linear_diffusion.sampler import (
     exact_law,
     exact_trajectory,
     heun,
-    in_latent,
     one_step,
     trajectory,
 )

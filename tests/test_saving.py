@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from linear_diffusion import LinearDiffusion, ModelFileError
-from linear_diffusion.files import labels_from_json, labels_to_json, write_files
+from linear_diffusion.utils.files import labels_from_json, labels_to_json, write_files
 
 Digits = tuple[np.ndarray, np.ndarray]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked, to be killed at once")

@@ -15,29 +15,16 @@ from scipy.special import logsumexp
 from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
 
 from linear_diffusion import LinearDiffusion, render
-from linear_diffusion.clusters import (
-    LEADING,
-    RANK,
-    _describe,
-    _lent,
-    _own_directions,
-    fit_prompt,
-    fit_styles,
-)
-from linear_diffusion.denoiser import GaussianDenoiser, from_basis, to_basis
-from linear_diffusion.image import ImageFormat
-from linear_diffusion.noise import BLOCK, CLEAN, PROMPTS, STYLES, Level, even_draws
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser, from_basis, to_basis
+from linear_diffusion.denoiser.law import _WIDEST, REMAINDER, MixtureDenoiser, Styles
+from linear_diffusion.denoiser.prior import pack_factors, unpack_factors
+from linear_diffusion.fit.clusters import LEADING, RANK, _describe, _lent, _own_directions, fit_prompt, fit_styles
+from linear_diffusion.fit.encoder import learn
+from linear_diffusion.image.format import ImageFormat
+from linear_diffusion.image.tone import fit_tone_curves
+from linear_diffusion.noise import CLEAN, Level
 from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
-from linear_diffusion.styles import (
-    _WIDEST,
-    REMAINDER,
-    MixtureDenoiser,
-    Styles,
-    pack_factors,
-    unpack_factors,
-)
-from linear_diffusion.tone import fit_tone_curves
-from linear_diffusion.training import learn
+from linear_diffusion.streams import BLOCK, PROMPTS, STYLES, even_draws
 
 Digits = tuple[np.ndarray, np.ndarray]
 LEVELS = [Level(0.9, 0.3), Level(0.5, 0.8), Level(0.05, 1.0), Level(1.0, 2.0)]

@@ -3,7 +3,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from linear_diffusion import UnknownPromptError
-from linear_diffusion.text import BagOfWords, OneHotEncoder, TransformedPrompts, by_prompt
+from linear_diffusion.text.prompts import OneHotEncoder
+from linear_diffusion.text.words import BagOfWords, TransformedPrompts
+from linear_diffusion.utils.groups import by_group
 
 
 def test_code_is_the_row_of_the_identity_at_the_prompts_position() -> None:
@@ -86,6 +88,6 @@ def test_vectors_keep_their_distances_where_nothing_is_reduced() -> None:
 
 def test_groups_by_prompt_partition_the_rows() -> None:
     index = np.array([2, 0, 2, 2, 0])
-    groups = {j: np.arange(5)[rows].tolist() for j, rows in by_prompt(index)}
+    groups = {j: np.arange(5)[rows].tolist() for j, rows in by_group(index)}
     assert groups == {0: [1, 4], 2: [0, 2, 3]}
-    assert [(j, np.arange(3)[rows].tolist()) for j, rows in by_prompt(np.array([7, 7, 7]))] == [(7, [0, 1, 2])]
+    assert [(j, np.arange(3)[rows].tolist()) for j, rows in by_group(np.array([7, 7, 7]))] == [(7, [0, 1, 2])]

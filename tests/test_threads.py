@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from linear_diffusion._threads import blas_threads, in_parallel, one_thread
-from linear_diffusion.clusters import fit_styles
+from linear_diffusion.fit.clusters import fit_styles
+from linear_diffusion.utils.threads import blas_threads, in_parallel, one_thread
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])

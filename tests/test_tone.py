@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtr
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.tone import _REACH, N_ENTRIES, ToneCurves, _distribution, fit_tone_curve, fit_tone_curves
+from linear_diffusion.image.tone import _REACH, N_ENTRIES, ToneCurves, _distribution, fit_tone_curve, fit_tone_curves
 
 Digits = tuple[np.ndarray, np.ndarray]
 RNG = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def test_channels_interleave_and_prompts_have_their_own_curves() -> None:
     assert_array_equal(curves[np.array([1])].look_up(position, 0), expected)
 
 
-def test_curves_are_fitted_channel_by_channel_and_prompt_by_prompt() -> None:
+def test_curves_are_fitted_channel_by_channel_and_prompt_by_group() -> None:
     means, variances = RNG.uniform(0, 1, (2, 12)), RNG.uniform(0, 0.1, (2, 12))
     histogram = RNG.integers(0, 9, (2, 3, 256)).astype(float)
     one_normal = [(m[None], v[None], np.ones(1)) for m, v in zip(means, variances, strict=True)]

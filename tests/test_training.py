@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from threadpoolctl import threadpool_limits
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, training
-from linear_diffusion.image import ImageFormat
-from linear_diffusion.noise import BLOCK
-from linear_diffusion.training import Learned, draw_noise, learn, training_noise
+from linear_diffusion.fit.encoder import Learned, draw_noise, learn, training_noise
+from linear_diffusion.image.format import ImageFormat
+from linear_diffusion.streams import BLOCK
 
 Digits = tuple[np.ndarray, np.ndarray]
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, UnknownPromptError
-from linear_diffusion.compose import plan
+from linear_diffusion.plan import plan
 from linear_diffusion.sampler import SAMPLERS
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]

@@ -26,7 +26,7 @@ from linear_diffusion import (
     training,
     words,
 )
-from linear_diffusion.denoiser import GaussianDenoiser
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.operators import inpaint
 from linear_diffusion.tasks import fitted as fitted_module
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_images
+    from .denoiser.moments import Moments
     from .evaluation.run import evaluate
     from .exceptions import (
         DataError,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         UnknownPromptError,
     )
     from .model import LinearDiffusion
-    from .denoiser.moments import Moments
 
 __all__ = [
     "DataError",

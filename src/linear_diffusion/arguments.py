@@ -86,9 +86,7 @@ def read_run(
         sampler = "one-step" if schedule.name == "one-step" else usual
     if sampler == "exact":
         if not prior.has_density:
-            raise ValueError(
-                'sampler="exact" needs training="exact"; this model was fitted with training="sampled".'
-            )
+            raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
         if guided:
             raise ValueError(
                 'sampler="exact" has no closed form with guidance, whose two branches do not share eigenvectors; leave '

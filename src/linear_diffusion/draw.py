@@ -105,27 +105,27 @@ class _Part:
     def fill(self, rows: slice) -> None:
         """Draw some of the images."""
         decoder = self.plan.decoder
-        w, mean = decoder.encoder.to_pixels_float32, decoder.encoder.mean.astype(np.float32)  # (k, d) and (d,)
+        w: Array = decoder.encoder.to_pixels_float32  # (k, d)
+        mean = decoder.encoder.mean.astype(np.float32)
         own = list(runs(self.piece[rows]))
         # Directions of a component straight to pixels: worth it where several of its images share the product.
         thin = sum(self._rank(piece) for piece, _ in own) < rows.stop - rows.start
         maps = {piece: self._maps(piece, w if thin else None) for piece, _ in own}
         for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
             here = slice(rows.start + part.start, rows.start + part.stop)
-            out = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
+            out: Array = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
             for piece, own_rows in runs(self.piece[here]):
                 *matrices, shift = maps[piece]
                 x = self.noise[here][own_rows]
                 for matrix in matrices:
                     x = x @ matrix
-                np.add(x, shift, out=out[own_rows])
-            out = out if thin else out @ w
-            out += mean
+                out[own_rows] = x + shift
+            out = (out if thin else out @ w) + mean
             self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]])
 
     def _rank(self, piece: int) -> int:
         basis = self.plan.denoiser(piece).basis
-        return self.noise.shape[1] if basis is None else basis.shape[1]
+        return int(self.noise.shape[1] if basis is None else basis.shape[1])
 
     def _maps(self, piece: int, w: Array | None) -> list[Array]:
         """Maps that take noise to latents, or to pixels less their mean, and what is added; float32."""
@@ -244,4 +244,4 @@ def bytes_to_draw(n: int, n_pictures: int, decoder: Decoder, rank: int, n_compon
     each = 70 + n_pictures * d * np.dtype(decoder.image.dtype).itemsize
     rows = min(n, _SUPERBLOCK if n_pictures == 1 else BLOCK)
     maps = 8 * min(n, n_components) * rank * (k + d) if rank < k else 4 * blas_threads() * k * (4 * k + 2 * d)
-    return n * each + 12 * rows * k + blas_threads() * 16 * min(n * d, max(_PIXELS, d)) + maps
+    return int(n * each + 12 * rows * k + blas_threads() * 16 * min(n * d, max(_PIXELS, d)) + maps)

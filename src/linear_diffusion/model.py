@@ -1,6 +1,6 @@
 """LinearDiffusion: the five blocks of a text-to-image diffusion model, wired together as a scikit-learn estimator.
 
-    fit       images, prompts -> encoder_ (image <-> latent), prior_ (latents given a prompt), decoder_ (latent -> image)
+    fit       images, prompts -> encoder_ (image <-> latent), prior_ (latents of a prompt), decoder_ (latent -> image)
     sample    prompts -> plan (what each image is drawn from) -> draw (noise -> latents -> images)
 
 Every step lives in the file of its name and works alone; here they are only connected.
@@ -9,7 +9,7 @@ Every step lives in the file of its name and works alone; here they are only con
 from numbers import Integral, Real
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -21,7 +21,7 @@ from . import saving, tasks
 from .arguments import check_n_samples, read_images, read_run, require_memory_to_draw
 from .denoiser.gaussian import LinearDenoiser
 from .denoiser.moments import Moments
-from .denoiser.prior import Prior
+from .denoiser.prior import GaussianPrior, Prior
 from .draw import draw, draw_paths
 from .exceptions import warn
 from .fit import Parts, fit_classes, fit_sampled, warn_of_sampled_training
@@ -274,7 +274,7 @@ class LinearDiffusion(
         classes, index = check_prompts(y, len(X))
         image = ImageFormat.of(X, pixel_range, rescale=self._rescales())
         rows = image.rows(X)
-        options = {"standardize": self.standardize, "rescale": self.schedule != "one-step"}
+        options: dict[str, Any] = {"standardize": self.standardize, "rescale": self.schedule != "one-step"}
         options |= {"ridge": float(self.ridge), "tone": self.tone}
         given = rows, index, classes, image, self.latent_dim
         if self.text_encoder != "one-hot":
@@ -534,7 +534,7 @@ class LinearDiffusion(
         rows = np.concatenate([self._rows(np.asarray(X)[None]) for X in (X0, X1)])
         prior = self.prior_.asked(prompts)
         mixes = each_mix(prompts, 2, prior.text, "prompts", required=True)
-        return tasks.interpolate(prior, self.decoder_, rows, mixes, n)
+        return tasks.interpolate(cast(GaussianPrior, prior), self.decoder_, rows, mixes, n)
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any, y: Any = None) -> Array:
@@ -703,9 +703,9 @@ class LinearDiffusion(
         """The densities of given prompts' pixels; those of training are kept, with what they work out."""
         prior = self.prior_.asked(prompts)
         if prior is not self.prior_:
-            return Densities(self.encoder_, prior)
+            return Densities(self.encoder_, cast(GaussianPrior, prior))
         if self._pixels is None:
-            self._pixels = Densities(self.encoder_, prior)
+            self._pixels = Densities(self.encoder_, cast(GaussianPrior, prior))
         return self._pixels
 
     def _reading(self) -> Confidence:
@@ -719,7 +719,8 @@ class LinearDiffusion(
         return bool(self.schedule != "one-step" or self.standardize)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_pixels": None}  # worked out again where it is needed
+        state: dict[str, Any] = super().__getstate__()
+        return state | {"_pixels": None}  # worked out again where it is needed
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "prior_")

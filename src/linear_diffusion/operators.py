@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .utils.types import AnyArray, Array, Index
 from .exceptions import NotEnoughMemoryError
 from .utils.memory import available_memory, readable
+from .utils.types import AnyArray, Array, Index
 
 Shape = tuple[int, ...]
 ROUNDING = 12**-0.5

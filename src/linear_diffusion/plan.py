@@ -203,8 +203,8 @@ def choose_components(prior: Prior, styles: Any, index: Index, entropy: int) -> 
         own, most = chosen[index == j], len(prior.shares_of(j))
         if (wrong := own[(own < 0) | (own >= most)]).size:
             raise ValueError(
-                f"styles={wrong[0]} is not among the {count(most, 'style')} of prompt {prior.text.prompts.tolist()[j]!r}"
-                f": 0 to {most - 1}."
+                f"styles={wrong[0]} is not among the {count(most, 'style')} of prompt "
+                f"{prior.text.prompts.tolist()[j]!r}: 0 to {most - 1}."
             )
     return chosen
 

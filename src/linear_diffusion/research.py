@@ -168,7 +168,9 @@ def flow_map(denoiser: GaussianDenoiser, t: Level, s: Level) -> AffineMap:
     return in_latent(denoiser.flow_map(check_level(t), check_level(s)), denoiser)
 
 
-def sampler_law(denoiser: LinearDenoiser, sampler: str | Sampler, levels: list[Level], eta: float = 0.0) -> tuple[Array, Array]:
+def sampler_law(
+    denoiser: LinearDenoiser, sampler: str | Sampler, levels: list[Level], eta: float = 0.0
+) -> tuple[Array, Array]:
     """Mean and covariance of what a sampler draws, from the field's start, without Monte Carlo.
 
     See docs/mathematics.md, "Samplers".
@@ -227,7 +229,9 @@ class SamplerBias:
         return float((np.abs(errors) * self.variances).sum() / self.variances.sum())
 
 
-def sampler_bias(denoiser: GaussianDenoiser, sampler: str | Sampler, levels: list[Level], eta: float = 0.0) -> SamplerBias:
+def sampler_bias(
+    denoiser: GaussianDenoiser, sampler: str | Sampler, levels: list[Level], eta: float = 0.0
+) -> SamplerBias:
     """The exact bias of a sampler on a schedule: a whole run is one affine map, so nothing is drawn.
 
     Parameters

@@ -195,9 +195,8 @@ def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str,
     text, encoder = OneHotEncoder(classes), PCAEncoder.read(arrays, "encoder", sizes)
     sizes["2k"] = 2 * sizes["k"]
     kinds = {"words": WordsPrior} if model.text_encoder == "words" else {"sampled": RegressionPrior}
-    prior: Prior = kinds.get(model.text_encoder, kinds.get(model.training, ClassPrior)).read(
-        arrays, "prior", sizes, text=text
-    )
+    kind: Any = kinds.get(model.text_encoder, kinds.get(model.training, ClassPrior))
+    prior: Prior = kind.read(arrays, "prior", sizes, text=text)
     decoder = Decoder(encoder, image)
     if "tone" in present and isinstance(prior, WordsPrior):
         regression = read_regression(arrays, "tone", prior.codes, (image.n_channels, N_TONES))
@@ -261,7 +260,7 @@ A text-to-image diffusion model in which every learned part is a linear model, f
 - fitted on: {model.n_images_:,} images of {len(model.classes_)} prompts
 - prompts: {prompts}
 - latent: {model.latent_dim_} principal components, {model.explained_variance_ratio_.sum():.1%} of the variance
-- training: {model.training}; schedule: {model.schedule}; tone curve: {"yes" if model.decoder_.curves is not None else "no"}
+- training: {model.training}; schedule: {model.schedule}; tone curve: {"no" if model.decoder_.curves is None else "yes"}
 
 ```python
 from linear_diffusion import LinearDiffusion

@@ -96,7 +96,7 @@ def test_refit_scores_a_model_that_has_not_seen_the_held_out_images(folder, tmp_
     assert record["warnings"] == []
     assert record["refitted"] is True
     assert record["settings"]["random_state"] == 3
-    from linear_diffusion.evaluation import evaluate
+    from linear_diffusion.evaluation.run import evaluate
 
     images, prompts = load_images(folder / "train.npz", random_state=3)
     rest, part = split(prompts, 0.2, 3)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from linear_diffusion.denoiser import GaussianDenoiser
-from linear_diffusion.moments import Moments
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.moments import Moments
 from linear_diffusion.noise import CLEAN, Level
 
 CODES = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=float)

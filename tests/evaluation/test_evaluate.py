@@ -14,8 +14,9 @@ from sklearn.base import clone
 
 import linear_diffusion
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.evaluation import Evaluation, evaluate, make_panel
-from linear_diffusion.evaluation.splits import count_copies
+from linear_diffusion.evaluation.report import Evaluation
+from linear_diffusion.evaluation.run import evaluate
+from linear_diffusion.evaluation.splits import count_copies, make_panel
 from linear_diffusion.evaluation.validate import data_warnings
 
 FIGURES = {

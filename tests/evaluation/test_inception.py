@@ -8,9 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.evaluation import evaluate, inception_features, make_panel
 from linear_diffusion.evaluation.fidelity import frechet_distance
-from linear_diffusion.evaluation.inception import inception_figures
+from linear_diffusion.evaluation.inception import inception_features, inception_figures
+from linear_diffusion.evaluation.run import evaluate
+from linear_diffusion.evaluation.splits import make_panel
 from linear_diffusion.exceptions import DataError, MissingExtraError
 
 

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.noise import DEQUANTISE, stream
-from linear_diffusion.tasks.confidence import NOISE_LEVELS
+from linear_diffusion.streams import DEQUANTISE, stream
+from linear_diffusion.tasks.classify import NOISE_LEVELS
 from linear_diffusion.tasks.likelihood import log_densities
 
 SPLIT = 1200

@@ -6,8 +6,8 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.denoiser import GaussianDenoiser
-from linear_diffusion.image import PCAEncoder
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.image.pca import PCAEncoder
 from linear_diffusion.tasks.density import densities
 from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
 

@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion, operators
-from linear_diffusion.image import noise_floor
+from linear_diffusion.image.pca import noise_floor
 from linear_diffusion.tasks.local import EVIDENCE, N_NEAR, POPULATION
 from linear_diffusion.tasks.restore import Posterior
 

@@ -44,7 +44,7 @@ def score(
     images, _, names = work.read_data(model, data, log, options)
     with log.step("score", f"scoring {count(len(images), 'image')}"):
         log_density = model.score_samples(images)
-        bits = model.bits_per_dim(images, random_state=seed) if model._image.pixel_range else None
+        bits = model.bits_per_dim(images, random_state=seed) if model.decoder_.image.pixel_range else None
     if out is not None:
         found = [round(float(b), 4) for b in bits] if bits is not None else [None] * len(names)
         rows = zip(names, log_density, found, strict=True)

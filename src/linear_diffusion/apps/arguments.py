@@ -4,14 +4,14 @@ import re
 import secrets
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..exceptions import count
 from .console import Log, note
 
 if TYPE_CHECKING:
-    from ..utils.types import AnyArray
     from ..model import LinearDiffusion
+    from ..utils.types import AnyArray
 
 _PART = r"(.*?\S):([+-]?[\d.]+(?:[eE][+-]?\d+)?)"
 """A prompt and its weight in a mix."""
@@ -50,16 +50,16 @@ def describe(model: "LinearDiffusion", folder: Path) -> dict[str, Any]:
         "weights": [round(float(w), 6) for w in model.weights_],
         "styles": [len(shares) for shares in model.style_weights_],
         "image_shape": list(model.image_shape_),
-        "dtype": model._image.dtype,
-        "pixel_range": model._image.pixel_range,
+        "dtype": model.decoder_.image.dtype,
+        "pixel_range": model.decoder_.image.pixel_range,
         "latent_dim": model.latent_dim_,
         "explained_variance": round(float(model.explained_variance_ratio_.sum()), 6),
         "schedule": model.schedule,
         "training": model.training,
         "standardize": model.standardize,
-        "tone": model._has_tone(),
+        "tone": model.decoder_.curves is not None,
         "text_encoder": str(model.text_encoder),
-        "words": None if model._words is None else list(getattr(model._words.text, "words", ())),
+        "words": cast(Any, model.prior_).words.code.words if model.text_encoder == "words" else None,
         "files": files,
     }
 
@@ -125,14 +125,16 @@ def read_picture(path: Path, model: "LinearDiffusion", resize: Any = "squash") -
 
     from ..datasets.decode import Encoded, read_images
 
-    shape, pixel_range = model.image_shape_, model._image.pixel_range
+    shape, pixel_range = model.image_shape_, model.decoder_.image.pixel_range
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or pixel_range is None:
         raise ValueError(f"--init needs a model of grey or RGB images; this one's are arrays of shape {shape}.")
     (height, width), (low, high) = shape[:2], pixel_range
     mode: Any = "RGB" if len(shape) == 3 else "L"
     pixels = read_images([Encoded(str(path), path)], (height, width), mode, resize=resize, report=note)
     scaled = low + pixels.astype(np.float64) * ((high - low) / 255)
-    return (np.rint(scaled) if model._image.dtype == "uint8" else scaled).astype(model._image.dtype)
+    dtype = model.decoder_.image.dtype
+    start: AnyArray = (np.rint(scaled) if dtype == "uint8" else scaled).astype(dtype)
+    return start
 
 
 def reading(

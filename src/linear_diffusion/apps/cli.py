@@ -151,8 +151,8 @@ def fit(
         chosen["latent_dim"] = parse_number(latent_dim)
     if styles is not None:
         chosen["styles"] = styles
-    from ..model import LinearDiffusion
     from ..datasets import load_images
+    from ..model import LinearDiffusion
 
     if one_shot:
         model = LinearDiffusion.one_shot(random_state=seed)

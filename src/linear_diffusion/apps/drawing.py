@@ -1,6 +1,7 @@
 """From what a model returned to the files that the commands write."""
 
 from collections.abc import Sequence
+from copy import copy
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import pictures
-from ..utils.types import AnyArray
 from ..utils.files import write_files
+from ..utils.types import AnyArray
 
 if TYPE_CHECKING:
     from ..model import LinearDiffusion
@@ -74,7 +75,9 @@ def write_samples(
 
 def trace(model: "LinearDiffusion", prompt: str, **call: Any) -> tuple[AnyArray, list[str]]:
     """One image's way from noise, and what to call each picture; curves, if there are any, are a step of their own."""
-    way = model._without_curves(prompt).sample(1, prompt, return_trajectory=True, **call)[2][:, 0]
+    plain = copy(model)
+    plain.decoder_ = model.decoder_.plain()
+    way = plain.sample(1, prompt, return_trajectory=True, **call)[2][:, 0]
     finished = model.sample(1, prompt, return_trajectory=True, **call)[2][-1]
     names = pictures.step_names(len(way))
     if np.array_equal(way[-1], finished[0]):

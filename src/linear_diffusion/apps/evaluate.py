@@ -13,8 +13,8 @@ from ..exceptions import count
 from .console import Log, note
 
 if TYPE_CHECKING:
-    from ..utils.types import AnyArray
     from ..model import LinearDiffusion
+    from ..utils.types import AnyArray
 
 SHARE = 0.2
 """What is held out where the data has no test split of its own."""

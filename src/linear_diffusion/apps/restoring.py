@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import operators, pictures
-from ..utils.types import AnyArray
 from ..datasets.common import Resize
 from ..datasets.decode import SUFFIXES, Encoded, read_images
 from ..datasets.folder import check_split, list_folder, walk
 from ..utils.files import write_files
+from ..utils.types import AnyArray
 from .arguments import own_size
 from .console import Log, note
 
@@ -144,9 +144,9 @@ def operator_of(
 
 def in_units(model: "LinearDiffusion", images: AnyArray) -> AnyArray:
     """Bytes as a model sees them: as they are, or in its own range of tones."""
-    if images.dtype != np.uint8 or model._image.dtype == "uint8":
+    if images.dtype != np.uint8 or model.decoder_.image.dtype == "uint8":
         return images
-    low, high = model._image.pixel_range or (0.0, 1.0)
+    low, high = model.decoder_.image.pixel_range or (0.0, 1.0)
     return low + images.astype(np.float64) * ((high - low) / 255)
 
 
@@ -155,8 +155,8 @@ def restore(
 ) -> tuple[AnyArray, AnyArray]:
     """Restored images, and how unsure each of their pixels is (its standard deviation), in grey levels of 0 to 255."""
     low, level = 0.0, 1.0
-    if model._image.dtype != "uint8":
-        low, high = model._image.pixel_range or (0.0, 1.0)
+    if model.decoder_.image.dtype != "uint8":
+        low, high = model.decoder_.image.pixel_range or (0.0, 1.0)
         level = (high - low) / 255
     noise_std = None if noise is None else noise * level
     seen = in_units(model, images).astype(np.float64)

@@ -108,7 +108,7 @@ class WhiteComponents:
         return product
 
     def trace(self, weights: Array) -> Array:
-        """``tr(W (I + A_j A_j')^-1 W)`` of each component with W = diag(weights), shape (s,); of no minus dimensions."""
+        """``tr(W (I + A_j A_j')^-1 W)`` of each component, W = diag(weights), shape (s,); of no minus dimensions."""
         weighed = self.root.swapaxes(1, 2) @ _gram(self.factors * weights.astype(self.factors.dtype)[:, None, None])
         total: Array = (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
         return total

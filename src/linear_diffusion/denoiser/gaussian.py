@@ -11,7 +11,7 @@ latents, and for a one-hot code they fall apart into one Wiener filter per promp
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class LinearDenoiser(Denoiser, Protocol):
         """Orthonormal columns (k, r) that the coordinates belong to; None is the latents themselves."""
 
     @property
-    def beside(self) -> Array:
+    def beside(self) -> Any:
         """What z_0 is beside the basis, shape (k,)."""
 
     def z0_map(self, level: Level) -> AffineMap:
@@ -179,7 +179,9 @@ def mixed(gaussians: Sequence[GaussianDenoiser], weights: Array) -> GaussianDeno
     if sum(len(g.variances) for g in gaussians) < len(mean):
         roots = [np.sqrt(w * g.variances) * g.basis for g, w in zip(gaussians, weights, strict=True)]
         return GaussianDenoiser.from_factor(mean, np.hstack(roots).astype(np.float64))
-    return GaussianDenoiser.from_covariance(mean, sum(w * g.covariance for g, w in zip(gaussians, weights, strict=True)))
+    return GaussianDenoiser.from_covariance(
+        mean, sum(w * g.covariance for g, w in zip(gaussians, weights, strict=True))
+    )
 
 
 def to_basis(denoiser: LinearDenoiser, z: Array) -> Array:

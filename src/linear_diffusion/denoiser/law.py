@@ -158,4 +158,3 @@ class Mixture:
         scale = level.alpha / level.sigma
         factors = (scale * np.sqrt(self.variances)[:, None] * self.directions).swapaxes(0, 1)
         return WhiteComponents.of(self.shares, scale * self.means, lambda dtype: factors.astype(dtype), np.float64)
-

@@ -107,8 +107,18 @@ class Prior(Protocol):
 class GaussianPrior:
     """What follows from the laws of prompts, whatever gives them."""
 
+    text: OneHotEncoder
     weights: Array
+    residual: Array
     has_density = True
+
+    @abstractmethod
+    def asked(self, prompts: Any, negative_prompts: Any = None) -> "GaussianPrior":
+        """See `Prior`."""
+
+    @abstractmethod
+    def reach(self, deviations: float) -> float:
+        """See `Prior`."""
 
     @abstractmethod
     def law(self, prompt: int) -> Law:

@@ -6,7 +6,7 @@ Second moments of (z, eps) over drawn noise give the regression at any level. Wi
 S_c, it is the Gaussian denoiser. Drawn noise tells no density and no exact flow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..text.mixes import Mix
 from ..text.prompts import OneHotEncoder
 from ..utils.arrays import Kept, kept, sums_to_one
 from ..utils.types import Array, Index
+from .prior import Part
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class RegressionPrior(Kept):
         """See `prior.Prior`."""
         return RegressionComponents(self.means[[prompt]])
 
-    def component(self, parts: Any) -> RegressionDenoiser:
+    def component(self, parts: Sequence[Part]) -> RegressionDenoiser:
         """See `prior.Prior`."""
         return self.gaussian(tuple((part.prompt, part.weight) for part in parts))
 
@@ -129,7 +130,7 @@ class RegressionPrior(Kept):
 
     @property
     def _k(self) -> int:
-        return self.joint_means.shape[1] // 2
+        return int(self.joint_means.shape[1]) // 2
 
 
 @dataclass(frozen=True)

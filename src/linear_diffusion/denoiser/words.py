@@ -117,7 +117,7 @@ class WordsPrior(GaussianPrior, Kept):
         return self.words.laws(self.codes[first : first + TOGETHER])[prompt - first]
 
     @lazy
-    def means(self) -> Array:  # type: ignore[override]
+    def means(self) -> Array:
         """See `Prior`."""
         return self.words.gaussian.mean(self.codes)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.types import AnyArray, Array
 from ..exceptions import DataError, MissingExtraError
+from ..utils.types import AnyArray, Array
 from .features import pixel_bounds, to_rows
 from .fidelity import frechet_distance
 from .report import Figure

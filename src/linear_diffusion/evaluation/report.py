@@ -7,8 +7,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from ..utils.types import AnyArray
 from ..utils.files import write_files
+from ..utils.types import AnyArray
 
 _WIDTH = 80
 

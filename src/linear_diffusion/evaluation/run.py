@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..utils.types import AnyArray, Index
 from ..utils.progress import printed, tell
+from ..utils.types import AnyArray, Index
 from . import measures
 from .inception import inception_features, inception_figures
 from .memorisation import Memorisation

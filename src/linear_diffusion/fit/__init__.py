@@ -1,14 +1,14 @@
 """Fit: images and prompts -> encoder, prior, decoder; all in closed form.
 
-    encoder     principal components, and moments of latents                          (`fit.encoder`)
-    prior       styles of each prompt, their moments matched                          (`fit.clusters`, `fit.matching`)
-                or regressions on words                                               (`fit.words`)
-                or regressions on drawn noise                                         (`draw_noise` of `fit.encoder`)
-    decoder     the encoder's inverse, then tone and detail curves                    (`image`)
+encoder     principal components, and moments of latents                          (`fit.encoder`)
+prior       styles of each prompt, their moments matched                          (`fit.clusters`, `fit.matching`)
+            or regressions on words                                               (`fit.words`)
+            or regressions on drawn noise                                         (`draw_noise` of `fit.encoder`)
+decoder     the encoder's inverse, then tone and detail curves                    (`image`)
 """
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,8 +68,8 @@ def fit_classes(
         _warn_of_single_images(classes, index)
     tell(f"components and moments of {len(rows):,} images")
     drawn = n_draws(*rows.shape) if tone and image.pixel_range else 0
-    options = {"standardize": standardize, "rescale": rescale, "n_styles": styles, "n_drawn": drawn}
-    learned = learn(rows, index, classes, image, latent_dim, **options)
+    how: dict[str, Any] = {"standardize": standardize, "rescale": rescale, "n_styles": styles, "n_drawn": drawn}
+    learned = learn(rows, index, classes, image, latent_dim, **how)
     if styles == 1:
         return from_moments(learned, image, ridge=ridge, tone=tone)
     encoder, weights = learned.encoder, learned.latents.weights

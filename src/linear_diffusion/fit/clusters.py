@@ -81,9 +81,7 @@ def fit_styles(
     return [law for law, _ in learned], [group for _, group in learned], labels
 
 
-def fit_prompt(
-    z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0
-) -> tuple[Law, Index, Index]:
+def fit_prompt(z: Array, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0) -> tuple[Law, Index, Index]:
     """The law of one prompt's latents (n, k), the group of each style, and the style of each image."""
     labels, group = _cluster(z, min(n_styles, max(len(z) // LEAST_IMAGES, 1)), seed)
     return _describe(z, labels, floor, ridge), group, labels

@@ -1,6 +1,7 @@
 """Moment matching: the law that samples are drawn from, such that finished images vary as real ones do.
 
-    var[encode(x) | component] = var[z | component],   E[encode(x) | component] = E[z | component],   x = tone(decode(z))
+    var[encode(x) | component] = var[z | component],   E[encode(x) | component] = E[z | component]
+    x = tone(decode(z))
 
 The tone curve pulls pixels to their bounds, which takes a fifth of the variance within styles away and moves their
 means. So the law before the curve is widened, along the basis of a prompt, and its means are moved, until the images
@@ -148,7 +149,9 @@ def n_draws(n: int, d: int) -> int:
 def _draw(prior: ClassPrior, decoder: Decoder, n: int, entropy: int) -> tuple[AnyArray, Index]:
     """Images of the only prompt of a prior, and their components."""
     drawn = draw_components(entropy, prior, np.zeros(n, np.intp))
-    return draw(plan(prior, decoder, [((0, 1.0),)], np.zeros(n, np.intp), drawn), Run(None, [CLEAN], 0.0, entropy)), drawn
+    return draw(
+        plan(prior, decoder, [((0, 1.0),)], np.zeros(n, np.intp), drawn), Run(None, [CLEAN], 0.0, entropy)
+    ), drawn
 
 
 def moments_within(law: Law, z: Array, labels: Index) -> WithinComponents:

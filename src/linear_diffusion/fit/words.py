@@ -56,8 +56,8 @@ def fit_words(
     code: PromptEncoder = BagOfWords(names) if products else TransformedPrompts(text_encoder, names)
     codes = code.encode(names)
     length = min(len(codes), MOST_DIMENSIONS) + 1 if products else codes.shape[1] + 1
-    options = {"standardize": standardize, "rescale": rescale, "code_length": length}
-    learned = learn(rows, index, classes, image, latent_dim, **options)
+    how: dict[str, Any] = {"standardize": standardize, "rescale": rescale, "code_length": length}
+    learned = learn(rows, index, classes, image, latent_dim, **how)
     words = regressions(code, codes, rows, index, learned, products=products, ridge=ridge)
     decoder = Decoder(learned.encoder, image)
     if tone and image.pixel_range:

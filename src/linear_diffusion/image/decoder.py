@@ -42,14 +42,14 @@ class Decoder:
     encoder : PCAEncoder
     image : ImageFormat
     curves : Curves or None
-        Tone curves.
+        Tone curves; or what has them for the prompts of a prior (see `at`).
     details : DetailCurves or None
         With tone curves.
     """
 
     encoder: PCAEncoder
     image: ImageFormat
-    curves: Curves | None = None
+    curves: Any = None
     details: DetailCurves | None = None
 
     def at(self, prior: Any) -> "Decoder":

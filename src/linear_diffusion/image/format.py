@@ -1,6 +1,6 @@
 """Format: what pixels mean, so that the same kind of image comes out as went in.
 
-    images (n, h, w[, channels]) of any dtype <-> rows (n, d) of the numbers that a model works with
+images (n, h, w[, channels]) of any dtype <-> rows (n, d) of the numbers that a model works with
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ _MOST = 1e307
 """Bounds beyond this are further apart than a float can say."""
 _SPARE = 1e8
 """What is left between the numbers of pixels and the least and the largest of their dtype."""
+
+
 @dataclass(frozen=True)
 class ImageFormat:
     """What an image of the training data looks like, so that the same kind comes out.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..utils.types import AnyArray, Array, Index
 from ..utils.files import write_files
+from ..utils.types import AnyArray, Array, Index
 from .lettering import line_height, text_width, write
 
 if TYPE_CHECKING:
@@ -344,8 +344,9 @@ def eigenvectors(model: "LinearDiffusion", n: int = 10, n_prompts: int = 20) -> 
     prompt's covariance.
     """
     n = min(n, model.latent_dim_)
-    vectors = model._prior[:n_prompts].basis[:, :, ::-1][:, :, :n].swapaxes(-1, -2)  # (p, n, k)
-    pixels = (vectors @ model._encoder.to_pixels).reshape(-1, model.n_features_in_)
+    _, vectors = np.linalg.eigh(model.covariances_[:n_prompts])
+    vectors = vectors[:, :, ::-1][:, :, :n].swapaxes(-1, -2)  # (p, n, k)
+    pixels = (vectors @ model.encoder_.to_pixels).reshape(-1, model.n_features_in_)
     largest = np.take_along_axis(pixels, np.abs(pixels).argmax(axis=1, keepdims=True), axis=1)
     return grid(_signed(model, pixels * np.sign(largest)), n, labels=model.classes_[:n_prompts])
 
@@ -361,7 +362,8 @@ def styles(model: "LinearDiffusion", n: int = 15, n_prompts: int = 20) -> AnyArr
 
 def range_of(model: "LinearDiffusion") -> tuple[float, float] | None:
     """What a fitted model's images call black and white."""
-    return model._image.pixel_range
+    found: tuple[float, float] | None = model.decoder_.image.pixel_range
+    return found
 
 
 def signed(X: Any) -> AnyArray:

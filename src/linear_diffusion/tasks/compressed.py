@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..image.pca import PCAEncoder
 from ..utils.lazy import lazy
 from ..utils.types import AnyArray, Array
-from ..image.pca import PCAEncoder
 from .posterior import Observed, spread
 
 _ROUNDING = 1e-12

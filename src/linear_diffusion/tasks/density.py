@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..denoiser.components import WhiteComponents
-from ..denoiser.prior import Prior
+from ..denoiser.prior import GaussianPrior
 from ..image.pca import PCAEncoder, noise_floor
 from ..utils.lazy import lazy
 from ..utils.threads import in_parallel
@@ -118,12 +118,11 @@ class Densities:
     Parameters
     ----------
     encoder : PCAEncoder
-    prior : Prior
-        With a density.
+    prior : GaussianPrior
     """
 
     encoder: PCAEncoder
-    prior: Prior
+    prior: GaussianPrior
 
     def of(self, prompts: Sequence[int]) -> list[PromptDensity]:
         """The densities of some prompts."""
@@ -150,14 +149,13 @@ class Densities:
         return {}
 
 
-def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list[PromptDensity]:
+def densities(encoder: PCAEncoder, prior: GaussianPrior, prompts: Sequence[int]) -> list[PromptDensity]:
     """The pixel densities of some prompts.
 
     Parameters
     ----------
     encoder : PCAEncoder
-    prior : Prior
-        With a density. It is read as learned, not as samples are drawn.
+    prior : GaussianPrior It is read as learned, not as samples are drawn.
     prompts : sequence of int
         Their positions.
     """
@@ -167,8 +165,8 @@ def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list
 
     def one(c: int) -> PromptDensity:
         law = prior.law(c)
-        # One step of Newton and Schulz (Higham 2008, "Functions of Matrices", eq. 8.20): single precision leaves a basis
-        # all but orthonormal.
+        # Single precision leaves a basis all but orthonormal. One step of Newton and Schulz mends that (Higham 2008,
+        # "Functions of Matrices", eq. 8.20).
         basis = 1.5 * law.basis - 0.5 * law.basis @ (law.basis.T @ law.basis)
         factors = law.factors / np.float32(encoder.scale)
         leading = np.ascontiguousarray(factors.swapaxes(1, 2)) @ basis[:LOCAL_DIM].T.astype(np.float32)  # (s, r, q)

@@ -52,7 +52,8 @@ def log_density(
         out = np.empty(len(rows))
         for j, members in by_group(index):
             out[members] = log_densities(densities.of([j]), rows[members], noise_std)[:, 0]
-    return out - image.n_pixels * np.log(image.unit)
+    of_pixels: Array = out - image.n_pixels * np.log(image.unit)
+    return of_pixels
 
 
 def bits_per_dim(

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..image.pca import noise_floor
 from ..utils.lazy import lazy
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
-from ..image.pca import noise_floor
 from .density import PromptDensity, WhitePieces
 from .posterior import Conditional, solve_lower
 

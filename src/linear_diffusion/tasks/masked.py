@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..image.pca import PCAEncoder
 from ..utils.lazy import lazy
 from ..utils.types import AnyArray, Array, Index
-from ..image.pca import PCAEncoder
 from .density import PromptDensity, WhitePieces
 from .posterior import solve_lower
 

@@ -22,13 +22,13 @@ from scipy import sparse
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from ..denoiser.moments import precision
+from ..exceptions import NotEnoughMemoryError
+from ..streams import POSTERIOR, stream
 from ..utils.lazy import lazy
+from ..utils.memory import available_memory, readable
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
-from ..exceptions import NotEnoughMemoryError
-from ..utils.memory import available_memory, readable
-from ..denoiser.moments import precision
-from ..streams import POSTERIOR, stream
 from .compressed import Compressed, Compression
 from .density import PromptDensity, chunks, coordinates
 from .local import Local

@@ -12,12 +12,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import operators
-from ..utils.types import MOST, AnyArray, Array, Index, number, whole
 from ..exceptions import NotEnoughMemoryError, warn
 from ..image.format import limits
-from ..utils.memory import available_memory, readable
 from ..streams import entropy_of
 from ..utils.groups import by_group
+from ..utils.memory import available_memory, readable
+from ..utils.types import MOST, AnyArray, Array, Index, number, whole
 from .density import PromptDensity, population, unseen
 from .fitted import Fitted, is_exact
 from .restore import Posterior, estimate_noise, require_memory, roomy

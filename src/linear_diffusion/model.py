@@ -37,6 +37,7 @@ from .plan import choose_components, distinct, index_prompts, plan, read_prompts
 from .streams import entropy_of
 from .tasks.classify import BAYES, CalibrationImages, Confidence
 from .tasks.density import Densities
+from .tasks.restore_methods import RestoreMixin
 from .text.labels import check_prompts
 from .text.mixes import each_mix
 from .utils.progress import prints_progress
@@ -61,6 +62,7 @@ def _is_sum(model: Any) -> bool:
 
 
 class LinearDiffusion(
+    RestoreMixin,
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     DensityMixin,  # type: ignore[misc]

@@ -12,22 +12,39 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import operators
+from ..arguments import read_images
 from ..exceptions import NotEnoughMemoryError, warn
 from ..image.format import limits
+from ..plan import index_prompts
 from ..streams import entropy_of
 from ..utils.groups import by_group
 from ..utils.memory import available_memory, readable
 from ..utils.types import MOST, AnyArray, Array, Index, number, whole
 from .density import PromptDensity, population, unseen
-from .fitted import Fitted, is_exact
 from .restore import Posterior, estimate_noise, require_memory, roomy
 
 _BEYOND = 0.1
 """How far beyond the range of images restored pixels may lie (root mean square), as a share of it."""
 
 
-class RestoreMixin(Fitted):
+def is_exact(model: Any) -> bool:
+    """Whether a model has a density."""
+    if model.training == "sampled":
+        raise AttributeError('a density needs training="exact"; this model has training="sampled".')
+    return True
+
+
+class RestoreMixin:
     """Posteriors of images; see `LinearDiffusion`."""
+
+    encoder_: Any
+    prior_: Any
+    decoder_: Any
+    image_shape_: Any
+    n_images_: int
+    weights_: Any
+    random_state: Any
+    _densities: Any
 
     @available_if(is_exact)  # type: ignore[untyped-decorator]
     def denoise(self, X: Any, noise_std: float | None = None, prompts: Any = None, *, exact: bool = False) -> AnyArray:
@@ -61,7 +78,7 @@ class RestoreMixin(Fitted):
         """
         check_is_fitted(self)
         self._check_noise(noise_std)
-        images = self._check_images(X, reset=False)
+        images = read_images(self, X, self.image_shape_)
         seen = operators.Observation(np.arange(len(images)), None, images.reshape(len(images), -1), None)
         out = self._restore([seen], noise_std, prompts, exact, images.dtype, lambda p, _: p.mean())
         return out.reshape(np.shape(X))
@@ -165,7 +182,7 @@ class RestoreMixin(Fitted):
             if std is None:
                 return posterior.mean()
             mean, deviation = posterior.mean_and_std()
-            std[members] = deviation * self._image.unit
+            std[members] = deviation * self.decoder_.image.unit
             return mean
 
         out = self._restore(seen, noise_std, prompts, exact, dtype, answer)
@@ -183,18 +200,18 @@ class RestoreMixin(Fitted):
     ) -> AnyArray:
         """An answer about all images, rows (n, ...) or draws (n, n_samples, ...), in a dtype and within its range."""
         n = sum(len(group.members) for group in seen)
-        known = self._at(prompts)
-        index = None if prompts is None else known._index_prompts(n, prompts, 0)
-        models, out = known._densities(), None
+        prior = self.prior_.asked(prompts)
+        index = None if prompts is None else index_prompts(prior, n, prompts)
+        models, out = self._densities(prompts).all(), None
         for group in seen:
-            if group.matrix is not None or (noise_std != 0.0 and np.ptp(self._encoder.std)):
+            if group.matrix is not None or (noise_std != 0.0 and np.ptp(self.encoder_.std)):
                 require_memory(models if index is None else models[:1], group.y.shape[1])
-        image = self._image
+        image = self.decoder_.image
         zeros = np.full(image.n_pixels, image.origin)
-        everything = population(models, known.weights_)
+        everything = population(models, prior.weights)
         beside = unseen(everything, self.n_images_)
         everything = everything.with_noise(2 * beside)  # images differ in how much of them is new
-        whole = models if exact else roomy(models, self.n_images_ * known.weights_, beside)
+        whole = models if exact else roomy(models, self.n_images_ * prior.weights, beside)
         for group in seen:
             inner = image.inner(group.y, zeros if group.matrix is None else group.matrix @ zeros)
             likely = partial(estimate_noise, everything, group.matrix, inner)
@@ -221,8 +238,8 @@ class RestoreMixin(Fitted):
 
     def _warn_of_misfit(self, found: AnyArray, level: float, explained: Callable[[], float]) -> None:
         """Warn where restored pixels lie far beyond those of images: what was seen has more noise than was said."""
-        usual = 4 * np.sqrt(self._encoder.total_variance / len(self._encoder.mean)) * self._encoder.std
-        image, mean = self._image, self._encoder.mean
+        usual = 4 * np.sqrt(self.encoder_.total_variance / len(self.encoder_.mean)) * self.encoder_.std
+        image, mean = self.decoder_.image, self.encoder_.mean
         low, high = image.pixel_range or (image.outer(mean - usual), image.outer(mean + usual))
         width = np.broadcast_to(np.subtract(high, low), found.shape[1:])
         beyond = np.divide(found - np.clip(found, low, high), width, out=np.zeros_like(found), where=width > 0)
@@ -246,11 +263,13 @@ class RestoreMixin(Fitted):
         """Restored pixels in a dtype: integers within the range, or what the dtype holds; floats as they are."""
         if np.dtype(dtype).kind in "biu":
             pixels = np.rint(pixels.clip(*limits(dtype)))
-            pixels = pixels if self._image.pixel_range is None else pixels.clip(*self._image.pixel_range)
+            pixels = (
+                pixels if self.decoder_.image.pixel_range is None else pixels.clip(*self.decoder_.image.pixel_range)
+            )
         return pixels.astype(dtype)
 
     def _require_draws(self, n: int) -> None:
-        available, needed = available_memory(), 8 * n * self._encoder.components.shape[1]
+        available, needed = available_memory(), 8 * n * self.encoder_.components.shape[1]
         if available is not None and needed > available:
             raise NotEnoughMemoryError(
                 f"{n:,} draws (n_samples for each image) take {readable(needed)}, and {readable(available)} are "
@@ -258,7 +277,7 @@ class RestoreMixin(Fitted):
             )
 
     def _check_noise(self, noise_std: float | None) -> None:
-        most = self._image.farthest
+        most = self.decoder_.image.farthest
         if noise_std is not None and not 0 <= number(noise_std) < most:
             raise ValueError(
                 f"noise_std={noise_std!r} must be a number from 0 to {most:g}, in the units of the images, or None to "

@@ -49,16 +49,16 @@ def fashion(options: argparse.Namespace, split: str = "train") -> tuple[Any, Any
     return load_images("fashion-mnist", data_dir=where.parent, split=split)
 
 
-def seconds(*works: Callable[[], Any], repeat: int) -> list[float]:
+def seconds(*works: Callable[[], Any], repeat: int, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Median seconds of each work, run in turn so that a noisy machine is noisy for all; one round is not counted."""
     rounds: list[list[float]] = []
     for _ in range(repeat + 1):
         rounds.append([])
         for work in works:
             gc.collect()
-            start = time.perf_counter()
+            start = clock()
             work()
-            rounds[-1].append(time.perf_counter() - start)
+            rounds[-1].append(clock() - start)
     return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
 
 

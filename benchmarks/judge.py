@@ -56,11 +56,12 @@ class Bench:
     X, y : training images (n, 28, 28) uint8, and prompts
     X_test, y_test : held-out ones
     n_epochs : epochs that the judges train
+    n_judges : how many there are
     """
 
-    def __init__(self, X, y, X_test, y_test, n_epochs=N_EPOCHS):
+    def __init__(self, X, y, X_test, y_test, n_epochs=N_EPOCHS, n_judges=N_JUDGES):
         self.classes, labels = np.unique(y, return_inverse=True)
-        self.judges = [Judge(seed).learn(X, labels, n_epochs) for seed in range(N_JUDGES)]
+        self.judges = [Judge(seed).learn(X, labels, n_epochs) for seed in range(n_judges)]
         self.train = X.reshape(len(X), -1).astype(np.float32)
         self.real = [judge.look(X_test)[0] for judge in self.judges]
         self.stand_ins = [judge.look(X[: len(X_test)])[0] for judge in self.judges]

@@ -15,12 +15,12 @@ from linear_diffusion import LinearDiffusion
 N, N_LOOPED = 100_000, 1_000
 
 
-def floor(gain, offset):
+def floor(gain, offset, n=N):
     """Noise to pixels, at the speed of numpy."""
     rng = np.random.default_rng(0)
-    out = np.empty((N, gain.shape[1]), np.uint8)
-    for start in range(0, N, 4096):
-        pixels = rng.standard_normal((min(4096, N - start), len(gain)), dtype=np.float32) @ gain
+    out = np.empty((n, gain.shape[1]), np.uint8)
+    for start in range(0, n, 4096):
+        pixels = rng.standard_normal((min(4096, n - start), len(gain)), dtype=np.float32) @ gain
         pixels += offset
         out[start : start + 4096] = np.clip(pixels, 0, 255, out=pixels)
 

@@ -113,14 +113,14 @@ class _Part:
         maps = {piece: self._maps(piece, w if thin else None) for piece, _ in own}
         for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
             here = slice(rows.start + part.start, rows.start + part.stop)
-            out: Array = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
+            rows_out: Array = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
             for piece, own_rows in runs(self.piece[here]):
                 *matrices, shift = maps[piece]
-                x: Array = self.noise[here][own_rows]
+                x = self.noise[here][own_rows]
                 for matrix in matrices:
                     x = x @ matrix
-                out[own_rows] = x + shift
-            out = (out if thin else out @ w) + mean
+                rows_out[own_rows] = x + shift
+            out = (rows_out if thin else rows_out @ w) + mean
             self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]])
 
     def _rank(self, piece: int) -> int:

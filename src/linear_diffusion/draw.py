@@ -116,7 +116,7 @@ class _Part:
             rows_out: Array = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
             for piece, own_rows in runs(self.piece[here]):
                 *matrices, shift = maps[piece]
-                x = self.noise[here][own_rows]
+                x: AnyArray = self.noise[here][own_rows]
                 for matrix in matrices:
                     x = x @ matrix
                 rows_out[own_rows] = x + shift

@@ -10,7 +10,7 @@ what the compiled run draws at once (`sampler.bridge`).
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
@@ -116,10 +116,7 @@ class _Part:
             rows_out: Array = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
             for piece, own_rows in runs(self.piece[here]):
                 *matrices, shift = maps[piece]
-                x: AnyArray = self.noise[here][own_rows]
-                for matrix in matrices:
-                    x = x @ matrix
-                rows_out[own_rows] = x + shift
+                rows_out[own_rows] = reduce(np.matmul, matrices, self.noise[here][own_rows]) + shift
             out = (rows_out if thin else rows_out @ w) + mean
             self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]])
 

@@ -113,7 +113,7 @@ class _Part:
         maps = {piece: self._maps(piece, w if thin else None) for piece, _ in own}
         for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
             here = slice(rows.start + part.start, rows.start + part.stop)
-            rows_out: Array = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
+            rows_out: AnyArray = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
             for piece, own_rows in runs(self.piece[here]):
                 *matrices, shift = maps[piece]
                 rows_out[own_rows] = reduce(np.matmul, matrices, self.noise[here][own_rows]) + shift
@@ -129,7 +129,8 @@ class _Part:
         denoiser = self.plan.denoiser(piece)
         law, basis = self.run.law(denoiser), denoiser.basis
         if basis is None:
-            shift, maps = law.shift, [law.matrix.T.astype(np.float32)]
+            shift = law.shift
+            maps: list[AnyArray] = [law.matrix.T.astype(np.float32)]
         else:
             shift, right = basis @ law.shift + denoiser.beside, basis.T.astype(np.float32)
             maps = [np.ascontiguousarray((basis * law.matrix).astype(np.float32)), right]

@@ -84,7 +84,7 @@ class Law:
         if self.factors.shape[2] == 0:
             std = np.sqrt(self.variances) * (1.0 if self.gain is None else self.gain)
             return Mixture(self.shares, means, self.basis[None], (std**2)[None])
-        own = (self.factors.astype(np.float64) ** 2).sum(axis=(1, 2))
+        own = np.einsum("skr,skr->s", self.factors, self.factors).astype(np.float64)
         off = self.variances.sum()
         wider = 1 + np.divide(off, own, out=np.zeros_like(own), where=own > 0)
         scale = np.sqrt(np.minimum(wider, WIDEST)).astype(np.float32)[:, None, None]

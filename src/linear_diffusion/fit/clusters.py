@@ -118,7 +118,9 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
         detail = np.linalg.norm(z[:, CLUSTER_DIM:], axis=1)
         seen = np.column_stack([z[:, :CLUSTER_DIM], np.asarray(_DETAIL * detail, z.dtype)])
         # One trial a center (Arthur and Vassilvitskii 2007): greedy choices among several make styles of outliers.
-        init, _ = kmeans_plusplus(seen, n_styles, random_state=seed, n_local_trials=1)
+        # In double precision, which scikit-learn turns distances into anyway, at each center anew.
+        init, _ = kmeans_plusplus(seen.astype(np.float64), n_styles, random_state=seed, n_local_trials=1)
+        init = init.astype(z.dtype)
         init = init[np.sort(np.unique(init, axis=0, return_index=True)[1])]  # images that are there twice are one
         chosen = KMeans(len(init), init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
         present, labels = np.unique(chosen.labels_, return_inverse=True)

@@ -29,7 +29,8 @@ from ..utils.progress import counted
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 
-_N_ROUNDS, _SPEED = 8, 1.2
+_SPEEDS = (1.4, 1.2, 1.0)
+"""Powers of what standard deviations are multiplied by, a round each: more rounds change nothing beyond chance."""
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws, and the pixels that they have at most."""
 _MOST_DETAILS, _LEAST_DETAILED = 2**20, 16
@@ -96,14 +97,14 @@ def _match(
     gain, means = np.ones_like(law.variances), law.means
     if n <= _LEAST_FREEDOM and not target.variances.any():
         return gain, means  # too few images, in training and drawn, to tell what to change
-    for i in range(_N_ROUNDS):
+    for i, speed in enumerate(_SPEEDS):
         now = replace(prior, gain=gain[None], matched_means=means)
-        if i % 2 or i == 0:  # from one round to the next curves hardly change
+        if i < len(_SPEEDS) - 1:  # in the end curves hardly change
             mixtures = pixel_mixtures(now, decoder.encoder)
             decoder = replace(decoder, curves=fit_tone_curves(mixtures, histogram, decoder.image.tone_range))
         images, drawn = _draw(now, decoder, n, derived(0, MATCHING, i))
         seen = moments_within(law, decoder.encoder.encode(decoder.image.rows(images)), drawn)
-        gain = np.clip(gain * _widening(target, seen), 1 / _RANGE, _RANGE)
+        gain = np.clip(gain * _widening(target, seen) ** speed, 1 / _RANGE, _RANGE)
         means = means + _correction(target, seen) @ law.basis.T
     return gain, means
 
@@ -173,7 +174,7 @@ def _widening(target: WithinComponents, seen: WithinComponents) -> Array:
     """What standard deviations are multiplied by in a round, shape (k,); 1 where nothing is known."""
     known = (target.variances > 0) & (seen.variances > 0)
     ratio = np.divide(target.variances, seen.variances, out=np.ones_like(target.variances), where=known)
-    widening: Array = np.clip(np.sqrt(ratio), 1 / _CHANGE, _CHANGE) ** _SPEED
+    widening: Array = np.clip(np.sqrt(ratio), 1 / _CHANGE, _CHANGE)
     return widening
 
 

@@ -1,11 +1,14 @@
 """Linear Diffusion: a text-to-image diffusion model in which every learned part is a linear model.
 
-    prompt --text.py----> c                      one-hot
-    image  --image.py---> z                      principal components
-    z      --noise.py---> z_t = alpha_t z + sigma_t eps
-    (z_t, c) --denoiser.py--> eps_hat            linear regression, from moments.py alone
-    noise  --sampler.py-> z_0                    one step or many, each an affine map (affine.py)
-    z_0    --image.py---> image                  inverse principal components, then tone.py
+    prompt   --text/----> c                      one-hot, or words
+    image    --image/---> z                      principal components
+    z        --noise.py-> z_t = alpha_t z + sigma_t eps
+    (z_t, c) --denoiser/> z0_hat, eps_hat        linear regression, exact at every level from moments alone
+    noise    --sampler.py-> z_0                  one step or many, each an affine map (affine.py)
+    z_0      --image/---> image                  inverse principal components, then curves for tones and details
+
+`model.py` wires them: `fit/` learns, `plan.py` says what each image is drawn from, `draw.py` draws it, and `tasks/` are
+what else a fitted model can do.
 
 >>> from linear_diffusion import LinearDiffusion
 >>> LinearDiffusion().styles, LinearDiffusion(styles=1, latent_dim=144).styles

@@ -50,7 +50,7 @@ __all__ = [
 # Imported at first use, so that the command answers --help without scikit-learn.
 _HOMES = dict.fromkeys(__all__, ".exceptions") | {
     "LinearDiffusion": ".model",
-    "Moments": ".moments",
+    "Moments": ".denoiser.moments",
     "evaluate": ".evaluation",
     "load_images": ".datasets",
 }

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from linear_diffusion import LinearDiffusion, training
+from linear_diffusion import LinearDiffusion
+from linear_diffusion.fit import encoder
 from linear_diffusion.exceptions import NotEnoughMemoryError
 
 warnings.simplefilter("ignore")
@@ -38,13 +39,13 @@ def words(n, several):
 
 model, X, y = CASE
 LinearDiffusion(latent_dim=5).fit(images(60, 6, 6))  # what is imported late
-training.available_memory = lambda: 1
+encoder.available_memory = lambda: 1
 try:
     model.fit(X, y)
 except NotEnoughMemoryError as error:
     number, unit = re.search(r"needs about ([0-9.,]+) (.B)", str(error)).groups()
     needed = float(number.replace(",", "")) * {"kB": 1e-3, "MB": 1, "GB": 1e3}[unit]
-training.available_memory = lambda: None
+encoder.available_memory = lambda: None
 getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # what is free is given back
 Path("/proc/self/clear_refs").write_text("5")
 before = megabytes("VmRSS")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linear_diffusion import memory
+from linear_diffusion.utils import memory
 from linear_diffusion.utils.memory import available_memory, readable
 
 LEFT = 10**9
@@ -68,7 +68,7 @@ def test_groups_of_version_1_limit_too(system: Path) -> None:
 def test_a_limit_on_the_process_itself_counts() -> None:
     program = """
 import resource
-from linear_diffusion.memory import available_memory
+from linear_diffusion.utils.memory import available_memory
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 10**7, resource.RLIM_INFINITY))
 print(available_memory())
@@ -91,7 +91,7 @@ def test_bytes_are_readable() -> None:
 def test_what_sampling_is_said_to_take_is_what_it_takes(styles: int) -> None:
     program = f"""
 import numpy as np
-from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, model as module
+from linear_diffusion import LinearDiffusion
 images, y = np.random.default_rng(0).integers(0, 256, (200, 28, 28)).astype(np.uint8), np.arange(200) % 4
 model = LinearDiffusion(styles={styles}, latent_dim=100, random_state=0).fit(images, y)
 model.sample(5)
@@ -101,8 +101,8 @@ open("/proc/self/clear_refs", "w").write("5")
 before = held("VmRSS")
 model.sample(60_000)
 print(held("VmHWM") - before)
-from linear_diffusion.render import bytes_to_draw
-print(bytes_to_draw(60_000, 1, model._encoder, model._image, 4, model._mixture))
+from linear_diffusion.draw import bytes_to_draw
+print(bytes_to_draw(60_000, 1, model.decoder_, *model.prior_.size))
 """
     found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     measured, said = map(int, found.split())

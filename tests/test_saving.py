@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from linear_diffusion import LinearDiffusion, ModelFileError
+from linear_diffusion.text.prompts import OneHotEncoder
 from linear_diffusion.utils.files import labels_from_json, labels_to_json, write_files
 
 Digits = tuple[np.ndarray, np.ndarray]
@@ -204,16 +206,20 @@ def test_prompts_stay_prompts_in_the_card_and_its_code_runs(tmp_path: Path) -> N
 # What could not be read back is refused before anything is written
 
 
+def change_prior(model: LinearDiffusion, **changes: Any) -> None:
+    model.prior_ = replace(model.prior_, **changes)  # type: ignore[type-var]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda m: m.set_params(latent_dim=0), "'latent_dim' parameter"),
         (lambda m: m.set_params(styles="many"), "'styles' parameter"),
         (lambda m: m.set_params(text_encoder="words"), "words"),
-        (lambda m: setattr(m, "classes_", np.array([0, 1, 1])), "distinct"),
-        (lambda m: setattr(m, "classes_", np.array([0.5, 1, np.nan])), "prompts"),
-        (lambda m: setattr(m, "classes_", np.array([0, 1, None], object)), "prompts"),
-        (lambda m: setattr(m, "weights_", m.weights_ * np.nan), "prompts.weights"),
+        (lambda m: change_prior(m, text=OneHotEncoder(np.array([0, 1, 1]))), "distinct"),
+        (lambda m: change_prior(m, text=OneHotEncoder(np.array([0.5, 1, np.nan]))), "prompts"),
+        (lambda m: change_prior(m, text=OneHotEncoder(np.array([0, 1, None], object))), "prompts"),
+        (lambda m: change_prior(m, weights=m.weights_ * np.nan), "prior.weights"),
         (lambda m: setattr(m, "n_images_", 10**400), "whole number"),
     ],
 )
@@ -402,7 +408,7 @@ def test_where_no_lock_tells_of_other_writers_only_old_files_are_removed(
     folder: Path, small: LinearDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows and some network drives."""
-    monkeypatch.setattr("linear_diffusion.files.fcntl", None)
+    monkeypatch.setattr("linear_diffusion.utils.files.fcntl", None)
     fresh, old = (folder / f"model-{digit * 16}.safetensors" for digit in "ab")
     for path in (fresh, old):
         path.write_bytes(b"")

@@ -80,7 +80,7 @@ import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from linear_diffusion import LinearDiffusion
-from linear_diffusion._threads import blas_threads
+from linear_diffusion.utils.threads import blas_threads
 images, y = np.random.default_rng(0).random((60, 4, 4)), np.arange(60) % 2
 def fit(y):
     return LinearDiffusion(styles=3, random_state=0).fit(images, y)

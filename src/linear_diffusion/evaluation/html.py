@@ -3,13 +3,15 @@
 from base64 import b64encode
 from html import escape
 from io import BytesIO
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from ..utils.types import AnyArray
-from .report import Evaluation, Figure, show_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from .report import Evaluation, Figure
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #fff; --ink: #1d1f23; --faint: #5d636d; --line: #d9dce1; --bad: #a8261c;
@@ -41,7 +43,7 @@ figure:last-child { grid-column: 1 / -1; }
 """
 
 
-def page(evaluation: Evaluation) -> str:
+def page(evaluation: "Evaluation") -> str:
     """The page of an evaluation, as HTML."""
     settings = evaluation.settings
     counts = {"samples": "n_samples", "training images": "n_train", "held-out images": "n_test"}
@@ -71,6 +73,19 @@ def page(evaluation: Evaluation) -> str:
         + "\n".join(part for part in parts if part)
         + "\n</body>\n</html>\n"
     )
+
+
+def show_number(value: float) -> str:
+    """Three digits behind the point, or three that count.
+
+    Examples
+    --------
+    >>> [show_number(v) for v in (0.98765, 12.345, 1234.5, 0.0, 0.00012)]
+    ['0.988', '12.3', '1,234', '0.000', '0.000']
+    """
+    if not isfinite(value):
+        return "-"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _table(figures: "Iterable[Figure]") -> str:

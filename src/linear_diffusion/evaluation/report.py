@@ -9,6 +9,7 @@ from typing import Any
 
 from ..utils.files import write_files
 from ..utils.types import AnyArray
+from .html import page, show_number
 
 _WIDTH = 80
 
@@ -83,8 +84,6 @@ class Evaluation:
 
     def to_html(self) -> str:
         """One page that needs nothing else: figures, warnings and pictures."""
-        from .html import page
-
         return page(self)
 
     def save_html(self, path: str | Path) -> None:
@@ -92,19 +91,6 @@ class Evaluation:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_files(path.parent, {path.name: self.to_html().encode()})
-
-
-def show_number(value: float) -> str:
-    """Three digits behind the point, or three that count.
-
-    Examples
-    --------
-    >>> [show_number(v) for v in (0.98765, 12.345, 1234.5, 0.0, 0.00012)]
-    ['0.988', '12.3', '1,234', '0.000', '0.000']
-    """
-    if not isfinite(value):
-        return "-"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def listed(texts: Sequence[str], most: int = 5) -> str:

@@ -16,12 +16,15 @@ from .affine import AffineMap
 from .denoiser.gaussian import GaussianDenoiser, LinearDenoiser, in_latent
 from .guidance import GuidedDenoiser, check_scale
 from .noise import CLEAN, Level, Schedule, find_schedule, start_std
-from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, compile_law, compile_map, find_sampler
+from .sampler import SAMPLERS, Sampler, Step, check_eta, choose_levels, compile_law, compile_map, find_sampler
 from .utils.types import Array, number
 
 __all__ = [
     "Level",
+    "Sampler",
     "SamplerBias",
+    "Schedule",
+    "Step",
     "denoiser_map",
     "denoiser_spectrum",
     "flow_map",

@@ -67,6 +67,11 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
             f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
             'Pickle the model if you trust the file, or fit with text_encoder="words".'
         )
+    if not isinstance(model.schedule, str):
+        raise ValueError(
+            f"schedule={model.schedule!r} is code of your own, which is not saved. Set a schedule by name, save, and set "
+            "yours again after reading: model.set_params(schedule=...)."
+        )
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
     arrays = _arrays(model)

@@ -39,7 +39,7 @@ class Problem:
 
     def posterior(self):
         """The exact law of z given y."""
-        mu, S = self.prior.means, self.prior.covariances
+        mu, S = self.prior.mean, self.prior.covariance
         gain = S @ self.A @ np.linalg.inv(self.A @ S @ self.A + self.noise**2 * np.eye(len(mu)))
         covariance = np.linalg.inv(np.linalg.inv(S) + self.A @ self.A / self.noise**2)
         return AffineMap(gain, mu - gain @ self.A @ mu, np.linalg.cholesky(covariance))
@@ -58,12 +58,12 @@ def linear(matrix):
 
 def none(prior, t):
     """DPS (Chung et al. 2023, theorem 1): not at all."""
-    return np.zeros((len(prior.means),) * 2)
+    return np.zeros((len(prior.mean),) * 2)
 
 
 def isotropic(prior, t):
     """ΠGDM (Song et al. 2023): as for z of variance 1."""
-    return t.sigma**2 / (t.alpha**2 + t.sigma**2) * np.eye(len(prior.means))
+    return t.sigma**2 / (t.alpha**2 + t.sigma**2) * np.eye(len(prior.mean))
 
 
 def true(prior, t):
@@ -137,8 +137,8 @@ def score(problem, law):
 
     All in root mean square over y, of the prior's own images.
     """
-    exact, mu = problem.posterior(), problem.prior.means
-    seen = problem.A @ problem.prior.covariances @ problem.A + problem.noise**2 * np.eye(len(mu))
+    exact, mu = problem.posterior(), problem.prior.mean
+    seen = problem.A @ problem.prior.covariance @ problem.A + problem.noise**2 * np.eye(len(mu))
     off, bias = law.matrix - exact.matrix, law(problem.A @ mu) - exact(problem.A @ mu)
     error = np.trace(off @ seen @ off.T) + bias @ bias
     P, C = (m.factor @ m.factor.T for m in (exact, law))
@@ -206,7 +206,7 @@ def column(model, operator, images, to_y, H, laws):
     """Images, what was seen, and each law's mean and deviation, shape (2 + 2 laws, n, 28, 28)."""
     flat = images.reshape(len(images), -1)
     V, scale = model.components_, model.scaling_factor_
-    mean = model._encoder.mean
+    mean = model.encoder_.mean
     y = flat @ H.T + NOISE * np.random.default_rng(0).standard_normal((len(flat), len(H)))
     shown = (y @ H / (H**2).sum(axis=1)[0]).reshape(images.shape)
     shown = np.where(HOLE, 0.5, shown) if isinstance(operator, operators.Mask) else shown

@@ -71,19 +71,19 @@ def gaussians() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def prior(gaussians: tuple[np.ndarray, np.ndarray]) -> GaussianDenoiser:
-    """The exact denoiser of `gaussians`."""
-    return GaussianDenoiser.from_covariances(*gaussians)
+def prior(gaussians: tuple[np.ndarray, np.ndarray]) -> list[GaussianDenoiser]:
+    """The exact denoisers of `gaussians`."""
+    return [GaussianDenoiser.from_covariance(*own) for own in zip(*gaussians, strict=True)]
 
 
 @pytest.fixture(scope="session")
-def regression() -> RegressionDenoiser:
-    """What 300 drawn pairs of latent and noise gave, for three prompts: noise and latent correlate a little."""
+def regression() -> list[RegressionDenoiser]:
+    """What 300 drawn pairs of latent and noise gave, for each of three prompts: the two correlate a little."""
     rng = np.random.default_rng(3)
     roots = np.linalg.cholesky(random_covariances(3, 4, seed=4))
     z = rng.standard_normal((3, 300, 4)) @ roots.swapaxes(1, 2) + rng.standard_normal((3, 1, 4))
     both = np.concatenate([z, rng.standard_normal((3, 300, 4))], axis=2)
-    return RegressionDenoiser(both.mean(axis=1), np.stack([np.cov(b.T, bias=True) for b in both]))
+    return [RegressionDenoiser(own.mean(axis=0), np.cov(own.T, bias=True)) for own in both]
 
 
 @pytest.fixture(scope="session")

@@ -6,17 +6,13 @@ from itertools import repeat
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.denoiser import pooled
-from linear_diffusion.denoiser.gaussian import GaussianDenoiser, eps_hat, mixed
-from linear_diffusion.denoiser.regression import RegressionDenoiser
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser, eps_hat, in_latent
 from linear_diffusion.exceptions import GuidanceWarning
-from linear_diffusion.guidance import Grouped, Guided, GuidedDenoiser, check_scale, on_latents, warn_of_runaway
-from linear_diffusion.noise import SCHEDULES, Level
+from linear_diffusion.guidance import Grouped, Guided, GuidedDenoiser, check_scale, warn_of_runaway
+from linear_diffusion.noise import SCHEDULES, Level, start_std
 from linear_diffusion.sampler import SAMPLERS, compile_law, trajectory
 
 LEVELS = [Level(0.8, 0.6), Level(1.0, 3.0), Level(0.2, 0.9)]
@@ -25,12 +21,12 @@ LEVELS = [Level(0.8, 0.6), Level(1.0, 3.0), Level(0.2, 0.9)]
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.5])
 def test_guided_noise_is_the_papers_combination(
-    prior: GaussianDenoiser, wiener: Callable, level: Level, scale: float
+    prior: list[GaussianDenoiser], wiener: Callable, level: Level, scale: float
 ) -> None:
     z = np.random.default_rng(0).standard_normal((7, 4))
 
     def noise(j: int) -> np.ndarray:
-        gain, shift = wiener(prior.means[j], prior.covariances[j], level)
+        gain, shift = wiener(prior[j].mean, prior[j].covariance, level)
         return (z - level.alpha * (z @ gain.T + shift)) / level.sigma
 
     expected = noise(2) + scale * (noise(0) - noise(2))
@@ -39,21 +35,21 @@ def test_guided_noise_is_the_papers_combination(
     assert_allclose(eps_hat(Guided(prior[0], prior[2], scale), z, level), expected, atol=1e-11)
 
 
-def test_without_signal_the_guided_image_is_the_guided_mean(prior: GaussianDenoiser) -> None:
+def test_without_signal_the_guided_image_is_the_guided_mean(prior: list[GaussianDenoiser]) -> None:
     z0 = GuidedDenoiser(prior[0], prior[1], 3.0).z0_map(Level(0.0, 1.0))(np.ones((2, 4)))
-    assert_allclose(z0, np.tile(3 * prior.means[0] - 2 * prior.means[1], (2, 1)), atol=1e-12)
+    assert_allclose(z0, np.tile(3 * prior[0].mean - 2 * prior[1].mean, (2, 1)), atol=1e-12)
 
 
-def test_scale_one_is_the_prompt_and_scale_zero_what_it_is_guided_from(prior: GaussianDenoiser) -> None:
+def test_scale_one_is_the_prompt_and_scale_zero_what_it_is_guided_from(prior: list[GaussianDenoiser]) -> None:
     z = np.random.default_rng(1).standard_normal((3, 4))
     for scale, alone in ((1.0, prior[0]), (0.0, prior[1])):
         z0 = GuidedDenoiser(prior[0], prior[1], scale).z0_map(LEVELS[0])(z)
-        assert_allclose(z0, on_latents(alone, LEVELS[0])(z), atol=1e-12)
+        assert_allclose(z0, alone.z0(LEVELS[0])(z), atol=1e-12)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_compiled_guided_run_is_the_loop(prior: GaussianDenoiser, schedule: str, name: str) -> None:
+def test_a_compiled_guided_run_is_the_loop(prior: list[GaussianDenoiser], schedule: str, name: str) -> None:
     """Without noise the same images; with noise the same mean, as all noise of the loop is zero."""
     n_steps = 1 if name == "one-step" or schedule == "one-step" else 6
     levels, sampler = SCHEDULES[schedule].levels(n_steps), SAMPLERS[name]
@@ -62,11 +58,11 @@ def test_a_compiled_guided_run_is_the_loop(prior: GaussianDenoiser, schedule: st
     if name == "ddpm":
         eps[:] = 0.0
     guided = Guided(prior[0], Grouped([(slice(None), prior[1])]), 1.7)
-    *_, z = trajectory(sampler, levels, guided, eps, repeat(np.zeros((5, 4))))
+    *_, z = trajectory(sampler, levels, guided, start_std(levels[0]) * eps, repeat(np.zeros((5, 4))))
     assert_allclose(z, law(eps), atol=1e-9 * max(1.0, np.abs(z).max()))
 
 
-def test_a_compiled_guided_ddpm_has_the_covariance_of_the_loop(prior: GaussianDenoiser) -> None:
+def test_a_compiled_guided_ddpm_has_the_covariance_of_the_loop(prior: list[GaussianDenoiser]) -> None:
     """The loop is linear in all its noise, so pushing unit vectors through it gives its covariance exactly."""
     levels, k, n_steps = SCHEDULES["cosine"].levels(3), 4, 3
     units = np.eye(k * (n_steps + 1)).reshape(-1, n_steps + 1, k)
@@ -78,82 +74,43 @@ def test_a_compiled_guided_ddpm_has_the_covariance_of_the_loop(prior: GaussianDe
     assert_allclose(law.shift, mean[0], atol=1e-10)
 
 
-def test_many_prompts_are_guided_at_once(prior: GaussianDenoiser) -> None:
-    levels = SCHEDULES["flow"].levels(4)
-    both = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior[[0, 1]], prior[2], 2.0))
-    for j in (0, 1):
-        one = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior, prior, 2.0)[j])
-        alone = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior[j], prior[2], 2.0))
-        assert_allclose(both.matrix[j], alone.matrix, atol=1e-11)
-        assert_allclose(one.shift, compile_law(SAMPLERS["heun"], levels, prior[j]).shift, atol=1e-11)
+def test_guided_away_from_itself_a_prompt_stays_and_of_few_directions_is_as_its_whole_covariance(
+    prior: list[GaussianDenoiser],
+) -> None:
+    levels, rng = SCHEDULES["flow"].levels(4), np.random.default_rng(5)
+    factor, mean = rng.standard_normal((4, 2)), rng.standard_normal(4)
+    few, whole = GaussianDenoiser.from_factor(mean, factor), GaussianDenoiser.from_covariance(mean, factor @ factor.T)
+    one, other = (compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(d, prior[2], 2.0)) for d in (few, whole))
+    assert_allclose(one.matrix, other.matrix, atol=1e-11)
+    assert_allclose(one.shift, other.shift, atol=1e-11)
+    same = compile_law(SAMPLERS["heun"], levels, GuidedDenoiser(prior[0], prior[0], 2.0))
+    alone = in_latent(compile_law(SAMPLERS["heun"], levels, prior[0]), prior[0])
+    assert_allclose(same.matrix, alone.matrix, atol=1e-11)
+    assert_allclose(same.shift, alone.shift, atol=1e-11)
 
 
-def test_each_row_of_a_group_has_its_own_denoiser(prior: GaussianDenoiser) -> None:
+def test_each_row_of_a_group_has_its_own_denoiser(prior: list[GaussianDenoiser]) -> None:
     z = np.random.default_rng(3).standard_normal((5, 4))
     grouped = Grouped([(np.array([0, 3]), prior[0]), (np.array([1, 2, 4]), prior[1])])
-    z0 = grouped.z0_map(LEVELS[1])(z)
+    z0 = grouped.z0(LEVELS[1])(z)
     for i, j in enumerate([0, 1, 1, 0, 1]):
-        assert_allclose(z0[i : i + 1], on_latents(prior[j], LEVELS[1])(z[i : i + 1]), atol=1e-12)
-
-
-# Mixing and pooling
-
-
-def random_covariances(p: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    root = rng.standard_normal((p, k, k))
-    return root @ root.swapaxes(1, 2)
-
-
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 100))
-def test_a_mix_is_linear_in_means_and_covariances(k: int, p: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    means, covariances, weights = rng.standard_normal((p, k)), random_covariances(p, k, rng), rng.dirichlet(np.ones(p))
-    for kind in (GaussianDenoiser, RegressionDenoiser):
-        half = mixed(kind.from_covariances(means, covariances), weights)
-        assert_allclose(half.means, sum(w * m for w, m in zip(weights, means, strict=True)), atol=1e-12)
-        assert_allclose(half.covariances, sum(w * s for w, s in zip(weights, covariances, strict=True)), atol=1e-12)
-
-
-@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 100))
-def test_pooling_prompts_is_the_covariance_of_all_rows(k: int, p: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    groups = [rng.standard_normal((n, k)) + 3 * rng.standard_normal(k) for n in rng.integers(2, 9, p)]
-    means = np.stack([g.mean(axis=0) for g in groups])
-    covariances = np.stack([np.cov(g.T, bias=True).reshape(k, k) for g in groups])
-    rows, weights = np.concatenate(groups), np.array([len(g) for g in groups]) / sum(map(len, groups))
-    for kind in (GaussianDenoiser, RegressionDenoiser):
-        whole = pooled(kind.from_covariances(means, covariances), weights)
-        assert_allclose(whole.means, rows.mean(axis=0), atol=1e-12)
-        assert_allclose(whole.covariances, np.cov(rows.T, bias=True).reshape(k, k), atol=1e-11)
-
-
-def test_the_pooled_denoiser_of_sampled_training_is_the_regression_without_prompts() -> None:
-    rng = np.random.default_rng(4)
-    z, eps, y = rng.standard_normal((60, 2)), rng.standard_normal((60, 2)), np.repeat([0, 1], [20, 40])
-    z[y == 1] += 2.0
-    both, level = np.hstack([z, eps]), Level(0.7, 0.6)
-    covariances = np.stack([np.cov(both[y == j].T, bias=True) for j in (0, 1)])
-    means = np.stack([both[y == j].mean(axis=0) for j in (0, 1)])
-    z0 = pooled(RegressionDenoiser(means, covariances), np.array([1, 2]) / 3).z0_map(level)
-    features = np.column_stack([np.ones(60), 0.7 * z + 0.6 * eps])
-    expected = np.linalg.lstsq(features, z, rcond=None)[0]
-    assert_allclose(np.column_stack([z0.shift, z0.matrix]), expected.T, atol=1e-10)
+        assert_allclose(z0[i : i + 1], prior[j].z0(LEVELS[1])(z[i : i + 1]), atol=1e-12)
 
 
 # What runs away
 
 
-def test_rescaled_guidance_only_turns(prior: GaussianDenoiser) -> None:
+def test_rescaled_guidance_only_turns(prior: list[GaussianDenoiser]) -> None:
     z = np.random.default_rng(0).standard_normal((7, 4))
     for level in LEVELS:
-        own, away = (on_latents(prior[j], level)(z) for j in (0, 2))
+        own, away = (prior[j].z0(level)(z) for j in (0, 2))
         for scale in (1.0, 1.5, 5.0, 1e6):
-            guided = Guided(prior[0], prior[2], scale, rescaled=True).z0_map(level)(z)
+            guided = Guided(prior[0], prior[2], scale, rescaled=True).z0(level)(z)
             plain = own + (scale - 1) * (own - away)
             assert_allclose(np.linalg.norm(guided, axis=1), np.linalg.norm(own, axis=1))
             cosine = (guided * plain).sum(axis=1) / np.linalg.norm(guided, axis=1) / np.linalg.norm(plain, axis=1)
             assert_allclose(cosine, 1.0)
-        half = Guided(prior[0], prior[2], 0.5, rescaled=True).z0_map(level)(z)
+        half = Guided(prior[0], prior[2], 0.5, rescaled=True).z0(level)(z)
         assert_allclose(half, 0.5 * (own + away), atol=1e-12)
 
 

@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from linear_diffusion import LinearDiffusion, research
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.denoiser.regression import RegressionDenoiser
-from linear_diffusion.noise import SCHEDULES, Level
+from linear_diffusion.noise import CLEAN, SCHEDULES, Level
 from linear_diffusion.research import (
     denoiser_map,
     denoiser_spectrum,
@@ -38,7 +38,7 @@ def three() -> GaussianDenoiser:
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_denoiser_is_the_conditional_mean(three: GaussianDenoiser, wiener: Callable, level: Level) -> None:
     z0 = denoiser_map(three, level)
-    matrix, shift = wiener(three.means, three.covariances, level)
+    matrix, shift = wiener(three.mean, three.covariance, level)
     assert_allclose(z0.matrix, matrix, atol=1e-12)
     assert_allclose(z0.shift, shift, atol=1e-12)
 
@@ -84,8 +84,8 @@ def test_flows_compose_and_carry_the_law(three: GaussianDenoiser) -> None:
     whole, parts = flow_map(three, a, c), flow_map(three, b, c)(flow_map(three, a, b))
     assert_allclose(parts.matrix, whole.matrix, atol=1e-12)
     assert_allclose(parts.shift, whole.shift, atol=1e-12)
-    assert_allclose(whole.matrix @ whole.matrix.T, three.covariances, atol=1e-10)
-    assert_allclose(whole.shift, three.means, atol=1e-12)
+    assert_allclose(whole.matrix @ whole.matrix.T, three.covariance, atol=1e-10)
+    assert_allclose(whole.shift, three.mean, atol=1e-12)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -111,13 +111,13 @@ def test_the_bias_is_that_of_the_law(three: GaussianDenoiser, schedule: str, sam
     bias = sampler_bias(three, sampler, levels)
     mean, covariance = sampler_law(three, sampler, levels)
     assert_array_equal(bias.variances, three.variances)
-    assert_allclose((three.basis.T @ (mean - three.means)) / np.sqrt(three.variances), bias.mean, atol=1e-9)
+    assert_allclose((three.basis.T @ (mean - three.mean)) / np.sqrt(three.variances), bias.mean, atol=1e-9)
     if levels[0].alpha == 0.0:
         assert_allclose(bias.start, 0.0, atol=1e-12)
         along = np.diag(three.basis.T @ covariance @ three.basis)
         assert_allclose(along / three.variances - 1, bias.steps, atol=1e-9)
     assert bias.share(bias.steps) == pytest.approx(
-        np.abs(bias.steps * three.variances).sum() / np.trace(three.covariances)
+        np.abs(bias.steps * three.variances).sum() / np.trace(three.covariance)
     )
 
 
@@ -139,7 +139,7 @@ def test_guidance_has_a_law_too(three: GaussianDenoiser) -> None:
     same = sampler_law(guided(three, three, 5.0), "heun", levels)
     assert_allclose(same[0], alone[0], atol=1e-9)
     assert_allclose(same[1], alone[1], atol=1e-9)
-    narrow = sampler_law(guided(three, gaussian(np.zeros(3), 9 * np.eye(3) + three.covariances), 2.0), "heun", levels)
+    narrow = sampler_law(guided(three, gaussian(np.zeros(3), 9 * np.eye(3) + three.covariance), 2.0), "heun", levels)
     assert np.trace(narrow[1]) < np.trace(alone[1])
 
 
@@ -160,12 +160,13 @@ UNEVEN = RegressionDenoiser(np.zeros(4), np.array([[1, 0, 0.1, 0.3], [0, 2, 0, 0
         (lambda: gaussian([0.0], np.eye(2)), r"mean has shape \(1,\) and covariance \(2, 2\)"),
         (lambda: gaussian([0.0, 0.0], [[1.0, 2.0], [0.0, 1.0]]), "the covariance symmetric"),
         (lambda: gaussian([np.nan], [[1.0]]), "must be finite"),
-        (lambda: noise_levels("cos", 5), "schedule='cos' must be one of 'linear'"),
+        (lambda: noise_levels("cos", 5), "schedule='cos' must be a Schedule, or one of 'linear'"),
         (lambda: noise_levels("cosine", 0), "n_steps=0 must be a whole number >= 1"),
         (lambda: denoiser_map(FLAT, (0.0, 0.0)), r"level=\(0.0, 0.0\) must be \(alpha, sigma\)"),
         (lambda: denoiser_map(FLAT, (-1.0, 1.0)), "must be"),
-        (lambda: sampler_law(FLAT, "exact", LEVELS), "sampler='exact' must be one of 'one-step'"),
+        (lambda: sampler_law(FLAT, "exact", LEVELS), "sampler='exact' must be a Sampler, or one of 'one-step'"),
         (lambda: sampler_law(FLAT, "ddim", LEVELS[:1]), "levels has 1 entries"),
+        (lambda: sampler_law(FLAT, "ddim", [CLEAN, LEVELS[0]]), r"levels go from \(1.0, 0.0\) to \(0.8, 0.6\); each"),
         (lambda: sampler_law(FLAT, "heun", LEVELS, 0.5), "eta=0.5 must be between 0 and 1"),
         (lambda: sampler_bias(FLAT, "heun", LEVELS), "a mode has no variance"),
         (lambda: guided(FLAT, FLAT, -1.0), "guidance_scale=-1.0 must be"),

@@ -50,7 +50,7 @@ def test_the_posterior_is_what_restore_gives(inverse: ModuleType, operator: Any)
     problem, to_y, H = inverse.pose(model, operator, X[:5], 0.7, "a")
     seen = operator(X[:5])
     y = operators.observe(operator, seen, (4, 4))[0].y
-    law, V, mean = problem.posterior(), model.components_, model._encoder.mean
+    law, V, mean = problem.posterior(), model.components_, model.encoder_.mean
     expected, std = model.restore(seen, operator, 0.7, prompts="a", return_std=True)
     found = law((y - H @ mean) @ to_y.T) @ V / model.scaling_factor_ + mean
     assert_allclose(found, expected.reshape(5, 16), rtol=1e-7, atol=1e-7)
@@ -69,7 +69,7 @@ def test_with_the_true_covariance_the_score_is_the_posteriors(inverse: ModuleTyp
         return np.linalg.solve(of_z_t, (alpha * mean - z).T).T
 
     at = AffineMap(np.zeros((3, 3)), z[0])
-    guided = score(prior.means, prior.covariances) + inverse.likelihood_score(problem, at, level, inverse.true)(y)
+    guided = score(prior.mean, prior.covariance) + inverse.likelihood_score(problem, at, level, inverse.true)(y)
     assert_allclose(guided, score(law(y), law.factor @ law.factor.T), rtol=1e-9)
 
 
@@ -108,7 +108,7 @@ def test_scores_are_zero_one_zero_for_the_posterior_and_count_its_deviations(inv
     assert inverse.score(problem, wide) == pytest.approx({"mean": 0, "std": 3, "distance": 2})
     off = AffineMap(law.matrix + 0.1 * np.eye(3), law.shift, law.factor)
     rng, prior = np.random.default_rng(4), problem.prior
-    z = rng.multivariate_normal(prior.means, prior.covariances, 20_000)
+    z = rng.multivariate_normal(prior.mean, prior.covariance, 20_000)
     y = z @ problem.A + problem.noise * rng.standard_normal(z.shape)
     error = np.sqrt((((off(y) - law(y)) / whole) ** 2).sum(axis=1).mean())
     assert inverse.score(problem, off)["mean"] == pytest.approx(error, rel=0.03)

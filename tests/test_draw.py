@@ -1,5 +1,6 @@
-"""Composed prompts through the estimator: mixes, guidance and negative prompts with every sampler and schedule."""
+"""Drawing: compiled or looped, plain prompts, mixes and guidance, with every sampler and schedule."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, UnknownPromptError
+from linear_diffusion.draw import Run, draw
+from linear_diffusion.noise import SCHEDULES
 from linear_diffusion.plan import plan
-from linear_diffusion.sampler import SAMPLERS
+from linear_diffusion.sampler import SAMPLERS, Sampler, compile_law
+from linear_diffusion.streams import start_noise
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
 DETERMINISTIC = [name for name in STEPS if name != "ddpm"]
@@ -36,7 +40,7 @@ def styled(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 
 @pytest.fixture(scope="module")
 def drawn(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    return LinearDiffusion(latent_dim=6, training="sampled", random_state=0).fit(*rows)
+    return LinearDiffusion(styles=1, latent_dim=6, training="sampled", random_state=0).fit(*rows)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,95 @@ def toned(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 def of(request: Any, name: str) -> LinearDiffusion:
     fitted: LinearDiffusion = request.getfixturevalue(name)
     return fitted
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize("tone", [True, False])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("color", [True, False])
+def test_one_folded_product_is_sampler_then_decoder_then_curve(
+    tone: bool, standardize: bool, dtype: type, color: bool, rgb: np.ndarray
+) -> None:
+    """To one grey level: the folded product runs in float32, and the curve's table has about four entries a level."""
+    images = rgb if color else rgb[..., 0]
+    X = images if dtype == np.uint8 else (images / 255).astype(dtype)
+    model = LinearDiffusion(styles=1, latent_dim=7, tone=tone, standardize=standardize).fit(X, np.arange(200) % 2)
+    index = np.array([1, 0, 0, 1, 1] * 4)
+    fast, _ = model.sample(prompts=index, random_state=5)
+    z = start_noise(5, 0, 20, 7).astype(np.float64)
+    for j in range(2):
+        values, vectors = np.linalg.eigh(model.covariances_[j])
+        drawn = model.means_[j] + (z[index == j] @ vectors * np.sqrt(values)) @ vectors.T
+        slow = model.decoder_.decode(drawn, np.full(len(drawn), j))
+        level = 1.0 if dtype == np.uint8 else 2 / 255 if tone else 1e-5
+        assert_allclose(fast[index == j].reshape(len(slow), -1), slow.astype(float), atol=level)
+    assert fast.dtype == dtype
+    assert fast.shape == (20, *X.shape[1:])
+
+
+@pytest.mark.parametrize("sampler", [None, "ddim", "ddpm"])
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn", "words"])
+def test_images_are_what_the_law_of_their_piece_makes_of_the_symmetric_noise(
+    fixture: str, sampler: str | None, request: Any
+) -> None:
+    """``z_0 = m + (F F')^(1/2) eps``, or one run's matrix in the place of F, of latents written out."""
+    model, prompts = of(request, fixture), np.array([3, 8, 8, 3, 5])
+    if fixture == "drawn" and sampler != "ddim":
+        return
+    prior = model.prior_.asked(prompts)
+    levels = SCHEDULES["cosine"].levels(4)
+    run = Run(None if sampler is None else SAMPLERS[sampler], levels, 0.0, 3)
+    index = prior.text.index(prompts)
+    used, mix_of = np.unique(index, return_inverse=True)
+    planned = plan(prior, model.decoder_, [((j, 1.0),) for j in used.tolist()], mix_of, np.zeros(5, int))
+    eps, found = start_noise(3, 0, 5, 6).astype(np.float64), model.transform(draw(planned, run))
+    for i in range(5):
+        denoiser = planned.denoiser(planned.index[i])
+        law = compile_law(run.sampler, levels, denoiser)
+        if denoiser.basis is None:
+            expected = law.matrix @ eps[i] + law.shift
+        else:
+            U = denoiser.basis
+            root = (U * law.matrix) @ U.T
+            assert_allclose(root, root.T, atol=1e-12)
+            expected = root @ eps[i] + U @ law.shift + denoiser.beside
+        assert_allclose(found[i], expected, atol=1e-5)
+
+
+def test_only_prompts_that_are_asked_for_are_compiled(rgb: np.ndarray) -> None:
+    model = LinearDiffusion(styles=1, latent_dim=7, random_state=5).fit(rgb, np.arange(200) % 5)
+    asked = []
+
+    class Recorder:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(model.prior_, name)
+
+        def component(self, parts: Any) -> Any:
+            asked.append(parts[0].prompt)
+            return model.prior_.component(parts)
+
+    mixes = [((j, 1.0),) for j in range(5)]
+    run = Run(None, SCHEDULES["cosine"].levels(50), 0.0, 5)
+    index = np.array([3, 1, 3])
+    some = draw(plan(Recorder(), model.decoder_, mixes, index, np.zeros(3, int)), run)  # type: ignore[arg-type]
+    assert set(asked) == {1, 3}
+    assert_array_equal(some, model.sample(prompts=[3, 1, 3])[0])
+    assert_array_equal(some, model.sample(prompts=[3, 1, 3, 0, 4])[0][:3])
+
+
+@pytest.mark.parametrize("fixture", ["plain", "styled"])
+def test_a_sampler_and_a_schedule_of_ones_own_go_as_those_by_name(fixture: str, request: Any) -> None:
+    model = of(request, fixture).set_params(schedule="karras")
+    own = Sampler("mine", SAMPLERS["heun"].step, 7)
+    named, _ = model.sample(prompts=[3, HALF], sampler="heun", n_steps=7)
+    assert_array_equal(model.sample(prompts=[3, HALF], sampler=own)[0], named)
+    looped = model.sample(prompts=[3, HALF], sampler=own, return_trajectory=True)[2]
+    assert_allclose(looped[-1], named, **CLOSE)
+    model.set_params(schedule=replace(SCHEDULES["karras"], name="mine"))
+    assert_array_equal(model.sample(prompts=[3, HALF], sampler="heun", n_steps=7)[0], named)
 
 
 # Guidance
@@ -151,16 +244,6 @@ def test_guided_ddpm_of_styles_has_the_law_of_its_map(styled: LinearDiffusion) -
     assert_allclose(path[-1], ddpm[:20], **CLOSE)
 
 
-def test_the_mixture_of_styles_is_guided(toned: LinearDiffusion) -> None:
-    call = {"sampler": "ddim", "n_steps": 8, "styles": "mixture"}
-    alone, _ = toned.sample(prompts=[3, 8], **call)
-    nearly, _ = toned.sample(prompts=[3, 8], guidance_scale=1 + 1e-9, **call)
-    assert np.abs(alone.astype(int) - nearly).max() <= 2  # a table's entry
-    guided, _, path = toned.sample(prompts=[3, 8], guidance_scale=1.5, return_trajectory=True, **call)
-    assert_array_equal(path[-1], guided)
-    assert np.abs(alone.astype(int) - guided).mean() > 1
-
-
 def test_an_image_does_not_depend_on_the_others(toned: LinearDiffusion) -> None:
     for call in ({}, {"sampler": "ddpm", "n_steps": 4}, {"guidance_scale": 1.5, "n_steps": 4}):
         alone, _ = toned.sample(prompts=[HALF, 3], **call)
@@ -168,10 +251,10 @@ def test_an_image_does_not_depend_on_the_others(toned: LinearDiffusion) -> None:
         assert np.abs(alone.astype(int) - among[:2]).max() <= 2
 
 
-def test_many_bases_walk_in_portions(toned: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_bases_loop_in_portions(toned: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
     call = {"n_samples": 30, "sampler": "ddim", "eta": 0.5, "n_steps": 3, "guidance_scale": 1.5}
     whole, _ = toned.sample(**call)
-    monkeypatch.setattr("linear_diffusion.walk._BASES", 8 * 10**2 * 4)
+    monkeypatch.setattr("linear_diffusion.draw._BASES", 8 * 10**2 * 4)
     portions, _ = toned.sample(**call)
     assert np.abs(whole.astype(int) - portions).max() <= 2
 
@@ -206,14 +289,10 @@ def test_a_mix_of_styles_has_their_weighted_mean_and_covariance(styled: LinearDi
     means = styled.style_means_
     near = ((means[3] - means[8][2]) ** 2).sum(axis=1).argmin()
     assert_allclose(styled.transform(images).mean(axis=0), 0.75 * means[8][2] + 0.25 * means[3][near], atol=0.03)
-    parts = styled._mixture.sharpened()
-    pair = [(0.75, styled._mixture.of(8)[2]), (0.25, styled._mixture.of(3)[near])]
     expected = 0
-    for weight, style in pair:
-        own = parts.basis[parts.owner[style]]
-        factor = parts.factors[style].astype(float)
-        covariance = np.diag(parts.variances[parts.owner[style]]) + factor @ factor.T
-        expected = expected + weight * own @ covariance @ own.T
+    for prompt, style, weight in ((8, 2, 0.75), (3, near, 0.25)):
+        drawn = styled.prior_.law(prompt).mixture
+        expected = expected + weight * (drawn.directions[style] * drawn.variances[style]) @ drawn.directions[style].T
     assert_allclose(np.cov(styled.transform(images).T), expected, atol=0.06)
 
 
@@ -243,30 +322,6 @@ def test_compiled_and_looped_mixes_are_the_same(fixture: str, sampler: str, requ
     assert_allclose(path[-1], images, **CLOSE)
 
 
-def test_mixed_tone_curves_lie_between(toned: LinearDiffusion) -> None:
-    curves = toned._curves
-    mix = curves.mixed({0: 0.25, 5: 0.75})
-    v = np.linspace(-300, 500, 64).reshape(1, -1)
-    read = [c.look_up(c.position(v, j), j)[0] for c, j in ((curves, 0), (curves, 5), (mix, 0))]
-    off = np.abs(read[2] - (0.25 * read[0] + 0.75 * read[1]))
-    step = np.abs(np.diff(curves.table[[0, 5], 0])).max()  # a table is read at its nearest entry, a step off at most
-    assert (off <= step).all()
-    assert (off > 1).mean() < 0.05
-    assert (np.diff(mix.table[0, 0]) >= 0).all()
-    half = curves.mixed({0: 0.5}, plain=0.5)
-    inside = (v[0] > half.low[0, 0]) & (v[0] < half.low[0, 0] + 4095 * half.step[0, 0])
-    assert_allclose(half.look_up(half.position(v, 0), 0)[0][inside], (0.5 * read[0] + 0.5 * v[0])[inside], atol=2.0)
-
-
-def test_images_of_one_piece_are_grouped() -> None:
-    mixes = [((0, 1.0),), ((1, 0.5), (0, 0.5)), ((0, 1.0),)]
-    pieces, index = plan(mixes, np.array([0, 1, 0]), None, [])
-    assert [piece.parts for piece in pieces] == mixes[:2]
-    assert index.tolist() == [0, 1, 0]
-    pieces, index = plan(mixes, np.array([0, 1, 0]), None, [((1, 1.0),), ((1, 1.0),), ((2, 1.0),)])
-    assert index.tolist() == [0, 1, 2]
-
-
 # What is refused, before any work
 
 
@@ -285,7 +340,6 @@ def test_images_of_one_piece_are_grouped() -> None:
         ({"prompts": {3: 0.7, 8: 0.7}}, "sum to 1.4, not to 1"),
         ({"prompts": [3, {}]}, "mixed prompt {} is empty"),
         ({"prompts": [3, HALF, 8]}, "3 prompts do not go with 2 images"),
-        ({"prompts": HALF, "styles": "mixture", "sampler": "ddim"}, 'styles="mixture" is of one prompt'),
     ],
 )
 def test_a_call_that_is_refused(styled: LinearDiffusion, call: dict, message: str) -> None:

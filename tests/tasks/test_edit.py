@@ -12,7 +12,7 @@ from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.noise import CLEAN, SCHEDULES, Level
 from linear_diffusion.sampler import SAMPLERS, trajectory
 from linear_diffusion.streams import EDITS, derived, start_noise
-from linear_diffusion.tasks.edit import draw_responsible, last_levels, likeliest, noised
+from linear_diffusion.tasks.edit import draw_responsible, last_levels, noised
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
 VISITED = [name for name in SCHEDULES if name != "one-step"]
@@ -86,8 +86,7 @@ def test_a_stepwise_edit_is_the_end_of_the_loop(
     levels = SCHEDULES[schedule].levels(10)[4:]
     eps, z = start_noise(derived(3, EDITS), 0, 6, 4).astype(float), plain.transform(data[0][:6])
     z_t = levels[0].alpha * z + levels[0].sigma * eps
-    noise_like = z_t / (levels[0].sigma if levels[0].alpha == 1 else 1)
-    *_, z_0 = trajectory(SAMPLERS[sampler], levels, plain.denoiser("b"), noise_like, repeat(np.zeros((6, 4))))
+    *_, z_0 = trajectory(SAMPLERS[sampler], levels, plain.denoiser("b"), z_t, repeat(np.zeros((6, 4))))
     edited = plain.edit(data[0][:6], "b", 0.6, sampler=sampler, n_steps=10)
     assert_allclose(edited, plain.inverse_transform(z_0), atol=1e-8)
 
@@ -156,19 +155,19 @@ def test_steps_are_those_of_diffusers() -> None:
 
 
 def test_styles_are_drawn_by_their_posterior(styled: LinearDiffusion) -> None:
-    styles, level = styled._mixture, Level(0.5, 0.9)
-    own = styles.of(1)
-    z_t = np.tile(0.5 * (styles.means[own] @ styles.basis[1].T).mean(axis=0) + 0.3, (4000, 1))
-    gaussians = [styles.gaussian(s) for s in own]
+    law, level = styled.prior_.law(1), Level(0.5, 0.9)
+    z_t = np.tile(0.5 * law.means.mean(axis=0) + 0.3, (4000, 1))
     density = []
-    for g in gaussians:
-        covariance, b = 0.25 * g.covariances + 0.81 * np.eye(4), z_t[0] - 0.5 * g.means
+    for mean, directions, variances in zip(
+        law.mixture.means, law.mixture.directions, law.mixture.variances, strict=True
+    ):
+        covariance, b = 0.25 * (directions * variances) @ directions.T + 0.81 * np.eye(4), z_t[0] - 0.5 * mean
         density.append(np.exp(-0.5 * b @ np.linalg.solve(covariance, b)) / np.sqrt(np.linalg.det(covariance)))
-    posterior = styles.shares[own] * density / (styles.shares[own] @ density)
-    drawn = draw_responsible(styles, np.ones(4000, int), z_t, level, 0)
-    assert_allclose([(drawn == s).mean() for s in own], posterior, atol=0.03)
+    posterior = law.shares * density / (law.shares @ density)
+    drawn = draw_responsible(styled.prior_, np.ones(4000, int), z_t, level, 0)
+    assert_allclose([(drawn == s).mean() for s in range(2)], posterior, atol=0.03)
     assert 0.02 < posterior[0] < 0.98
-    assert likeliest(styles, np.array([1, 1]), np.stack([g.means for g in gaussians])).tolist() == own.tolist()
+    assert [law.mixture.nearest(mean) for mean in law.means] == [0, 1]
 
 
 def test_a_dimension_without_variance_is_edited_to_the_mean() -> None:

@@ -9,8 +9,8 @@ its matrix is not symmetric, so that it is the denoiser of no Gaussian: it has n
 posterior, and what a run ends at depends on its steps. How well it draws is measured in docs/words.md.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,18 +18,19 @@ from linear_diffusion.affine import AffineMap
 from linear_diffusion.denoiser.conditional import whiten
 from linear_diffusion.denoiser.moments import Moments
 from linear_diffusion.noise import Level
+from linear_diffusion.utils.lazy import lazy
 from linear_diffusion.utils.threads import one_thread
 from linear_diffusion.utils.types import Array
 
 
-@dataclass(frozen=True)
-class BilinearDenoiser:
-    """The bilinear regression's denoiser of one prompt, or of a list of them.
+@dataclass(frozen=True, eq=False)
+class BilinearRegression:
+    """What is learned for all codes.
 
     Parameters
     ----------
-    u : array of shape (..., r)
-        Whitened codes of the prompts.
+    whitening : array of shape (1 + q, r)
+        From ``(1, c)`` to u.
     mean_u : array of shape (r,)
         ``E[u]``.
     cross : array of shape (r, r, k)
@@ -40,26 +41,17 @@ class BilinearDenoiser:
         Q.
     """
 
-    u: Array
+    whitening: Array
     mean_u: Array
     cross: Array
     values: Array
     vectors: Array
-    basis: None = None
 
     @classmethod
-    def of(cls, latents: Moments, codes: Array, asked: Array) -> "BilinearDenoiser":
-        """Fit to the moments of latents of p prompts; memory is ``(r k)^2`` numbers.
-
-        Parameters
-        ----------
-        latents : Moments
-        codes : array of shape (p, q)
-        asked : array of shape (m, q)
-            Codes of the prompts that the denoiser is for, which need not be among them.
-        """
+    def of(cls, latents: Moments, codes: Array) -> "BilinearRegression":
+        """Fit to the moments of latents of p prompts, with codes (p, q); memory is ``(r k)^2`` numbers."""
         whitening = whiten(codes, latents.weights)
-        u, own = ((whitening[0] + c @ whitening[1:]) for c in (codes, asked))
+        u = whitening[0] + codes @ whitening[1:]
         weighted, (r, k) = u * latents.weights[:, None], (u.shape[1], latents.means.shape[1])
         cross = np.einsum("pa,pb,pk->abk", weighted, u, latents.means, optimize=True)
         second = latents.covariances + latents.means[:, :, None] * latents.means[:, None, :]
@@ -68,25 +60,48 @@ class BilinearDenoiser:
         flat = cross.reshape(r, r * k)  # E[u (u (x) z)']
         with one_thread():
             values, vectors = np.linalg.eigh(moment.reshape(r * k, r * k) - flat.T @ flat)
-        return cls(own, weighted.sum(axis=0), cross, np.clip(values, 0.0, None), vectors)
+        return cls(whitening, weighted.sum(axis=0), cross, np.clip(values, 0.0, None), vectors)
 
-    def __getitem__(self, prompt: Any) -> "BilinearDenoiser":
-        return BilinearDenoiser(self.u[prompt], self.mean_u, self.cross, self.values, self.vectors)
+    def denoiser(self, code: Array) -> "BilinearDenoiser":
+        """The denoiser of a code (q,), known or not."""
+        return BilinearDenoiser(self, self.whitening[0] + code @ self.whitening[1:])
+
+    def blocks(self, level: Level) -> tuple[Array, Array]:
+        """``(E[u] (x) I)' Q W Q'`` for the weights of z_t and of the mean at a level, each of shape (r, k, k)."""
+        if level not in self._found:
+            (r, _, k), (alpha, sigma) = self.cross.shape, level
+            spread = alpha**2 * self.values + sigma**2
+            vectors = self.vectors.reshape(r, k, -1)
+            right = np.einsum("a,akm->km", self.mean_u, vectors)  # (E[u] (x) I)' Q
+
+            def block(weight: Array) -> Array:
+                weight = np.divide(weight, spread, out=np.zeros_like(spread), where=spread > 0)
+                product: Array = np.einsum("km,alm->akl", right * weight, vectors, optimize=True)
+                return product
+
+            self._found[level] = block(alpha * self.values), block(np.full_like(spread, sigma**2))
+        return self._found[level]
+
+    @lazy
+    def _found(self) -> dict[Level, tuple[Array, Array]]:
+        return {}
+
+
+@dataclass(frozen=True)
+class BilinearDenoiser:
+    """The regression's denoiser of one prompt, of whitened code u (r,)."""
+
+    regression: BilinearRegression
+    u: Array
+    basis: None = None
+    beside: float = 0.0
 
     def z0_map(self, level: Level) -> AffineMap:
         """z0_hat = (z_t - sigma eps_hat) / alpha, written without the division; ``E[u]' u = 1`` for every code."""
-        (r, _, k), (alpha, sigma) = self.cross.shape, level
-        spread = alpha**2 * self.values + sigma**2
-        seen = spread > 0
-        vectors = self.vectors.reshape(r, k, -1)
-        right = np.einsum("a,akm->km", self.mean_u, vectors)  # (E[u] (x) I)' Q
+        of_z, of_mean = self.regression.blocks(level)
+        mean = np.tensordot(self.u, self.regression.cross, axes=1)  # E[u (x) z] u, shape (r, k)
+        return AffineMap(np.tensordot(self.u, of_z, axes=1), np.einsum("akl,al->k", of_mean, mean))
 
-        def blocks(weight: Array) -> Array:
-            """``(E[u] (x) I)' Q weight Q'``, shape (r, k, k)."""
-            weight = np.divide(weight, spread, out=np.zeros_like(spread), where=seen)
-            product: Array = np.einsum("km,alm->akl", right * weight, vectors, optimize=True)
-            return product
-
-        gain = np.tensordot(self.u, blocks(alpha * self.values), axes=1)
-        mean = np.tensordot(self.u, self.cross, axes=1)  # E[u (x) z] u, shape (..., r, k)
-        return AffineMap(gain, np.einsum("akl,...al->...k", blocks(np.full_like(spread, sigma**2)), mean))
+    def z0(self, level: Level) -> Callable[[Array], Array]:
+        """The function from z_t (n, k) to z0_hat."""
+        return self.z0_map(level)

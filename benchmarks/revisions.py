@@ -60,15 +60,18 @@ def lines(path):
 
 def files_that_run(work):
     """Files of the package of which a function runs in a work; what runs only since a module is imported is not one."""
-    found, before = set(), sys.gettrace()
+    found, root, before = set(), str(PACKAGE), sys.gettrace()
 
     def trace(frame, event, arg):
-        if frame.f_code.co_flags & inspect.CO_OPTIMIZED and frame.f_code.co_filename.startswith(str(PACKAGE)):
+        code = frame.f_code
+        if code.co_filename in found or not code.co_filename.startswith(root):
+            return
+        if code.co_flags & inspect.CO_OPTIMIZED:
             above = frame
-            while above and not (above.f_code.co_name == "<module>" and str(PACKAGE) in above.f_code.co_filename):
+            while above and not (above.f_code.co_name == "<module>" and root in above.f_code.co_filename):
                 above = above.f_back
             if above is None:
-                found.add(Path(frame.f_code.co_filename))
+                found.add(code.co_filename)
 
     threading.settrace(trace)
     sys.settrace(trace)
@@ -77,7 +80,7 @@ def files_that_run(work):
     finally:
         sys.settrace(before)
         threading.settrace(before)
-    return found
+    return {Path(name) for name in found}
 
 
 def size(folder, side, quick):

@@ -8,22 +8,23 @@ attribute, read the attributes off samples of seen and of unseen combinations. I
 """
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
-from bilinear import BilinearDenoiser
+from bilinear import BilinearRegression
 from common import HERE, arguments, mnist, report
 from judge import Judge
 from linear_diffusion import LinearDiffusion, pictures
-from linear_diffusion.affine import AffineMap
 from linear_diffusion.datasets.transformed import HELD_OUT, transform_digits
 from linear_diffusion.denoiser.moments import Moments
-from linear_diffusion.draw import render
+from linear_diffusion.draw import Run, draw
 from linear_diffusion.image.decoder import Decoder
 from linear_diffusion.image.tone import fit_tone_curves
 from linear_diffusion.noise import SCHEDULES
-from linear_diffusion.sampler import SAMPLERS, compile_law
+from linear_diffusion.plan import plan
+from linear_diffusion.sampler import SAMPLERS
 
 ATTRIBUTES = {
     "digit": list("0123456789"),
@@ -45,23 +46,41 @@ def _answer(words, choices):
     return next((j for j, word in enumerate(choices) if word in words), len(choices)) % 10
 
 
+@dataclass(frozen=True)
+class BilinearPrior:
+    """The article's regression on the code of words, as what plans and draws ask of a prior."""
+
+    regression: BilinearRegression
+    codes: np.ndarray
+    has_density = False
+
+    def component(self, parts):
+        return self.regression.denoiser(self.codes[parts[0].prompt])
+
+    def curves_of(self, prompt):
+        return np.array([prompt])
+
+
 def bilinear(model, images, prompts, asked):
     """The article's regression on the same code and latents: a function from some of ``asked`` to images."""
     classes, index = np.unique(prompts, return_inverse=True)
     latents = Moments.of(model.transform(images).astype(np.float64), index, classes)
-    text, encoder, image = model._words.text, model._encoder, model._image
-    denoiser = BilinearDenoiser.of(latents, text.encode(list(classes)), text.encode(list(asked)))
-    law = compile_law(SAMPLERS["dpmpp_2m"], SCHEDULES[model.schedule].levels(N_STEPS), denoiser)
-    spread = [(np.square(root.T @ encoder.to_pixels)).sum(axis=0)[None] for root in law.matrix]
-    centres = [encoder.decode(shift)[None] for shift in law.shift]
-    shares = np.clip(model._words.tones(text.encode(list(asked))), 0, None)
+    code, encoder, image = model.prior_.words.code, model.encoder_, model.decoder_.image
+    codes = code.encode(list(asked))
+    prior = BilinearPrior(BilinearRegression.of(latents, code.encode(list(classes))), codes)
+    run = Run(SAMPLERS["dpmpp_2m"], SCHEDULES[model.schedule].levels(N_STEPS), 0.0, 0)
+    laws = [run.law(prior.regression.denoiser(own)) for own in codes]
+    spread = [(np.square(law.matrix.T @ encoder.to_pixels)).sum(axis=0)[None] for law in laws]
+    centres = [encoder.decode(law.shift)[None] for law in laws]
+    shares = np.clip(model.decoder_.curves.tones(codes), 0, None)
     mixtures = zip(centres, spread, [np.ones(1)] * len(asked), strict=True)
-    decoder = Decoder(encoder, image, fit_tone_curves(mixtures, shares, image.pixel_range))
+    decoder = Decoder(encoder, image, fit_tone_curves(mixtures, shares, image.tone_range))
     place = {prompt: j for j, prompt in enumerate(asked)}
 
     def sample(chosen):
         position = np.array([place[prompt] for prompt in chosen])
-        return render(lambda used: AffineMap(law.matrix[used], law.shift[used]), position, decoder, 0)
+        mixes = [((j, 1.0),) for j in range(len(asked))]
+        return draw(plan(prior, decoder, mixes, position, np.zeros(len(position), int)), run)
 
     return sample
 
@@ -103,7 +122,8 @@ def main(options):
                 continue
             cost = ""
             if encoder != "one-hot":
-                cost = f"{model._words.gaussian.share_below_zero(model._words.text.encode(list(known))):.1%}"
+                words = model.prior_.words
+                cost = f"{words.gaussian.share_below_zero(words.code.encode(list(known))):.1%}"
             asked = np.repeat(known, n)
             score(f"{name}, fitted in {seconds:.1f} s", kind, model.sample(prompts=asked)[0], asked, cost)
         if encoder == "words":
@@ -128,7 +148,7 @@ def main(options):
 
 def correlations(model):
     """What `words` found that a word changes."""
-    gaussian, words = model._words.gaussian, model._words.text.words
+    gaussian, words = model.prior_.words.gaussian, model.prior_.words.code.words
     found = {
         word: [float(target.products.correlations[j]) for target in (gaussian.mean, gaussian.covariance)]
         for j, word in enumerate(words)

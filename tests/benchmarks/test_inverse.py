@@ -46,7 +46,7 @@ def test_the_posterior_is_what_restore_gives(inverse: ModuleType, operator: Any)
     """All components are kept, so that nothing of an image lies outside the latent."""
     rng = np.random.default_rng(1)
     X = (rng.standard_normal((400, 16)) @ rng.standard_normal((16, 16)) + 3).reshape(400, 4, 4)
-    model = LinearDiffusion(styles=1, latent_dim=16, tone=False).fit(X, np.repeat(["a", "b"], 200))
+    model = LinearDiffusion(styles=1, latent_dim=16, tone=False, pixel_range=None).fit(X, np.repeat(["a", "b"], 200))
     problem, to_y, H = inverse.pose(model, operator, X[:5], 0.7, "a")
     seen = operator(X[:5])
     y = operators.observe(operator, seen, (4, 4))[0].y

@@ -24,8 +24,7 @@ from .denoiser.moments import Moments
 from .denoiser.prior import GaussianPrior, Prior
 from .draw import draw, draw_paths
 from .exceptions import warn
-from .fit import Parts, fit_classes, fit_sampled, warn_of_sampled_training
-from .fit.encoder import most_components
+from .fit import Parts, Settings, fit_classes, fit_sampled
 from .fit.streaming import add_batch
 from .fit.words import fit_words
 from .guidance import check_scale
@@ -88,10 +87,10 @@ class LinearDiffusion(
         The default was chosen by what samples of MNIST and Fashion-MNIST score (``benchmarks/styles.py``): 165 styles
         of rank 16, and 500 components. Only with exact training of one-hot prompts; elsewhere there is one Gaussian per
         prompt.
-    schedule : str, default="cosine"
-        Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step". It is read when
-        sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step" at fit, latents keep
-        their own scale, as in the article.
+    schedule : str or Schedule, default="cosine"
+        Noise schedule: "linear", "scaled_linear", "cosine", "sigmoid", "karras", "flow" or "one-step", or one of your
+        own. It is read when sampling, so a fitted model serves them all (``set_params(schedule=...)``). With "one-step"
+        at fit, latents keep their own scale, as in the article.
     training : {"exact", "sampled"}, default="exact"
         Whether the noise in training is known by its moments, or drawn.
     n_draws : int, default=1
@@ -197,7 +196,7 @@ class LinearDiffusion(
         latent_dim: int | float = 500,
         standardize: bool = False,
         styles: int = 165,
-        schedule: str = "cosine",
+        schedule: str | Schedule = "cosine",
         training: str = "exact",
         n_draws: int = 1,
         ridge: float = 0.0,
@@ -274,25 +273,21 @@ class LinearDiffusion(
         pixel_range = check_range(self.pixel_range)
         X = read_images(self, X)
         classes, index = check_prompts(y, len(X))
-        image = ImageFormat.of(X, pixel_range, rescale=self._rescales())
+        settings = self._settings()
+        image = ImageFormat.of(X, pixel_range, rescale=settings.unit_is_free)
         rows = image.rows(X)
-        options: dict[str, Any] = {"standardize": self.standardize, "rescale": self.schedule != "one-step"}
-        options |= {"ridge": float(self.ridge), "tone": self.tone}
-        given = rows, index, classes, image, self.latent_dim
+        given = rows, index, classes, image
         if self.text_encoder != "one-hot":
             if self.training != "exact":
                 raise ValueError(
                     f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
                     'choose that, or text_encoder="one-hot".'
                 )
-            parts = fit_words(self.text_encoder, *given, **options)
+            parts = fit_words(*given, settings, self.text_encoder)
         elif self.training == "sampled":
-            most = most_components(self.latent_dim, *rows.shape)
-            warn_of_sampled_training(self.styles, self.n_draws, most, classes, index)
-            entropy = entropy_of(self.random_state)
-            parts = fit_sampled(*given, **options, n_draws=self.n_draws, entropy=entropy)
+            parts = fit_sampled(*given, settings, int(self.styles), self.n_draws, entropy_of(self.random_state))
         else:
-            parts = fit_classes(*given, **options, styles=int(self.styles))
+            parts = fit_classes(*given, settings, int(self.styles))
         self._moments = None
         return self._take(parts, len(X), CalibrationImages(rows, index) if self.training == "exact" else None)
 
@@ -346,20 +341,7 @@ class LinearDiffusion(
         X = read_images(self, X, None if first else self.image_shape_)
         classes, index = check_prompts(y, len(X))
         before = None if first else self.decoder_.image
-        parts, self._moments = add_batch(
-            self._moments,
-            before,
-            X,
-            index,
-            classes,
-            pixel_range,
-            self.latent_dim,
-            standardize=self.standardize,
-            rescales=self._rescales(),
-            rescale=self.schedule != "one-step",
-            ridge=float(self.ridge),
-            tone=self.tone,
-        )
+        parts, self._moments = add_batch(self._moments, before, X, index, classes, pixel_range, self._settings())
         return self._take(parts, int(self._moments.counts.sum()), None)
 
     def sample(
@@ -367,7 +349,7 @@ class LinearDiffusion(
         n_samples: int | None = None,
         prompts: Any = None,
         *,
-        sampler: str | None = None,
+        sampler: Any = None,
         n_steps: int | None = None,
         eta: float = 0.0,
         guidance_scale: float = 1.0,
@@ -386,7 +368,7 @@ class LinearDiffusion(
             One for all images, or one per image; None draws them as often as in training. A dict from prompts to
             weights that sum to 1 mixes them, such as ``{"3": 0.5, "8": 0.5}``; with styles, the heaviest prompt's
             style is drawn, and mixed with the nearest styles of the others.
-        sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"}, optional
+        sampler : {"exact", "ddpm", "ddim", "euler", "heun", "dpmpp_2m", "one-step"} or Sampler, optional
             None is "exact", the limit of infinitely many steps; "one-step" for that schedule; and "ddim" after sampled
             training, which knows no exact map, or with guidance, which has none.
         n_steps : int, optional
@@ -402,10 +384,9 @@ class LinearDiffusion(
         negative_prompts : prompt or sequence of prompts, optional
             What to be guided away from, one for all images or one per image, mixes included; None is the Gaussian of
             all training images.
-        styles : int, sequence of int, or "mixture", optional
-            Which of the prompt's styles: one for all images, or one per image, counted from 0.
-            None draws them as often as in training. "mixture" draws none: a step sampler is guided by the exact
-            denoiser of all the prompt's styles together, which is not linear, and slower.
+        styles : int or sequence of int, optional
+            Which of the prompt's styles: one for all images, or one per image, counted from 0. None draws them as often
+            as in training.
         random_state : optional
             Overrides the constructor's. Image i depends on it, on i and on its prompt, not on how many are drawn; its
             style also on how many images of its prompt come before it.
@@ -716,9 +697,10 @@ class LinearDiffusion(
             self._confidence = self._confidence.confidence(self._densities().blocks, self.weights_)
         return self._confidence or BAYES
 
-    def _rescales(self) -> bool:
-        """Whether latents do not depend on the units of pixels."""
-        return bool(self.schedule != "one-step" or self.standardize)
+    def _settings(self) -> Settings:
+        return Settings(
+            self.latent_dim, self.standardize, self.schedule != "one-step", ridge=float(self.ridge), tone=self.tone
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()

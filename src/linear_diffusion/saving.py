@@ -69,8 +69,8 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         )
     if not isinstance(model.schedule, str):
         raise ValueError(
-            f"schedule={model.schedule!r} is code of your own, which is not saved. Set a schedule by name, save, and set "
-            "yours again after reading: model.set_params(schedule=...)."
+            f"schedule={model.schedule!r} is code of your own, which is not saved. Set a schedule by name, save, and "
+            "set yours again after reading: model.set_params(schedule=...)."
         )
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")

@@ -369,7 +369,7 @@ def info(
             "images": f"{' x '.join(map(str, model.image_shape_))}, {record['dtype']}, range {low_high}",
             "latent": f"{count(model.latent_dim_, 'component')}, {record['explained_variance']:.1%} of the variance"
             + (", pixels standardised" if model.standardize else ""),
-            "schedule": model.schedule,
+            "schedule": str(model.schedule),
             "training": model.training,
             "tone curve": "yes" if record["tone"] else "no",
             "files": ", ".join(f"{name} {size:,} bytes" for name, size in record["files"].items()),

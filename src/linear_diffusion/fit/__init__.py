@@ -7,13 +7,13 @@ prior       styles of each prompt, their moments matched                        
 decoder     the encoder's inverse, then tone and detail curves                    (`image`)
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..denoiser.moments import tone_histograms
-from ..denoiser.prior import ClassPrior, Prior, joined, one_gaussian_each
+from ..denoiser.prior import Prior, joined, one_gaussian_each
 from ..denoiser.regression import RegressionPrior
 from ..exceptions import warn
 from ..image.decoder import Decoder
@@ -23,9 +23,9 @@ from ..image.pca import PCAEncoder, noise_floor
 from ..image.tone import fit_tone_curves
 from ..text.prompts import OneHotEncoder
 from ..utils.progress import tell
-from ..utils.types import AnyArray, Array, Index
+from ..utils.types import AnyArray, Index
 from .clusters import fit_styles
-from .encoder import Learned, draw_noise, learn
+from .encoder import Learned, draw_noise, learn, most_components
 from .matching import match_details, match_moments, n_draws, pixel_mixtures
 
 
@@ -37,18 +37,34 @@ class Parts(NamedTuple):
     decoder: Decoder
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What all ways to fit are told.
+
+    Parameters
+    ----------
+    latent_dim, standardize
+        See `LinearDiffusion`.
+    rescale : bool
+        Whether latents get a mean variance of 1.
+    ridge, tone
+        See `LinearDiffusion`.
+    """
+
+    latent_dim: int | float
+    standardize: bool
+    rescale: bool
+    ridge: float = 0.0
+    tone: bool = True
+
+    @property
+    def unit_is_free(self) -> bool:
+        """Whether latents do not depend on the units of pixels."""
+        return self.rescale or self.standardize
+
+
 def fit_classes(
-    rows: AnyArray,
-    index: Index,
-    classes: AnyArray,
-    image: ImageFormat,
-    latent_dim: int | float,
-    *,
-    standardize: bool,
-    rescale: bool,
-    styles: int,
-    ridge: float,
-    tone: bool,
+    rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, styles: int
 ) -> Parts:
     """Prompts of their own, with styles or as one Gaussian each.
 
@@ -59,25 +75,24 @@ def fit_classes(
         Position of each image's prompt.
     classes : array of shape (p,)
     image : ImageFormat
-    latent_dim, standardize, rescale
-        See `image.pca.pca_from_covariance`.
-    styles, ridge, tone
+    settings : Settings
+    styles : int
         See `LinearDiffusion`.
     """
-    if ridge == 0:
+    if settings.ridge == 0:
         _warn_of_single_images(classes, index)
     tell(f"components and moments of {len(rows):,} images")
-    drawn = n_draws(*rows.shape) if tone and image.pixel_range else 0
-    how: dict[str, Any] = {"standardize": standardize, "rescale": rescale, "n_styles": styles, "n_drawn": drawn}
-    learned = learn(rows, index, classes, image, latent_dim, **how)
+    toned = settings.tone and image.pixel_range is not None
+    drawn = n_draws(*rows.shape) if toned else 0
+    learned = _learn(rows, index, classes, image, settings, n_styles=styles, n_drawn=drawn)
     if styles == 1:
-        return from_moments(learned, image, ridge=ridge, tone=tone)
+        return from_moments(learned, image, settings)
     encoder, weights = learned.encoder, learned.latents.weights
     z, floor = encoder.encode(rows), noise_floor(encoder) * encoder.scale**2
-    laws, groups, labels = fit_styles(z, index, len(classes), styles, floor, ridge)
+    laws, groups, labels = fit_styles(z, index, len(classes), styles, floor, settings.ridge)
     prior = joined(OneHotEncoder(classes), weights, learned.residual, laws, groups)
     decoder = Decoder(encoder, image)
-    if not (tone and image.pixel_range):
+    if not toned:
         return Parts(encoder, prior, decoder)
     labels += np.searchsorted(prior.owner, index)
     curve = prior.curves[labels]
@@ -90,13 +105,18 @@ def fit_classes(
     return Parts(encoder, prior, decoder)
 
 
-def from_moments(learned: Learned, image: ImageFormat, *, ridge: float, tone: bool) -> Parts:
+def from_moments(learned: Learned, image: ImageFormat, settings: Settings) -> Parts:
     """One Gaussian for each prompt, from moments alone."""
     latents, encoder = learned.latents, learned.encoder
-    covariances = latents.covariances + ridge * np.eye(len(encoder.components))
+    covariances = latents.covariances + settings.ridge * np.eye(encoder.latent_dim)
     text = OneHotEncoder(latents.prompts)
     prior = one_gaussian_each(text, latents.weights, learned.residual, latents.means, covariances)
-    return Parts(encoder, prior, _toned(prior, Decoder(encoder, image), learned.histogram, tone))
+    decoder = Decoder(encoder, image)
+    if settings.tone and image.pixel_range:
+        tell("tone curves")
+        mixtures = pixel_mixtures(prior, encoder)
+        decoder = replace(decoder, curves=fit_tone_curves(mixtures, learned.histogram, image.tone_range))
+    return Parts(encoder, prior, decoder)
 
 
 def fit_sampled(
@@ -104,12 +124,8 @@ def fit_sampled(
     index: Index,
     classes: AnyArray,
     image: ImageFormat,
-    latent_dim: int | float,
-    *,
-    standardize: bool,
-    rescale: bool,
-    ridge: float,
-    tone: bool,
+    settings: Settings,
+    styles: int,
     n_draws: int,
     entropy: int,
 ) -> Parts:
@@ -117,24 +133,35 @@ def fit_sampled(
 
     Parameters
     ----------
-    rows, index, classes, image, latent_dim, standardize, rescale, ridge, tone
+    rows, index, classes, image, settings
         See `fit_classes`.
+    styles : int
+        Warned of, since it is not used.
     n_draws : int
     entropy : int
         Of the noise.
     """
+    _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), classes, index)
     tell(f"components and moments of {len(rows):,} images")
-    learned = learn(rows, index, classes, image, latent_dim, standardize=standardize, rescale=rescale, sampled=True)
-    exact = from_moments(learned, image, ridge=ridge, tone=tone)
+    learned = _learn(rows, index, classes, image, settings, sampled=True)
+    exact = from_moments(learned, image, settings)
     tell("noise, drawn")
     joint = draw_noise(rows, index, classes, learned.encoder, n_draws, entropy)
-    covariances, k = joint.covariances, len(learned.encoder.components)
-    covariances[:, :k, :k] += ridge * np.eye(k)
+    covariances, k = joint.covariances, learned.encoder.latent_dim
+    covariances[:, :k, :k] += settings.ridge * np.eye(k)
     prior = RegressionPrior(OneHotEncoder(classes), learned.latents.weights, joint.means, covariances)
     return exact._replace(prior=prior)
 
 
-def warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:
+def _learn(
+    rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, **memory: Any
+) -> Learned:
+    """Encoder and moments; ``memory`` says what else will be worked out."""
+    how = {"standardize": settings.standardize, "rescale": settings.rescale}
+    return learn(rows, index, classes, image, settings.latent_dim, **how, **memory)
+
+
+def _warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:
     """Say what sampled training leaves unused, and where it has too few draws for k components."""
     if styles != 1:
         warn(
@@ -150,14 +177,6 @@ def warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArra
             f"Set latent_dim={max(least // 2, 1)} or less, n_draws={-(-2 * k * n_draws // least)} or more, or "
             'training="exact".',
         )
-
-
-def _toned(prior: ClassPrior, decoder: Decoder, histogram: Array, tone: bool) -> Decoder:
-    if not (tone and decoder.image.pixel_range):
-        return decoder
-    tell("tone curves")
-    mixtures = pixel_mixtures(prior, decoder.encoder)
-    return replace(decoder, curves=fit_tone_curves(mixtures, histogram, decoder.image.tone_range))
 
 
 def _warn_of_single_images(classes: AnyArray, index: Index) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from ..denoiser.moments import N_TONES, Moments
 from ..image.format import ImageFormat
 from ..utils.types import AnyArray, Index
-from . import Parts, from_moments
+from . import Parts, Settings, from_moments
 from .encoder import MOST_PIXELS, Work, fits_dense, learn_from, require_memory
 
 
@@ -25,13 +25,7 @@ def add_batch(
     index: Index,
     classes: AnyArray,
     pixel_range: Any,
-    latent_dim: int | float,
-    *,
-    standardize: bool,
-    rescales: bool,
-    rescale: bool,
-    ridge: float,
-    tone: bool,
+    settings: Settings,
 ) -> tuple[Parts, Moments]:
     """What is learned of one more batch and of those before it; and their moments.
 
@@ -48,14 +42,11 @@ def add_batch(
     classes : array of shape (p,)
     pixel_range
         See `LinearDiffusion`.
-    latent_dim, standardize, rescale, ridge, tone
-        See `fit.fit_classes`.
-    rescales : bool
-        Whether latents do not depend on the units of pixels.
+    settings : Settings
     """
     if before and pixel_range == "auto":
         pixel_range = before.pixel_range
-    image = ImageFormat.of(X, pixel_range, rescale=rescales, beside=before.span if before else None)
+    image = ImageFormat.of(X, pixel_range, rescale=settings.unit_is_free, beside=before.span if before else None)
     if before and _kind(image) != _kind(before):
         raise ValueError(f"this batch is {_kind(image)}, those before it were {_kind(before)}; give all alike.")
     known = classes if moments is None else moments.prompts
@@ -67,12 +58,12 @@ def add_batch(
         )
     # The sums of this batch, and those of all, which replace the sums before.
     work = Work(p, d, max(len(X), d), len(X), X.dtype.itemsize, image.n_channels, n_sums=2)
-    require_memory(work, min(d, int(latent_dim) or d))
+    require_memory(work, min(d, int(settings.latent_dim) or d))
     tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
     batch = Moments.of(image.rows(X), index, classes, tones=tones, n_channels=n_channels)
     whole = batch if moments is None or before is None else _counted_anew(moments, before, image) + batch
-    learned = learn_from(whole, latent_dim, standardize=standardize, rescale=rescale)
-    return from_moments(learned, image, ridge=ridge, tone=tone), whole
+    learned = learn_from(whole, settings.latent_dim, standardize=settings.standardize, rescale=settings.rescale)
+    return from_moments(learned, image, settings), whole
 
 
 def _kind(image: ImageFormat) -> str:

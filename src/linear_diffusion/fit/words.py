@@ -22,7 +22,7 @@ from ..text.prompts import OneHotEncoder
 from ..text.words import BagOfWords, PromptEncoder, TransformedPrompts
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Array, Index
-from . import Parts
+from . import Parts, Settings
 from .encoder import Learned, learn
 
 _SKETCH = 24
@@ -30,25 +30,15 @@ _SKETCH = 24
 
 
 def fit_words(
-    text_encoder: Any,
-    rows: AnyArray,
-    index: Index,
-    classes: AnyArray,
-    image: ImageFormat,
-    latent_dim: int | float,
-    *,
-    standardize: bool,
-    rescale: bool,
-    ridge: float,
-    tone: bool,
+    rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, text_encoder: Any
 ) -> Parts:
     """Prompts of words, or vectors of a transformer.
 
     Parameters
     ----------
-    text_encoder : "words", or a transformer
-    rows, index, classes, image, latent_dim, standardize, rescale, ridge, tone
+    rows, index, classes, image, settings
         See `fit.fit_classes`.
+    text_encoder : "words", or a transformer
     """
     tell(f"components and regressions on words, of {len(rows):,} images")
     names = [str(prompt) for prompt in classes.tolist()]
@@ -56,11 +46,11 @@ def fit_words(
     code: PromptEncoder = BagOfWords(names) if products else TransformedPrompts(text_encoder, names)
     codes = code.encode(names)
     length = min(len(codes), MOST_DIMENSIONS) + 1 if products else codes.shape[1] + 1
-    how: dict[str, Any] = {"standardize": standardize, "rescale": rescale, "code_length": length}
-    learned = learn(rows, index, classes, image, latent_dim, **how)
-    words = regressions(code, codes, rows, index, learned, products=products, ridge=ridge)
+    how = {"standardize": settings.standardize, "rescale": settings.rescale}
+    learned = learn(rows, index, classes, image, settings.latent_dim, **how, code_length=length)
+    words = regressions(code, codes, rows, index, learned, products=products, ridge=settings.ridge)
     decoder = Decoder(learned.encoder, image)
-    if tone and image.pixel_range:
+    if settings.tone and image.pixel_range:
         histogram = learned.histogram / learned.histogram.sum(axis=-1, keepdims=True)
         chosen = choose_products(codes, learned.latents.counts, _flat(histogram)) if products else None
         tones = regress(codes, learned.latents.weights, histogram, chosen)

@@ -9,7 +9,7 @@ Every step lives in the file of its name and works alone; here they are only con
 from numbers import Integral, Real
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -21,7 +21,7 @@ from . import saving, tasks
 from .arguments import check_n_samples, read_images, read_run, require_memory_to_draw
 from .denoiser.gaussian import LinearDenoiser
 from .denoiser.moments import Moments
-from .denoiser.prior import GaussianPrior, Prior
+from .denoiser.prior import Prior
 from .draw import draw, draw_paths
 from .exceptions import warn
 from .fit import Parts, Settings, fit_classes, fit_sampled
@@ -517,7 +517,7 @@ class LinearDiffusion(
         rows = np.concatenate([self._rows(np.asarray(X)[None]) for X in (X0, X1)])
         prior = self.prior_.asked(prompts)
         mixes = each_mix(prompts, 2, prior.text, "prompts", required=True)
-        return tasks.interpolate(cast(GaussianPrior, prior), self.decoder_, rows, mixes, n)
+        return tasks.interpolate(prior, self.decoder_, rows, mixes, n)
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any, y: Any = None) -> Array:
@@ -633,7 +633,8 @@ class LinearDiffusion(
         """The linear denoiser of one prompt, at any noise level, on latents: one Gaussian, whatever its styles."""
         check_is_fitted(self)
         prior = self.prior_.asked([prompt])
-        return prior.gaussian(((int(prior.text.index([prompt])[0]), 1.0),))
+        found: LinearDenoiser = prior.gaussian(((int(prior.text.index([prompt])[0]), 1.0),))
+        return found
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to a folder: ``config.json``, ``model-<digest>.safetensors`` and a card, ``README.md``.
@@ -686,9 +687,9 @@ class LinearDiffusion(
         """The densities of given prompts' pixels; those of training are kept, with what they work out."""
         prior = self.prior_.asked(prompts)
         if prior is not self.prior_:
-            return Densities(self.encoder_, cast(GaussianPrior, prior))
+            return Densities(self.encoder_, prior)
         if self._pixels is None:
-            self._pixels = Densities(self.encoder_, cast(GaussianPrior, prior))
+            self._pixels = Densities(self.encoder_, prior)
         return self._pixels
 
     def _reading(self) -> Confidence:

@@ -9,11 +9,10 @@ differ here, and nowhere else: who comes after asks a prior, and not what kind o
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..noise import Level
 from ..text.mixes import Mix
 from ..text.prompts import OneHotEncoder
 from ..utils.arrays import Kept, kept, not_negative, orthonormal, positive, sums_to_one
@@ -21,7 +20,7 @@ from ..utils.lazy import lazy
 from ..utils.threads import one_thread
 from ..utils.types import Array, Index
 from .gaussian import GaussianDenoiser, LinearDenoiser, mixed
-from .law import WIDEST, Law
+from .law import WIDEST, Law, Mixture
 
 LEAST = float(np.finfo(np.float32).tiny)
 """Least number that factors are divided by, where all images are one."""
@@ -35,137 +34,79 @@ class Part(NamedTuple):
     weight: float
 
 
-class Components(Protocol):
-    """What samples of one prompt are drawn from: `law.Mixture`, or what sampled training found."""
+class Prior:
+    """What all stages after the prior ask of it; here for prompts that have a law, whatever gives it.
 
-    @property
-    def means(self) -> Array:
-        """Shape (s, k)."""
-
-    def nearest(self, mean: Array) -> int:
-        """The component whose mean is nearest to a latent."""
-
-    def responsibilities(self, z: Array, level: Level) -> Array:
-        """How likely each is, given noisy latents (n, k); shape (n, s)."""
-
-
-class Prior(Protocol):
-    """What all stages after the prior ask of it."""
-
-    @property
-    def text(self) -> OneHotEncoder:
-        """The prompts that it knows."""
-
-    @property
-    def weights(self) -> Array:
-        """How often each is drawn, shape (p,)."""
-
-    @property
-    def has_density(self) -> bool:
-        """Whether it knows a law, and so the exact sampler, likelihood and posteriors."""
-
-    @property
-    def means(self) -> Array:
-        """Mean latent of each prompt, shape (p, k)."""
-
-    @property
-    def covariances(self) -> Array:
-        """Covariance of each prompt's latents, shape (p, k, k)."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Directions that a component has, and components; of all prompts, at most."""
-
-    def reach(self, deviations: float) -> float:
-        """How large a latent may be that lies so many standard deviations from its mean."""
-
-    def asked(self, prompts: Any, negative_prompts: Any = None) -> "Prior":
-        """The prior that knows given prompts; None is those of training."""
-
-    def shares_of(self, prompt: int) -> Array:
-        """Frequencies of a prompt's components, shape (s,)."""
-
-    def curves_of(self, prompt: int) -> Index:
-        """Their tone curves, shape (s,)."""
-
-    def style_means_of(self, prompt: int) -> Array:
-        """Their means in training, shape (s, k)."""
-
-    def components(self, prompt: int) -> Components:
-        """What samples of a prompt are drawn from."""
-
-    def component(self, parts: Sequence[Part]) -> LinearDenoiser:
-        """The denoiser of a weighted mix of components."""
-
-    def gaussian(self, mix: Mix) -> LinearDenoiser:
-        """The denoiser of a weighted mix of prompts, each as one Gaussian (or one regression)."""
-
-    def pooled(self) -> LinearDenoiser:
-        """The denoiser of all training images as one Gaussian."""
-
-
-class GaussianPrior:
-    """What follows from the laws of prompts, whatever gives them."""
+    Parameters
+    ----------
+    text : OneHotEncoder
+        The p prompts that it knows.
+    weights : array of shape (p,)
+        How often each is drawn.
+    residual : array of shape (p,)
+        Mean squared length of what the image encoder discards of a prompt's images.
+    """
 
     text: OneHotEncoder
     weights: Array
     residual: Array
     has_density = True
-
-    @abstractmethod
-    def asked(self, prompts: Any, negative_prompts: Any = None) -> "GaussianPrior":
-        """See `Prior`."""
-
-    @abstractmethod
-    def reach(self, deviations: float) -> float:
-        """See `Prior`."""
+    """Whether it knows laws, and so the exact sampler, likelihood and posteriors."""
 
     @abstractmethod
     def law(self, prompt: int) -> Law:
         """The learned law of a prompt."""
 
+    @abstractmethod
+    def reach(self, deviations: float) -> float:
+        """How large a latent may be that lies so many standard deviations from its mean."""
+
+    def asked(self, prompts: Any, negative_prompts: Any = None) -> Self:
+        """The prior that knows given prompts; None is those of training. Most know these alone."""
+        return self
+
     @property
     def size(self) -> tuple[int, int]:
-        """See `Prior`."""
+        """Directions that a component has, and components; of all prompts, at most."""
         return self.means.shape[1], len(self.weights)
-
-    def shares_of(self, prompt: int) -> Array:
-        """See `Prior`: one component, but for what says otherwise."""
-        return np.ones(1)
-
-    def curves_of(self, prompt: int) -> Index:
-        """See `Prior`."""
-        return np.array([prompt])
-
-    def style_means_of(self, prompt: int) -> Array:
-        """See `Prior`."""
-        return self.law(prompt).means
-
-    def components(self, prompt: int) -> Components:
-        """See `Prior`."""
-        return self.law(prompt).mixture
-
-    def component(self, parts: Sequence[Part]) -> GaussianDenoiser:
-        """See `Prior`."""
-        each = [self.law(part.prompt).mixture.component(part.component) for part in parts]
-        return mixed(each, np.array([part.weight for part in parts]))
-
-    def gaussian(self, mix: Mix) -> GaussianDenoiser:
-        """See `Prior`."""
-        return mixed([self.law(prompt).gaussian for prompt, _ in mix], np.array([weight for _, weight in mix]))
 
     @property
     def means(self) -> Array:
-        """See `Prior`."""
+        """Mean latent of each prompt, shape (p, k)."""
         return np.stack([self.law(j).mean for j in range(len(self.weights))])
 
     @property
     def covariances(self) -> Array:
-        """See `Prior`."""
+        """Covariance of each prompt's latents, shape (p, k, k)."""
         return np.stack([self.law(j).gaussian.covariance for j in range(len(self.weights))])
 
-    def pooled(self) -> GaussianDenoiser:
-        """See `Prior`: the variance between prompts is added to that within."""
+    def shares_of(self, prompt: int) -> Array:
+        """Frequencies of a prompt's components, shape (s,)."""
+        return np.ones(1)
+
+    def curves_of(self, prompt: int) -> Index:
+        """Their tone curves, shape (s,)."""
+        return np.array([prompt])
+
+    def style_means_of(self, prompt: int) -> Array:
+        """Their means in training, shape (s, k)."""
+        return self.law(prompt).means
+
+    def components(self, prompt: int) -> Mixture:
+        """What samples of a prompt are drawn from."""
+        return self.law(prompt).mixture
+
+    def component(self, parts: Sequence[Part]) -> LinearDenoiser:
+        """The denoiser of a weighted mix of components."""
+        each = [self.law(part.prompt).mixture.component(part.component) for part in parts]
+        return mixed(each, np.array([part.weight for part in parts]))
+
+    def gaussian(self, mix: Mix) -> Any:
+        """The denoiser of a weighted mix of prompts, each as one Gaussian (after sampled training, one regression)."""
+        return mixed([self.law(prompt).gaussian for prompt, _ in mix], np.array([weight for _, weight in mix]))
+
+    def pooled(self) -> LinearDenoiser:
+        """The denoiser of all training images as one Gaussian: the variance between prompts is added to that within."""
         return self._pooled
 
     @lazy
@@ -179,7 +120,7 @@ class GaussianPrior:
 
 
 @dataclass(frozen=True)
-class ClassPrior(GaussianPrior, Kept):
+class ClassPrior(Kept, Prior):
     """The laws of p prompts that share nothing: m components in all.
 
     Parameters
@@ -222,10 +163,6 @@ class ClassPrior(GaussianPrior, Kept):
     gain: Array | None = kept("p k", positive, optional=True)
     matched_means: Array | None = kept("m k", dtype="float", optional=True)
 
-    def asked(self, prompts: Any, negative_prompts: Any = None) -> "ClassPrior":
-        """Itself: it knows the prompts of training alone."""
-        return self
-
     @property
     def size(self) -> tuple[int, int]:
         """See `Prior`."""
@@ -265,7 +202,7 @@ class ClassPrior(GaussianPrior, Kept):
         return self.curves[self.of(prompt)]
 
     def law(self, prompt: int) -> Law:
-        """See `GaussianPrior`."""
+        """See `Prior`."""
         found = self._laws.get(prompt)
         if found is None:
             own = self.of(prompt)

@@ -17,8 +17,9 @@ from ..noise import Level
 from ..text.mixes import Mix
 from ..text.prompts import OneHotEncoder
 from ..utils.arrays import Kept, kept, sums_to_one
-from ..utils.types import Array, Index
-from .prior import Part
+from ..utils.types import Array
+from .law import Law
+from .prior import Part, Prior
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class RegressionDenoiser:
 
 
 @dataclass(frozen=True)
-class RegressionPrior(Kept):
+class RegressionPrior(Kept, Prior):
     """What sampled training finds of p prompts.
 
     It has a denoiser for each prompt, and no density.
@@ -84,46 +85,33 @@ class RegressionPrior(Kept):
         """Covariance of each prompt's latents, shape (p, k, k)."""
         return self.joint_covariances[:, : self._k, : self._k]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """See `prior.Prior`."""
-        return self._k, len(self.weights)
+    def law(self, prompt: int) -> Law:
+        """Not known: drawn noise tells no density."""
+        raise AttributeError("sampled training knows no law of a prompt.")
 
     def reach(self, deviations: float) -> float:
-        """See `prior.Prior`."""
+        """See `Prior`."""
         return float(np.abs(self.joint_means).max() + deviations * np.sqrt(np.abs(self.joint_covariances).max()))
 
-    def asked(self, prompts: Any, negative_prompts: Any = None) -> "RegressionPrior":
-        """Itself: it knows the prompts of training alone."""
-        return self
-
-    def shares_of(self, prompt: int) -> Array:
-        """See `prior.Prior`: one component."""
-        return np.ones(1)
-
-    def curves_of(self, prompt: int) -> Index:
-        """See `prior.Prior`."""
-        return np.array([prompt])
-
     def style_means_of(self, prompt: int) -> Array:
-        """See `prior.Prior`."""
+        """See `Prior`."""
         return self.means[[prompt]]
 
-    def components(self, prompt: int) -> "RegressionComponents":
-        """See `prior.Prior`."""
+    def components(self, prompt: int) -> Any:
+        """See `Prior`."""
         return RegressionComponents(self.means[[prompt]])
 
     def component(self, parts: Sequence[Part]) -> RegressionDenoiser:
-        """See `prior.Prior`."""
+        """See `Prior`."""
         return self.gaussian(tuple((part.prompt, part.weight) for part in parts))
 
     def gaussian(self, mix: Mix) -> RegressionDenoiser:
-        """See `prior.Prior`: moments are linear in the code."""
+        """See `Prior`: moments are linear in the code."""
         means = sum(weight * self.joint_means[j] for j, weight in mix)
         return RegressionDenoiser(np.asarray(means), sum(weight * self.joint_covariances[j] for j, weight in mix))
 
     def pooled(self) -> RegressionDenoiser:
-        """See `prior.Prior`: the variance between prompts is added to that within."""
+        """See `Prior`: the variance between prompts is added to that within."""
         within, mean = np.tensordot(self.weights, self.joint_covariances, 1), self.weights @ self.joint_means
         apart = self.joint_means - mean
         return RegressionDenoiser(mean, within + (self.weights * apart.T) @ apart)
@@ -135,7 +123,7 @@ class RegressionPrior(Kept):
 
 @dataclass(frozen=True)
 class RegressionComponents:
-    """The one component of a prompt; see `prior.Components`."""
+    """The one component of a prompt; see `law.Mixture`."""
 
     means: Array
 

@@ -24,7 +24,7 @@ from ..utils.types import AnyArray, Array, Index
 from .conditional import TOGETHER, ConditionalGaussian, Regression
 from .gaussian import GaussianDenoiser
 from .law import Law
-from .prior import GaussianPrior
+from .prior import Prior
 
 _CACHED_BYTES, _CACHED_CURVES = 2**27, 1024
 """Of laws, and how many curves, that are kept from one call to the next."""
@@ -64,7 +64,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class WordsPrior(GaussianPrior, Kept):
+class WordsPrior(Kept, Prior):
     """The laws of some prompts of words, seen in training or not.
 
     Parameters
@@ -112,7 +112,7 @@ class WordsPrior(GaussianPrior, Kept):
         return replace(self, text=text, weights=np.full(p, 1 / p), of_training=False)
 
     def law(self, prompt: int) -> Law:
-        """See `GaussianPrior`: worked out with the prompts beside it."""
+        """See `Prior`: worked out with the prompts beside it."""
         first = prompt - prompt % TOGETHER
         return self.words.laws(self.codes[first : first + TOGETHER])[prompt - first]
 

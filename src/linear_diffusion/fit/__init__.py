@@ -144,13 +144,14 @@ def fit_sampled(
     _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), classes, index)
     tell(f"components and moments of {len(rows):,} images")
     learned = _learn(rows, index, classes, image, settings, sampled=True)
-    exact = from_moments(learned, image, settings)
     tell("noise, drawn")
     joint = draw_noise(rows, index, classes, learned.encoder, n_draws, entropy)
     covariances, k = joint.covariances, learned.encoder.latent_dim
     covariances[:, :k, :k] += settings.ridge * np.eye(k)
     prior = RegressionPrior(OneHotEncoder(classes), learned.latents.weights, joint.means, covariances)
-    return exact._replace(prior=prior)
+    if settings.tone and image.pixel_range:  # curves start from the pixels of each prompt's Gaussian
+        return from_moments(learned, image, settings)._replace(prior=prior)
+    return Parts(learned.encoder, prior, Decoder(learned.encoder, image))
 
 
 def _learn(

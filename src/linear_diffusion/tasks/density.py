@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..denoiser.components import WhiteComponents
-from ..denoiser.prior import GaussianPrior
+from ..denoiser.prior import Prior
 from ..image.pca import PCAEncoder, noise_floor
 from ..utils.lazy import lazy
 from ..utils.threads import in_parallel
@@ -118,11 +118,11 @@ class Densities:
     Parameters
     ----------
     encoder : PCAEncoder
-    prior : GaussianPrior
+    prior : Prior
     """
 
     encoder: PCAEncoder
-    prior: GaussianPrior
+    prior: Prior
 
     def of(self, prompts: Sequence[int]) -> list[PromptDensity]:
         """The densities of some prompts."""
@@ -149,13 +149,13 @@ class Densities:
         return {}
 
 
-def densities(encoder: PCAEncoder, prior: GaussianPrior, prompts: Sequence[int]) -> list[PromptDensity]:
+def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list[PromptDensity]:
     """The pixel densities of some prompts.
 
     Parameters
     ----------
     encoder : PCAEncoder
-    prior : GaussianPrior It is read as learned, not as samples are drawn.
+    prior : Prior It is read as learned, not as samples are drawn.
     prompts : sequence of int
         Their positions.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..denoiser.gaussian import GaussianDenoiser, in_latent, mixed
-from ..denoiser.prior import GaussianPrior
+from ..denoiser.prior import Prior
 from ..image.decoder import Decoder
 from ..image.pca import noise_floor
 from ..noise import CLEAN
@@ -50,7 +50,7 @@ def slerp(a: Array, b: Array, share: float) -> Array:
     return between
 
 
-def interpolate(prior: GaussianPrior, decoder: Decoder, rows: AnyArray, mixes: Sequence[Mix], n: int) -> AnyArray:
+def interpolate(prior: Prior, decoder: Decoder, rows: AnyArray, mixes: Sequence[Mix], n: int) -> AnyArray:
     """Images on the way between two images.
 
     Ends are pictures, which have no need of a tone curve; the middle is drawn, and has all of it.

@@ -28,28 +28,16 @@ def pieces_of() -> Callable[..., Mixture]:
     """``model -> weights (m,), means (m, d), covariances (m, d, d), prompts (m,)`` of pixels, from learned numbers."""
 
     def written_out(model: LinearDiffusion) -> Mixture:
-        V, std, scale = model.components_, model._encoder.std, model.scaling_factor_
+        encoder, prior, found = model.encoder_, model.prior_, []
+        V, std, scale = encoder.components, encoder.std, encoder.scale
         k, d = V.shape
-        found = []
         for c, weight in enumerate(model.weights_):
-            tau2 = model._residual[c] / max(d - k, 1)
-            rest = tau2 * (np.eye(d) - V.T @ V)
-            styles = model._mixture
-            if styles is None:
-                latent = [(1.0, model.means_[c], model.covariances_[c])]
-            else:
-                Q, F = styles.basis[c], styles.factors.astype(float)
-                latent = [
-                    (
-                        styles.shares[j],
-                        Q @ styles.means[j],
-                        Q @ (np.diag(styles.variances[c]) + F[j] @ F[j].T) @ Q.T,
-                    )
-                    for j in styles.of(c)
-                ]
-            for share, mean, cov in latent:
-                inside = V.T @ cov @ V / scale**2
-                pixel_mean = model._encoder.mean + std * (mean @ V / scale)
+            rest = prior.residual[c] / max(d - k, 1) * (np.eye(d) - V.T @ V)
+            law = prior.law(c)
+            Q, D = law.basis, np.diag(law.variances)
+            for share, mean, F in zip(law.shares, law.means, law.factors.astype(float), strict=True):
+                inside = V.T @ Q @ (D + F @ F.T) @ Q.T @ V / scale**2
+                pixel_mean = encoder.mean + std * (mean @ V / scale)
                 found.append((weight * share, pixel_mean, std[:, None] * (inside + rest) * std, c))
         return tuple(np.array(column) for column in zip(*found, strict=True))
 

@@ -9,7 +9,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.tasks.density import WhitePieces
+from linear_diffusion.denoiser.components import WhiteComponents
+from linear_diffusion.tasks.density import densities
 from linear_diffusion.tasks.likelihood import class_log_densities, log_densities
 
 
@@ -32,7 +33,7 @@ def test_density_with_styles_is_scipys_mixture(curved, pieces_of, k, standardize
     assert_allclose(model.score_samples(rows), by_scipy(mixture, rows), rtol=2e-6, atol=2e-6)
     for c in range(2):
         assert_allclose(model.score_samples(rows, [c] * 400), by_scipy(mixture, rows, prompt=c), rtol=2e-6, atol=2e-6)
-        found = log_densities([model._densities()[c]], rows, 0.7)[:, 0]
+        found = log_densities(densities(model.encoder_, model.prior_, [c]), rows, 0.7)[:, 0]
         assert_allclose(found, by_scipy(mixture, rows, 0.7, prompt=c), rtol=2e-6, atol=2e-6)
 
 
@@ -49,10 +50,10 @@ def test_density_with_styles_integrates_to_one(curved):
 @given(
     q=st.integers(1, 6), r=st.integers(0, 4), seed=st.integers(0, 1000), bulk=st.sampled_from([np.float32, np.float64])
 )
-def test_white_pieces_are_gaussians_of_identity_plus_low_rank(q, r, seed, bulk):
+def test_white_components_are_gaussians_of_identity_plus_low_rank(q, r, seed, bulk):
     rng = np.random.default_rng(seed)
     means, a, y = rng.standard_normal((3, q)), rng.standard_normal((3, q, r)), rng.standard_normal((5, q))
-    pieces = WhitePieces.of(np.array([0.2, 0.3, 0.5]), means, a.swapaxes(0, 1).astype, bulk)
+    pieces = WhiteComponents.of(np.array([0.2, 0.3, 0.5]), means, a.swapaxes(0, 1).astype, bulk)
     found, g = pieces.evidence(y)
     exact = np.float64 if bulk is np.float64 else np.float32
     assert pieces.factors.dtype == exact
@@ -71,7 +72,7 @@ def test_white_pieces_are_gaussians_of_identity_plus_low_rank(q, r, seed, bulk):
 def test_factors_that_reach_far_are_worked_out_in_float64():
     a = np.array([[[1e4], [1.0]]])
     y = np.array([[3e4, 0.5]])
-    found, _ = WhitePieces.of(np.ones(1), np.zeros((1, 2)), a.swapaxes(0, 1).astype, np.float32).evidence(y)
+    found, _ = WhiteComponents.of(np.ones(1), np.zeros((1, 2)), a.swapaxes(0, 1).astype, np.float32).evidence(y)
     covariance = np.eye(2) + a[0] @ a[0].T
     expected = -0.5 * (y[0] @ np.linalg.solve(covariance, y[0]) + np.linalg.slogdet(covariance)[1])
     assert_allclose(found[0, 0], expected, rtol=1e-6)
@@ -83,7 +84,7 @@ def test_prompts_are_read_by_the_mean_log_density_of_noisy_images(curved, pieces
     model = LinearDiffusion(styles=1, latent_dim=3).fit(rows, labels)
     _, means, covariances, _ = pieces_of(model)
     eps = 0.5 * np.random.default_rng(0).standard_normal((100_000, 5))
-    found = class_log_densities(model._densities(), rows[:2], 0.25)
+    found = class_log_densities(densities(model.encoder_, model.prior_, [0, 1]), rows[:2], 0.25)
     for c in range(2):
         noisy = multivariate_normal(means[c], covariances[c] + 0.25 * np.eye(5))
         expected = [noisy.logpdf(x + eps).mean() for x in rows[:2]]

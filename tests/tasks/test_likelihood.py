@@ -6,10 +6,11 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.prior import one_gaussian_each
 from linear_diffusion.image.pca import PCAEncoder
 from linear_diffusion.tasks.density import densities
-from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
+from linear_diffusion.tasks.likelihood import log_densities
+from linear_diffusion.text.prompts import OneHotEncoder
 
 Digits = tuple[np.ndarray, np.ndarray]
 RNG = np.random.default_rng(0)
@@ -74,7 +75,7 @@ def test_density_integrates_to_one(k: int, standardize: bool) -> None:
 @pytest.mark.parametrize("standardize", [True, False])
 def test_noise_on_pixels_adds_to_their_covariance(standardize: bool) -> None:
     model = LinearDiffusion(styles=1, latent_dim=3, standardize=standardize).fit(ROWS, LABELS)
-    for c, density in enumerate(model._densities()):
+    for c, density in enumerate(densities(model.encoder_, model.prior_, [0, 1])):
         mean, covariance = gaussian_by_hand(ROWS, LABELS, c, 3, standardize=standardize)
         noisy = multivariate_normal(mean, covariance + 0.49 * np.eye(5))
         assert_allclose(log_densities([density], ROWS, 0.7)[:, 0], noisy.logpdf(ROWS), rtol=1e-8)
@@ -91,8 +92,9 @@ def test_density_of_float32_and_bytes_is_solved_in_float64(grey: Digits) -> None
 def test_directions_without_variance_get_a_floor() -> None:
     """A millionth of the mean variance of a pixel, in the components and beyond them."""
     encoder = PCAEncoder(np.zeros(3), np.ones(3), np.eye(3)[:2], np.array([2.0, 1.0]), 3.0, 1.0)
-    prior = GaussianDenoiser(np.zeros((1, 2)), np.array([[0.0, 1.0]]), np.eye(2)[None])
-    density = densities(encoder, prior, np.zeros(1))[0]
+    text = OneHotEncoder(np.array([""]))
+    prior = one_gaussian_each(text, np.ones(1), np.zeros(1), np.zeros((1, 2)), np.diag([0.0, 1.0])[None])
+    density = densities(encoder, prior, [0])[0]
     assert_allclose(density.tau2, 1e-6)
     assert_allclose(density.variances, [1e-6, 1.0])
     x = np.array([[1e-3, 0.5, -2e-3]])
@@ -104,8 +106,12 @@ def test_many_images_are_scored_in_parts() -> None:
     model = LinearDiffusion(styles=1, latent_dim=3).fit(ROWS, LABELS)
     many = np.tile(ROWS, (50, 1))
     assert_allclose(model.score_samples(many), np.tile(model.score_samples(ROWS), 50), rtol=1e-12)
-    assert log_densities(model._densities(), many).shape == (10_000, 2)
+    assert log_densities(densities(model.encoder_, model.prior_, [0, 1]), many).shape == (10_000, 2)
 
 
 def test_mixture_survives_densities_that_underflow() -> None:
-    assert_allclose(marginal_log_density(np.array([[-1e5, -1e5]]), np.array([0.25, 0.75])), [-1e5])
+    model = LinearDiffusion(styles=1, latent_dim=2).fit(ROWS)
+    far = model.score_samples(ROWS[:2] + 1e4)
+    assert (far < -1e5).all()
+    twice = LinearDiffusion(styles=1, latent_dim=2).fit(np.vstack([ROWS] * 4), np.repeat([0, 1], [200, 600]))
+    assert_allclose(twice.score_samples(ROWS[:2] + 1e4), far, rtol=1e-9)

@@ -188,6 +188,8 @@ class ClassPrior(Kept, Prior):
             wrong = "shares"
         if wrong or n < p:
             raise ValueError(f"the numbers of array 'prior.{wrong}' are none that a model has")
+        if (self.gain is None) != (self.matched_means is None):
+            raise ValueError("gain and matched_means go together: give both, or neither")
 
     def of(self, prompt: int) -> slice:
         """Positions of a prompt's components."""

@@ -242,7 +242,10 @@ def read_regression(arrays: dict[str, AnyArray], name: str, known: Array, shape:
     products = ProductCode.read(arrays, name, sizes, known=known)
     regression = Regression.read(arrays, name, sizes, products=products)
     if regression.weights.shape[1:] != shape:
-        raise ValueError(f"array '{name}.weights' has shape {regression.weights.shape}; its last axes must be {shape}")
+        found, wanted = regression.weights, (len(regression.weights), *shape)
+        raise ValueError(
+            f"array '{name}.weights' is {found.dtype} of shape {found.shape}; it must be of shape {wanted}"
+        )
     return regression
 
 

@@ -179,10 +179,11 @@ def _distribution(means: Array, std: Array, weights: Array) -> Array:
     to_wide = np.clip((variance - widths[wide - 1]) / (widths[wide] - widths[wide - 1]), 0.0, 1.0)
     right = np.clip(means.astype(np.intp), 0, N_ENTRIES - 2)
     to_right = np.clip(means - right, 0.0, 1.0)
-    counts = np.zeros(N_WIDTHS * N_ENTRIES)
-    for width, share in ((wide - 1, 1 - to_wide), (wide, to_wide)):
-        for entry, part in ((right, 1 - to_right), (right + 1, to_right)):
-            counts += np.bincount(width * N_ENTRIES + entry, weights * share * part, len(counts))
+    place = (wide - 1) * N_ENTRIES + right
+    places = np.concatenate([place, place + 1, place + N_ENTRIES, place + N_ENTRIES + 1])
+    narrow, wider = weights * (1 - to_wide), weights * to_wide
+    parts = np.concatenate([narrow * (1 - to_right), narrow * to_right, wider * (1 - to_right), wider * to_right])
+    counts = np.bincount(places, parts, N_WIDTHS * N_ENTRIES)
     normals = np.exp(widths[:, None] * (np.cos(2 * np.pi * rfftfreq(N_ENTRIES)) - 1))
     spectrum = rfft(counts.reshape(N_WIDTHS, N_ENTRIES).astype(np.float32)) * normals
     density = np.maximum(irfft(spectrum.sum(axis=0), N_ENTRIES), 0.0)

@@ -6,8 +6,10 @@ They are combined like numbers (``0.5 * f + g``, all functions of the same z and
 (``f(g)``), and applied to latents by the same call (``f(z)``), so that a sampler's step is written once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, overload
+from functools import partial
+from typing import overload
 
 import numpy as np
 
@@ -16,13 +18,13 @@ from .utils.types import Array
 
 @dataclass(frozen=True)
 class AffineMap:
-    """``z -> matrix z + shift + factor eta`` on latents of k dimensions, for one prompt or many.
+    """``z -> matrix z + shift + factor eta`` on latents of k dimensions.
 
     Parameters
     ----------
-    matrix : array of shape (..., k) or (..., k, k)
-        Diagonal (one number a dimension, the eigenbasis of a Gaussian) or full. Leading axes are prompts.
-    shift : array of shape (..., k)
+    matrix : array of shape (k,) or (k, k)
+        Diagonal (one number a dimension, the eigenbasis of a Gaussian) or full.
+    shift : array of shape (k,)
     factor : array of the shape of ``matrix``, or None
         Square root of the noise covariance: ``factor factor'``. None is no noise.
 
@@ -43,22 +45,17 @@ class AffineMap:
     @classmethod
     def identity(cls, like: "AffineMap") -> "AffineMap":
         """The map that changes nothing, in the shape of another."""
-        matrix = np.ones_like(like.matrix) if like.diagonal else np.zeros_like(like.matrix) + np.eye(like.k)
-        return cls(matrix, np.zeros_like(like.shift))
+        return cls(np.ones(like.k) if like.diagonal else np.eye(like.k), np.zeros(like.k))
 
     @property
     def k(self) -> int:
         """Number of latent dimensions."""
-        return int(self.shift.shape[-1])
+        return len(self.shift)
 
     @property
     def diagonal(self) -> bool:
         """Whether every dimension goes its own way."""
-        return self.matrix.ndim == self.shift.ndim
-
-    def __getitem__(self, prompt: Any) -> "AffineMap":
-        """The map of one prompt, or of a list of them."""
-        return AffineMap(self.matrix[prompt], self.shift[prompt], None if self.factor is None else self.factor[prompt])
+        return self.matrix.ndim == 1
 
     @overload
     def __call__(self, z: "AffineMap") -> "AffineMap": ...
@@ -67,12 +64,9 @@ class AffineMap:
     def __call__(self, z: "AffineMap | Array") -> "AffineMap | Array":
         """Apply the (noise-free) map to latents (n, k), or compose it with a map."""
         if isinstance(z, np.ndarray):
-            return (z * self.matrix if self.diagonal else z @ self.matrix.swapaxes(-1, -2)) + self.shift
-        if self.diagonal:
-            shift = self.matrix * z.shift + self.shift
-            return AffineMap(self.matrix * z.matrix, shift, None if z.factor is None else self.matrix * z.factor)
-        shift = (self.matrix @ z.shift[..., None])[..., 0] + self.shift
-        return AffineMap(self.matrix @ z.matrix, shift, None if z.factor is None else self.matrix @ z.factor)
+            return (z * self.matrix if self.diagonal else z @ self.matrix.T) + self.shift
+        apply: Callable[[Array], Array] = partial(np.multiply if self.diagonal else np.matmul, self.matrix)
+        return AffineMap(apply(z.matrix), apply(z.shift) + self.shift, None if z.factor is None else apply(z.factor))
 
     def __mul__(self, scalar: float) -> "AffineMap":
         return AffineMap(
@@ -95,9 +89,9 @@ class AffineMap:
         if self.diagonal:
             old = 0.0 if self.factor is None else self.factor
             return AffineMap(self.matrix, self.shift, np.hypot(old, np.full_like(self.matrix, std)))
-        covariance = std**2 * np.broadcast_to(np.eye(self.k), self.matrix.shape)
+        covariance = std**2 * np.eye(self.k)
         if self.factor is not None:
-            covariance = covariance + self.factor @ self.factor.swapaxes(-1, -2)
+            covariance += self.factor @ self.factor.T
         return AffineMap(self.matrix, self.shift, np.linalg.cholesky(covariance))
 
     def from_noise(self, std: float) -> "AffineMap":
@@ -114,8 +108,5 @@ class AffineMap:
             return AffineMap(std * self.matrix, self.shift)
         if self.diagonal:
             return AffineMap(np.hypot(std * self.matrix, self.factor), self.shift)
-        covariance = std**2 * self.matrix @ self.matrix.swapaxes(-1, -2)
-        covariance = covariance + self.factor @ self.factor.swapaxes(-1, -2)
-        values, vectors = np.linalg.eigh(covariance)
-        root = (vectors * np.sqrt(np.clip(values, 0.0, None))[..., None, :]) @ vectors.swapaxes(-1, -2)
-        return AffineMap(root, self.shift)
+        values, vectors = np.linalg.eigh(std**2 * self.matrix @ self.matrix.T + self.factor @ self.factor.T)
+        return AffineMap((vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T, self.shift)

@@ -6,7 +6,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from threadpoolctl import threadpool_limits
 
-from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, training
+from linear_diffusion import LinearDiffusion, NotEnoughMemoryError
+from linear_diffusion.fit import encoder
 from linear_diffusion.fit.encoder import Learned, draw_noise, learn, training_noise
 from linear_diffusion.image.format import ImageFormat
 from linear_diffusion.streams import BLOCK
@@ -45,7 +46,7 @@ def test_a_second_pass_over_latents_is_the_one_pass_over_pixels(
     dense_route: Callable, standardize: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one_pass = dense_route(12, standardize)
-    monkeypatch.setattr(training, "_MOST_BYTES", 0)
+    monkeypatch.setattr(encoder, "_MOST_BYTES", 0)
     assert_same(dense_route(12, standardize), one_pass, 1e-9)
 
 
@@ -60,7 +61,7 @@ def test_randomised_components_give_what_the_exact_ones_give(
 ) -> None:
     """To rounding where the random directions span all pixels (54 + 10), nearly where they do not."""
     exact = dense_route(latent_dim, standardize)
-    monkeypatch.setattr(training, "MOST_PIXELS", 63)
+    monkeypatch.setattr(encoder, "MOST_PIXELS", 63)
     assert_same(dense_route(latent_dim, standardize), exact, tolerance)
 
 
@@ -132,10 +133,10 @@ def test_a_fit_that_does_not_fit_names_the_most_components_that_do(
     styles: int, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     available = 900_000 if styles == 1 else 29_500_000
-    monkeypatch.setattr(training, "available_memory", lambda: available)
+    monkeypatch.setattr(encoder, "available_memory", lambda: available)
     message = r"10 prompts, 64 pixels and latent_dim={} needs .* latent_dim=(\d+) would fit"
     with monkeypatch.context() as patch, threadpool_limits(1, user_api="blas"):
-        patch.setattr("linear_diffusion.moments.Moments.of", lambda *_, **__: pytest.fail("work has begun"))
+        patch.setattr(encoder.Moments, "of", lambda *_, **__: pytest.fail("work has begun"))
         with pytest.raises(NotEnoughMemoryError, match=message.format(60)) as refused:
             LinearDiffusion(styles=styles, latent_dim=60).fit(*digits)
         found = re.search(message.format(60), str(refused.value))
@@ -149,7 +150,7 @@ def test_a_fit_that_does_not_fit_names_the_most_components_that_do(
 def test_a_fit_that_no_latent_dim_would_save_asks_for_less_data(
     digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "available_memory", lambda: 1000)
+    monkeypatch.setattr(encoder, "available_memory", lambda: 1000)
     with pytest.raises(NotEnoughMemoryError, match="1 kB are available; use smaller images or fewer prompts"):
         LinearDiffusion().fit(digits[0], digits[1])
 
@@ -157,11 +158,11 @@ def test_a_fit_that_no_latent_dim_would_save_asks_for_less_data(
 def test_a_system_that_does_not_tell_its_memory_refuses_nothing(
     digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "available_memory", lambda: None)
+    monkeypatch.setattr(encoder, "available_memory", lambda: None)
     assert LinearDiffusion(styles=1, latent_dim=5).fit(*digits).latent_dim_ == 5
 
 
 def test_a_share_of_variance_needs_all_components_and_says_so(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MOST_PIXELS", 63)
+    monkeypatch.setattr(encoder, "MOST_PIXELS", 63)
     with pytest.raises(ValueError, match=r"latent_dim=0\.9 asks for a share .* above 63 pixels give a whole number"):
         LinearDiffusion(styles=1, latent_dim=0.9).fit(*digits)

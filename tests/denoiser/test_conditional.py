@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import LinearRegression, Ridge
 
 from linear_diffusion.denoiser.conditional import ConditionalGaussian, Regression, regress, regress_products, whiten
-from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.denoiser.moments import Moments
 from linear_diffusion.text.products import ProductCode
 
@@ -26,11 +25,13 @@ def fit(z: np.ndarray, index: np.ndarray, codes: np.ndarray) -> ConditionalGauss
     mean = regress(codes, latents.weights, latents.means)
     scatter = scatter_about(z, index, mean(codes))
     covariance, pooled = regress_products(codes, latents.counts, scatter, z.shape[1])
-    return ConditionalGaussian(mean, covariance, pooled)
+    return ConditionalGaussian(mean, covariance, pooled, 0.0)
 
 
-def covariance(prior: GaussianDenoiser) -> np.ndarray:
-    return (prior.basis * prior.variances[:, None, :]) @ prior.basis.swapaxes(1, 2)
+def moments_at(model: ConditionalGaussian, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (n, k) and covariances (n, k, k)."""
+    means, variances, basis = model.at(codes)
+    return means, (basis * variances[:, None, :]) @ basis.swapaxes(1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,9 @@ def test_means_over_prompts_are_least_squares_over_images(latents: tuple[np.ndar
 def test_a_one_hot_code_gives_each_prompt_its_own_gaussian(latents: tuple[np.ndarray, np.ndarray]) -> None:
     z, index = latents
     moments = Moments.of(z, index, np.arange(5))
-    found = fit(z, index, np.eye(5)).at(np.eye(5))
-    assert_allclose(found.means, moments.means, rtol=0, atol=1e-10)
-    assert_allclose(covariance(found), moments.covariances, rtol=0, atol=1e-10)
+    means, covariances = moments_at(fit(z, index, np.eye(5)), np.eye(5))
+    assert_allclose(means, moments.means, rtol=0, atol=1e-10)
+    assert_allclose(covariances, moments.covariances, rtol=0, atol=1e-10)
 
 
 def test_a_one_hot_code_is_exact_where_a_prompt_has_few_images_or_no_variance() -> None:
@@ -71,8 +72,8 @@ def test_a_one_hot_code_is_exact_where_a_prompt_has_few_images_or_no_variance() 
     z = rng.standard_normal((59, 6))
     z[index == 3] = 0.7
     moments = Moments.of(z, index, np.arange(4))
-    found = fit(z, index, np.eye(4)).at(np.eye(4))
-    assert_allclose(covariance(found), moments.covariances, rtol=0, atol=1e-10)
+    _, covariances = moments_at(fit(z, index, np.eye(4)), np.eye(4))
+    assert_allclose(covariances, moments.covariances, rtol=0, atol=1e-10)
 
 
 def test_a_law_made_by_hand_is_recovered() -> None:
@@ -88,9 +89,9 @@ def test_a_law_made_by_hand_is_recovered() -> None:
         index = np.arange(n) % 5
         roots_c = np.linalg.cholesky(covariances)
         z = means[index] + np.einsum("nkl,nl->nk", roots_c[index], rng.standard_normal((n, 3)))
-        found = fit(z, index, CODES).at(unseen)
-        errors.append(np.abs(covariance(found)[0] - (parts[0] + parts[2])).max())
-        assert_allclose(found.means[0], slope[0] + slope[2], atol=60 / np.sqrt(n))
+        (mean,), (covariance,) = moments_at(fit(z, index, CODES), unseen)
+        errors.append(np.abs(covariance - (parts[0] + parts[2])).max())
+        assert_allclose(mean, slope[0] + slope[2], atol=60 / np.sqrt(n))
     assert errors[1] < 0.3 < 100 * errors[0]
     assert errors[1] < errors[0]
 
@@ -111,20 +112,19 @@ def test_products_are_ridge_regression_on_the_kernels_features(latents: tuple[np
 def test_a_covariance_that_is_not_positive_is_lifted_and_keeps_its_total() -> None:
     regression = Regression(None, np.eye(2), np.stack([np.diag([4.0, 1.0, 1.0]), np.diag([0.0, 0.0, -1.5])]))
     mean = Regression(None, np.eye(2), np.zeros((2, 3)))
-    model = ConditionalGaussian(mean, regression, np.diag([4.0, 2.0, 1.0]))
-    prior = model.at(np.array([[0.0], [1.0]]))
-    assert_allclose(np.sort(prior.variances[0]), [1.0, 1.0, 4.0])  # positive: as it is
-    assert_allclose(np.sort(prior.variances[1]), np.array([0.01, 1.0, 4.0]) * 4.5 / 5.01)
+    model = ConditionalGaussian(mean, regression, np.diag([4.0, 2.0, 1.0]), 0.0)
+    _, variances, _ = model.at(np.array([[0.0], [1.0]]))
+    assert_allclose(np.sort(variances[0]), [1.0, 1.0, 4.0])  # positive: as it is
+    assert_allclose(np.sort(variances[1]), np.array([0.01, 1.0, 4.0]) * 4.5 / 5.01)
     assert model.share_below_zero(np.array([[0.0], [1.0]])) == pytest.approx(1 / 6)
-    assert_allclose(
-        ConditionalGaussian(mean, regression, model.pooled, 0.25).at(np.array([[0.0]])).variances.sum(), 6.75
-    )
+    damped = ConditionalGaussian(mean, regression, model.pooled, 0.25)
+    assert_allclose(damped.at(np.array([[0.0]]))[1].sum(), 6.75)
 
 
 def test_a_covariance_that_is_negative_altogether_is_a_hundredth_of_the_pooled() -> None:
     regression = Regression(None, np.eye(2)[:, :1], -np.eye(2)[None])
-    model = ConditionalGaussian(Regression(None, np.eye(2)[:, :1], np.zeros((1, 2))), regression, 2 * np.eye(2))
-    assert_allclose(model.at(np.zeros((1, 1))).variances, 0.02)
+    model = ConditionalGaussian(Regression(None, np.eye(2)[:, :1], np.zeros((1, 2))), regression, 2 * np.eye(2), 0.0)
+    assert_allclose(model.at(np.zeros((1, 1)))[1], 0.02)
 
 
 @settings(max_examples=40, deadline=None)
@@ -141,8 +141,8 @@ def test_shapes_hold_and_codes_are_white_whatever_the_codes(p: int, v: int, k: i
     mean = regress(codes, shares, rng.standard_normal((p, k)))
     roots = rng.standard_normal((p, k, 2 * k))
     sums = [(j, c * root @ root.T) for j, (c, root) in enumerate(zip(counts, roots, strict=True))]
-    covariance_, pooled = regress_products(codes, counts, sums, k)
-    prior = ConditionalGaussian(mean, covariance_, pooled).at(codes)
-    assert prior.means.shape == prior.variances.shape == (p, k)
-    assert prior.basis.shape == (p, k, k)
-    assert (prior.variances >= 0).all()
+    covariance, pooled = regress_products(codes, counts, sums, k)
+    means, variances, basis = ConditionalGaussian(mean, covariance, pooled, 0.0).at(codes)
+    assert means.shape == variances.shape == (p, k)
+    assert basis.shape == (p, k, k)
+    assert (variances >= 0).all()

@@ -229,9 +229,9 @@ def test_samples_of_styles_have_the_differences_of_training_images() -> None:
     X = np.clip(edges(3000) + noise, 0, 255).astype(np.uint8)
     model = LinearDiffusion(styles=10, latent_dim=40, random_state=0).fit(X)
     bare = copy(model)
-    bare._details = None
+    bare.decoder_ = model.decoder_.without_details()
     real, found, without = (
-        count_differences(images.reshape(3000, -1), model._image)[0] / (3000 * 11 * 11)
+        count_differences(images.reshape(3000, -1), model.decoder_.image)[0] / (3000 * 11 * 11)
         for images in (X, model.sample(3000)[0], bare.sample(3000)[0])
     )
     assert np.abs(found - real).sum() < 0.5 * np.abs(without - real).sum()
@@ -239,10 +239,10 @@ def test_samples_of_styles_have_the_differences_of_training_images() -> None:
 
 @pytest.mark.parametrize("parameters", [{"styles": 1}, {"tone": False}, {"pixel_range": None}])
 def test_there_are_none_without_styles_or_tone_curves(parameters: dict[str, object]) -> None:
-    assert LinearDiffusion(**{"styles": 3, "latent_dim": 4} | parameters).fit(edges(60))._details is None
+    assert LinearDiffusion(**{"styles": 3, "latent_dim": 4} | parameters).fit(edges(60)).decoder_.details is None
 
 
 def test_a_later_fit_without_styles_keeps_no_details() -> None:
     model = LinearDiffusion(styles=3, latent_dim=4).fit(edges(60))
-    assert model._details is not None
-    assert model.set_params(styles=1).fit(edges(60))._details is None
+    assert model.decoder_.details is not None
+    assert model.set_params(styles=1).fit(edges(60)).decoder_.details is None

@@ -15,18 +15,18 @@ PLAIN = {"styles": 1, "latent_dim": 20}
 
 
 def require_the_same(found: LinearDiffusion, whole: LinearDiffusion, images: np.ndarray) -> None:
-    atol = 1e-5 if whole._image.dtype == "uint8" else 1e-6  # products of bytes are float32
+    atol = 1e-5 if whole.decoder_.image.dtype == "uint8" else 1e-6  # products of bytes are float32
     assert_array_equal(found.classes_, whole.classes_)
     assert found.n_images_ == whole.n_images_
     assert_allclose(found.weights_, whole.weights_, rtol=1e-12)
     for name in ("mean", "std", "variances"):
-        assert_allclose(getattr(found._encoder, name), getattr(whole._encoder, name), rtol=1e-6, atol=1e-6)
+        assert_allclose(getattr(found.encoder_, name), getattr(whole.encoder_, name), rtol=1e-6, atol=1e-6)
     assert_allclose(found.components_, whole.components_, atol=atol)
     assert_allclose(found.means_, whole.means_, atol=atol)
     assert_allclose(found.covariances_, whole.covariances_, atol=atol)
-    assert_allclose(found._curves.table, whole._curves.table, atol=1e-2)
+    assert_allclose(found.decoder_.curves.table, whole.decoder_.curves.table, atol=1e-2)
     assert_allclose(found.score_samples(images), whole.score_samples(images), rtol=1e-5)
-    assert found._image == whole._image
+    assert found.decoder_.image == whole.decoder_.image
 
 
 @settings(deadline=None, max_examples=15)
@@ -86,7 +86,7 @@ def test_a_batch_that_does_not_fit_is_refused_and_nothing_is_lost(
         with pytest.raises(ValueError, match=message):
             model.partial_fit(X, y[900:])
     with monkeypatch.context() as patch, pytest.raises(NotEnoughMemoryError):
-        patch.setattr("linear_diffusion.training.available_memory", lambda: 1)
+        patch.setattr("linear_diffusion.fit.encoder.available_memory", lambda: 1)
         model.partial_fit(images[900:], y[900:])
     model.partial_fit(images[900:], y[900:])
     require_the_same(model, LinearDiffusion(**PLAIN).fit(images, y), images[:20].astype(float))

@@ -154,9 +154,8 @@ class LinearDiffusion(
     prior_: Prior
     decoder_: Decoder
     n_images_: int
-    _confidence: Confidence | CalibrationImages | None = None
     _moments: Moments | None = None
-    _pixels: Densities | None = None
+    _answers: dict[str, Any]
 
     classes_ = property(attrgetter("prior_.text.prompts"))
     weights_ = property(attrgetter("prior_.weights"))
@@ -590,7 +589,8 @@ class LinearDiffusion(
         array of shape (n, p), float64
             In the order of ``classes_``.
         """
-        return tasks.prompt_probabilities(self._densities(), self.weights_, self._rows(X), self._reading())
+        rows = self._rows(X)
+        return tasks.prompt_probabilities(self._densities(), self.weights_, rows, self._reading())
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> AnyArray:
@@ -604,7 +604,8 @@ class LinearDiffusion(
         -------
         array of shape (n,)
         """
-        found: AnyArray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        most_likely = self.predict_proba(X).argmax(axis=1)
+        found: AnyArray = self.classes_[most_likely]
         return found
 
     def transform(self, X: Any) -> Array:
@@ -619,7 +620,8 @@ class LinearDiffusion(
         array of shape (n, k)
             float64 for float64 images, float32 for others.
         """
-        return self.encoder_.encode(self._rows(X))
+        rows = self._rows(X)
+        return self.encoder_.encode(rows)
 
     def inverse_transform(self, Z: Any) -> AnyArray:
         """Decode latents (n, k) to images, within the pixel range but without the tone curve."""
@@ -674,8 +676,8 @@ class LinearDiffusion(
     def _take(self, parts: Parts, n_images: int, confidence: Confidence | CalibrationImages | None) -> Self:
         """Take what was learned, or loaded."""
         self.encoder_, self.prior_, self.decoder_ = parts
-        self.n_images_, self._confidence = n_images, confidence
-        self._pixels = None
+        # What is worked out to answer has a dict of its own, since an answer leaves an estimator's attributes alone.
+        self.n_images_, self._answers = n_images, {"confidence": confidence}
         return self
 
     def _rows(self, X: Any) -> AnyArray:
@@ -688,15 +690,15 @@ class LinearDiffusion(
         prior = self.prior_.asked(prompts)
         if prior is not self.prior_:
             return Densities(self.encoder_, prior)
-        if self._pixels is None:
-            self._pixels = Densities(self.encoder_, prior)
-        return self._pixels
+        densities: Densities = self._answers.setdefault("densities", Densities(self.encoder_, prior))
+        return densities
 
     def _reading(self) -> Confidence:
         """How prompts are read off images; chosen when first asked for."""
-        if isinstance(self._confidence, CalibrationImages):
-            self._confidence = self._confidence.confidence(self._densities().blocks, self.weights_)
-        return self._confidence or BAYES
+        found = self._answers["confidence"]
+        if isinstance(found, CalibrationImages):
+            found = self._answers["confidence"] = found.confidence(self._densities().blocks, self.weights_)
+        return found or BAYES
 
     def _settings(self) -> Settings:
         return Settings(
@@ -705,7 +707,8 @@ class LinearDiffusion(
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return state | {"_pixels": None}  # worked out again where it is needed
+        kept = {name: answer for name, answer in state.get("_answers", {}).items() if name != "densities"}
+        return state | {"_answers": kept}  # densities are worked out again where they are needed
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "prior_")

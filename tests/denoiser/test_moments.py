@@ -125,7 +125,7 @@ def test_large_data_in_many_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) 
     rng = np.random.default_rng(2)
     rows, index = rng.integers(0, 256, (2000, 6)).astype(np.uint8), rng.integers(0, 3, 2000)
     whole = Moments.of(rows, index, ABC)
-    monkeypatch.setattr("linear_diffusion.moments._CHUNK_BYTES", 1)  # 256 rows a chunk
+    monkeypatch.setattr("linear_diffusion.denoiser.moments._CHUNK_BYTES", 1)  # 256 rows a chunk
     chunked = Moments.of(rows, index, ABC)
     assert_allclose(chunked.means, whole.means, rtol=1e-12)
     assert_allclose(chunked.scatter, whole.scatter, rtol=1e-5, atol=1e-5 * whole.scatter.max())

@@ -50,6 +50,12 @@ def model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 
 
 @pytest.fixture(scope="session")
+def styled_model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    """The same digits with styles; read only."""
+    return LinearDiffusion(latent_dim=30, random_state=0).fit(*grey)
+
+
+@pytest.fixture(scope="session")
 def sampled_model(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     """The same with drawn noise; read only."""
     return LinearDiffusion(latent_dim=12, training="sampled", n_draws=2, random_state=0).fit(*grey)

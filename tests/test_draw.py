@@ -48,11 +48,6 @@ def words(rows: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     return LinearDiffusion(text_encoder="words", latent_dim=6, random_state=0).fit(*rows)
 
 
-@pytest.fixture(scope="module")
-def toned(grey: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    return LinearDiffusion(latent_dim=10, styles=20, random_state=0).fit(*grey)
-
-
 def of(request: Any, name: str) -> LinearDiffusion:
     fitted: LinearDiffusion = request.getfixturevalue(name)
     return fitted
@@ -244,18 +239,18 @@ def test_guided_ddpm_of_styles_has_the_law_of_its_map(styled: LinearDiffusion) -
     assert_allclose(path[-1], ddpm[:20], **CLOSE)
 
 
-def test_an_image_does_not_depend_on_the_others(toned: LinearDiffusion) -> None:
+def test_an_image_does_not_depend_on_the_others(styled_model: LinearDiffusion) -> None:
     for call in ({}, {"sampler": "ddpm", "n_steps": 4}, {"guidance_scale": 1.5, "n_steps": 4}):
-        alone, _ = toned.sample(prompts=[HALF, 3], **call)
-        among, _ = toned.sample(prompts=[HALF, 3, {"1": 0.9, "7": 0.1}, 5, HALF], **call)
+        alone, _ = styled_model.sample(prompts=[HALF, 3], **call)
+        among, _ = styled_model.sample(prompts=[HALF, 3, {"1": 0.9, "7": 0.1}, 5, HALF], **call)
         assert np.abs(alone.astype(int) - among[:2]).max() <= 2
 
 
-def test_many_bases_loop_in_portions(toned: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_bases_loop_in_portions(styled_model: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
     call = {"n_samples": 30, "sampler": "ddim", "eta": 0.5, "n_steps": 3, "guidance_scale": 1.5}
-    whole, _ = toned.sample(**call)
-    monkeypatch.setattr("linear_diffusion.draw._BASES", 8 * 10**2 * 4)
-    portions, _ = toned.sample(**call)
+    whole, _ = styled_model.sample(**call)
+    monkeypatch.setattr("linear_diffusion.draw._BASES", 8 * 30**2 * 4)
+    portions, _ = styled_model.sample(**call)
     assert np.abs(whole.astype(int) - portions).max() <= 2
 
 
@@ -263,7 +258,7 @@ def test_many_bases_loop_in_portions(toned: LinearDiffusion, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("sampler", ["exact", *SAMPLERS])
-@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn", "toned", "model"])
+@pytest.mark.parametrize("fixture", ["plain", "styled", "drawn", "styled_model", "model"])
 def test_weights_one_and_zero_are_the_first_prompt(fixture: str, sampler: str, request: Any) -> None:
     model = of(request, fixture)
     if fixture == "drawn" and sampler == "exact":
@@ -304,9 +299,9 @@ def test_nearly_all_of_a_prompt_is_nearly_it(fixture: str, request: Any) -> None
     assert_allclose(model.sample(3, {"3": 1 - 1e-9, "8": 1e-9})[0], alone, rtol=0, atol=1e-4)
 
 
-def test_the_order_of_a_mix_does_not_matter(toned: LinearDiffusion) -> None:
-    one, _ = toned.sample(4, {"3": 0.5, "8": 0.5})
-    other, _ = toned.sample(4, {"8": 0.5, "3": 0.5})
+def test_the_order_of_a_mix_does_not_matter(styled_model: LinearDiffusion) -> None:
+    one, _ = styled_model.sample(4, {"3": 0.5, "8": 0.5})
+    other, _ = styled_model.sample(4, {"8": 0.5, "3": 0.5})
     assert_array_equal(one, other)
 
 

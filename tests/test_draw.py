@@ -1,6 +1,5 @@
 """Drawing: compiled or looped, plain prompts, mixes and guidance, with every sampler and schedule."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from linear_diffusion import LinearDiffusion, UnknownPromptError
 from linear_diffusion.draw import Run, draw
 from linear_diffusion.noise import SCHEDULES
 from linear_diffusion.plan import plan
-from linear_diffusion.sampler import SAMPLERS, Sampler, compile_law
+from linear_diffusion.sampler import SAMPLERS, compile_law
 from linear_diffusion.streams import start_noise
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
@@ -128,18 +127,6 @@ def test_only_prompts_that_are_asked_for_are_compiled(rgb: np.ndarray) -> None:
     assert set(asked) == {1, 3}
     assert_array_equal(some, model.sample(prompts=[3, 1, 3])[0])
     assert_array_equal(some, model.sample(prompts=[3, 1, 3, 0, 4])[0][:3])
-
-
-@pytest.mark.parametrize("fixture", ["plain", "styled"])
-def test_a_sampler_and_a_schedule_of_ones_own_go_as_those_by_name(fixture: str, request: Any) -> None:
-    model = of(request, fixture).set_params(schedule="karras")
-    own = Sampler("mine", SAMPLERS["heun"].step, 7)
-    named, _ = model.sample(prompts=[3, HALF], sampler="heun", n_steps=7)
-    assert_array_equal(model.sample(prompts=[3, HALF], sampler=own)[0], named)
-    looped = model.sample(prompts=[3, HALF], sampler=own, return_trajectory=True)[2]
-    assert_allclose(looped[-1], named, **CLOSE)
-    model.set_params(schedule=replace(SCHEDULES["karras"], name="mine"))
-    assert_array_equal(model.sample(prompts=[3, HALF], sampler="heun", n_steps=7)[0], named)
 
 
 # Guidance

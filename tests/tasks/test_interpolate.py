@@ -69,10 +69,9 @@ def test_ends_are_the_pictures_even_where_the_prompt_never_shows_them(
     assert_allclose(path[[0, -1]], plain.inverse_transform(plain.transform(X[[40, 70]])), atol=1e-7)
 
 
-@pytest.mark.parametrize("styles", [1, 10])
-def test_ends_of_images_are_decoded_images_bit_for_bit(styles: int, grey: tuple) -> None:
-    X, y = grey
-    model = LinearDiffusion(latent_dim=12, styles=styles, random_state=0).fit(X, y)
+@pytest.mark.parametrize("fixture", ["model", "styled_model"])
+def test_ends_of_images_are_decoded_images_bit_for_bit(fixture: str, grey: tuple, request: Any) -> None:
+    (X, y), model = grey, request.getfixturevalue(fixture)
     decoded = model.inverse_transform(model.transform(X[:2]))
     path = model.interpolate(X[0], X[1], 6, prompts=[y[0], y[1]])
     assert path.dtype == np.uint8

@@ -52,10 +52,12 @@ STYLES = {
     "without moment matching": {"fit.matching._SPEEDS": ()},
     "1 round of matching": {"fit.matching._SPEEDS": (1.0,)},
     "8 rounds of matching": {"fit.matching._SPEEDS": (1.2,) * 8},
+    "rounds of matching without bounds": {"fit.matching._CHANGE": 1e9, "fit.matching._RANGE": 1e9},
     "6,000 images drawn a round": {"fit.matching._MOST_DRAWS": 6_000},
     "20,000 images drawn a round": {"fit.matching._MOST_DRAWS": 20_000},
-    "one tone curve for each prompt": {"fit.clusters._IMAGES_A_CURVE": 1e9},
+    "one tone curve for each prompt": {"fit.clusters._IMAGES_A_CURVE": 10**9},
     "three times as many tone curves": {"fit.clusters._STYLES_A_CURVE": 1, "fit.clusters._IMAGES_A_CURVE": 50},
+    "tone curves of 1,024 entries": {"image.tone.N_ENTRIES": 1_024},
     "tone curves of 4 widths": {"image.tone.N_WIDTHS": 4},
     "tone curves of 64 widths": {"image.tone.N_WIDTHS": 64},
     "details are left as they are": {"image.detail.N_PASSES": 0},
@@ -182,9 +184,7 @@ def main(options):
                 figures[key] = measure(data, options.data_dir, tried[name])
             print(table, key, *shown(figures[key]), flush=True)
         figures = {key: figures[key] for key in keys if key in figures}
-        rows = [
-            [*keys[key], f"{found['fit_cpu_seconds']:.1f} s", *shown(found)] for key, found in figures.items()
-        ]
+        rows = [[*keys[key], f"{found['fit_cpu_seconds']:.1f} s", *shown(found)] for key, found in figures.items()]
         if asked:
             report(table, ["data", "setting", "fit, CPU time", *header], rows, figures, text)
 

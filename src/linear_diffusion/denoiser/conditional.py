@@ -22,11 +22,13 @@ from ..utils.threads import in_parallel, one_thread
 from ..utils.types import AnyArray, Array
 
 _TOLERANCE = 1e-10
-"""Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen."""
+"""Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen, but is rounding."""
 _LEAST = 0.01
-"""Share of the pooled variance that a direction has where the regression says less than none."""
+"""Share of the pooled variance that a direction has where the regression says less than none (benchmarks/styles.py, "at
+least 0.1 % of the pooled variance", "at least 10 % of the pooled variance").
+"""
 TOGETHER = 8
-"""Codes that a regression is evaluated at together."""
+"""Codes that a regression is evaluated at together; results are the same for any number, speed is not."""
 _BLOCK = 32
 """Prompts whose residual products are held at once."""
 

@@ -20,7 +20,9 @@ from ..utils.types import AnyArray, Array, Index
 N_TONES = 256
 """Bins of a histogram of pixels: the levels of 8 bits."""
 _CHUNK_BYTES = 32 * 2**20
+"""Of floats that are worked on at once, few enough to stay near a cache."""
 _MIDDLE, _EXACT_ROWS = 128, 1024
+"""See `_exact_moments`."""
 
 
 @dataclass(frozen=True)

@@ -23,18 +23,33 @@ from ..utils.threads import in_parallel, one_openmp_thread, one_thread
 from ..utils.types import Array, Index
 
 CLUSTER_DIM = 50
-"""Leading latent dimensions that k-means sees; what lies beyond is detail."""
+"""Leading latent dimensions that k-means sees; what lies beyond is detail (benchmarks/styles.py, "clusters see 25
+dimensions").
+"""
 _DETAIL = 2.0
-"""Weight, in k-means, of the length of the detail: of what kind it is is not style, but how much there is."""
+"""Weight, in k-means, of the length of the detail: how much there is of it is style, of what kind it is is not
+(benchmarks/styles.py, "clusters do not see how much detail there is", "clusters see it twice as large").
+"""
 LEAST_IMAGES = 10
-"""Images that a style has at least, on average."""
+"""Images that a style has at least, on average (benchmarks/styles.py, "6,000 images, a style has 5")."""
+_MOST_ROUNDS = 25
+"""Rounds of k-means (benchmarks/styles.py, "100 rounds of k-means")."""
+_STYLES_A_CURVE, _IMAGES_A_CURVE = 3, 150
+"""Styles that share tone curves, on average, and images that these are of, at least (benchmarks/styles.py, "one tone
+curve for each prompt", "three times as many tone curves").
+"""
 RANK = 16
-"""Directions of a style's own."""
+"""Directions of a style's own (benchmarks/styles.py, "12 directions per style", "24 directions per style")."""
 LEADING = 25
-"""Leading directions of a prompt, in whose span its styles' own directions begin."""
+"""Leading directions of a prompt, in whose span its styles' own directions begin (benchmarks/styles.py, "own directions
+begin in 16 of the prompt's", "own directions begin in 80 of the prompt's").
+"""
 _ROWS = 4096
+"""Rows of a product that are turned to float64 at once, which fit in a cache."""
 _NEIGHBOURS = 8
-"""Styles that lend their scatter to one, since it has few images itself."""
+"""Styles that lend their scatter to one, since it has few images itself (benchmarks/styles.py, "3 neighbours lend",
+"30 neighbours lend").
+"""
 
 
 def fit_styles(
@@ -122,10 +137,10 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
         init, _ = kmeans_plusplus(seen.astype(np.float64), n_styles, random_state=seed, n_local_trials=1)
         init = init.astype(z.dtype)
         init = init[np.sort(np.unique(init, axis=0, return_index=True)[1])]  # images that are there twice are one
-        chosen = KMeans(len(init), init=init, n_init=1, max_iter=25, random_state=seed).fit(seen)
+        chosen = KMeans(len(init), init=init, n_init=1, max_iter=_MOST_ROUNDS, random_state=seed).fit(seen)
         present, labels = np.unique(chosen.labels_, return_inverse=True)
         centers = chosen.cluster_centers_[present]
-        n_groups = max(min(len(present) // 3, len(z) // 150), 1)
+        n_groups = max(min(len(present) // _STYLES_A_CURVE, len(z) // _IMAGES_A_CURVE), 1)
         group = KMeans(n_groups, n_init=1, random_state=seed).fit_predict(centers)
     order = np.argsort(group, kind="stable")  # styles of a group are neighbours in number as well
     return np.argsort(order)[labels], np.unique(group[order], return_inverse=True)[1]

@@ -25,11 +25,11 @@ from ..utils.types import AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK
 
 MOST_PIXELS = 4096
-"""Above this many pixels no d x d matrix is made."""
+"""Above this many pixels no d x d matrix is made: one takes 128 MB."""
 _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix per prompt."""
 _SCRATCH = 24 * 2**20
-"""Bytes that drawing and detail curves work on, a thread."""
+"""Bytes that drawing and detail curves work on, a thread: 2**20 pixels, by the numbers that each has at a time."""
 _log = logging.getLogger(__name__)
 
 

@@ -27,7 +27,7 @@ PARTS = 16
 """Corrections count in sixteenths of a tone: four squares hold a pixel, and four pixels make each one's difference."""
 N_LEVELS = PARTS * (N_TONES - 1) + 1
 N_PASSES = 8
-"""How often curves are fitted to what they left."""
+"""How often curves are fitted to what they left (benchmarks/styles.py, "detail curves of 4 passes")."""
 _CHUNK = 2**18
 """Pixels that are corrected at once, few enough to stay in a processor's cache."""
 

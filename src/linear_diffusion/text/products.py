@@ -24,14 +24,23 @@ from ..utils.threads import one_thread
 from ..utils.types import AnyArray, Array, Index
 
 _VALUES = (-0.98, -0.9, -0.7, -0.4, 0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Correlations to choose from (benchmarks/styles.py, "5 correlations to choose from")."""
 _RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3)
+"""Shrinkages to choose from (benchmarks/styles.py, "one ridge")."""
 _SWEEPS, _FOLDS = 3, 5
+"""How often each word's correlation is chosen anew at most, and parts of the prompts that are left out in turn
+(benchmarks/styles.py, "1 sweep over the words", "10 sweeps over the words", "2 folds", "20 folds").
+"""
 MOST_PROMPTS = 256
-"""Prompts, the most frequent ones, that words' correlations are chosen on."""
+"""Prompts, the most frequent ones, that words' correlations are chosen on, as time grows with their cube
+(benchmarks/styles.py, "chosen on 64 prompts").
+"""
 MOST_WORDS = 32
-"""Words whose correlations are chosen one by one, those that tell most prompts apart; all others have one in common."""
+"""Words whose correlations are chosen one by one, those that tell most prompts apart; all others have one in common
+(benchmarks/styles.py, "chosen for 4 words").
+"""
 MOST_DIMENSIONS = 512
-"""Dimensions of the code at most."""
+"""Dimensions of the code at most, each with a k x k matrix (benchmarks/styles.py, "64 dimensions")."""
 
 
 def _within_one(a: AnyArray) -> bool:

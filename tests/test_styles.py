@@ -1,78 +1,46 @@
-"""Styles: what a mixture is made of, what it denoises to, and how it is found and drawn from."""
+"""Models with styles: any data has them, samples are drawn from them, and files keep them."""
 
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.special import logsumexp
-from scipy.stats import ks_1samp, ks_2samp, multivariate_normal
+from scipy.stats import ks_1samp, ks_2samp
 
-from linear_diffusion import LinearDiffusion, render
-from linear_diffusion.denoiser.gaussian import GaussianDenoiser, from_basis, to_basis
-from linear_diffusion.denoiser.law import _WIDEST, REMAINDER, MixtureDenoiser, Styles
-from linear_diffusion.denoiser.prior import pack_factors, unpack_factors
-from linear_diffusion.fit.clusters import LEADING, RANK, _describe, _lent, _own_directions, fit_prompt, fit_styles
+from linear_diffusion import LinearDiffusion
+from linear_diffusion import draw as drawing
+from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.prior import ClassPrior, one_gaussian_each
+from linear_diffusion.draw import Run, draw
+from linear_diffusion.fit.clusters import RANK
 from linear_diffusion.fit.encoder import learn
+from linear_diffusion.image.decoder import Decoder
 from linear_diffusion.image.format import ImageFormat
 from linear_diffusion.image.tone import fit_tone_curves
-from linear_diffusion.noise import CLEAN, Level
-from linear_diffusion.sampler import SAMPLERS, exact_law, exact_trajectory
+from linear_diffusion.noise import CLEAN, find_schedule, start_std
+from linear_diffusion.plan import choose, draw_components, draw_prompts, plan
+from linear_diffusion.sampler import SAMPLERS, choose_levels, trajectory
 from linear_diffusion.streams import BLOCK, PROMPTS, STYLES, even_draws
+from linear_diffusion.text.prompts import OneHotEncoder
 
 Digits = tuple[np.ndarray, np.ndarray]
-LEVELS = [Level(0.9, 0.3), Level(0.5, 0.8), Level(0.05, 1.0), Level(1.0, 2.0)]
 
 
-def make_styles(counts: tuple[int, ...] = (3, 2), k: int = 4, r: int = 2, seed: int = 0) -> Styles:
-    """Prompts of that many styles each, with nothing alike."""
-    rng, p, m = np.random.default_rng(seed), len(counts), sum(counts)
-    return Styles(
-        owner=np.repeat(np.arange(p), counts),
-        group=np.arange(m),
-        shares=np.concatenate([rng.dirichlet(np.full(n, 4.0)) for n in counts]),
-        means=2 * rng.standard_normal((m, k)),
-        factors=rng.standard_normal((m, k, r)).astype(np.float32),
-        basis=np.linalg.qr(rng.standard_normal((p, k, k)))[0],
-        variances=rng.uniform(0.05, 0.6, (p, k)),
-    )
+def drawn_from(model: LinearDiffusion, prompt: int, style: int) -> GaussianDenoiser:
+    """What samples of a style are drawn from."""
+    return model.prior_.components(prompt).component(style)
 
 
-def own_covariance(styles: Styles, j: int) -> np.ndarray:
-    """``D + F F'``, in the prompt's basis."""
-    factor = styles.factors[j].astype(np.float64)
-    return np.diag(styles.variances[styles.owner[j]]) + factor @ factor.T
-
-
-def latent_moments(styles: Styles, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of a style's latents."""
-    basis = styles.basis[styles.owner[j]]
-    return basis @ styles.means[j], basis @ own_covariance(styles, j) @ basis.T
-
-
-def log_density(styles: Styles, prompt: int, z: np.ndarray, level: Level) -> np.ndarray:
-    """log p_t of each style (n, s), by scipy, from latents."""
-    logs = []
-    for j in np.flatnonzero(styles.owner == prompt):
-        mean, covariance = latent_moments(styles, j)
-        noisy = level.alpha**2 * covariance + level.sigma**2 * np.eye(len(mean))
-        logs.append(multivariate_normal(level.alpha * mean, noisy).logpdf(z))
-    return np.stack(logs, axis=1)
-
-
-def mixture_log_density(styles: Styles, prompt: int, z: np.ndarray, level: Level) -> np.ndarray:
-    shares = styles.shares[styles.owner == prompt]
-    return logsumexp(log_density(styles, prompt, z, level) + np.log(shares), axis=1)
-
-
-def denoised(denoiser: Any, z: np.ndarray, level: Level) -> np.ndarray:
-    return from_basis(denoiser.basis, denoiser.z0_map(level)(to_basis(denoiser.basis, z)))
+def assert_same_prior(found: ClassPrior, expected: ClassPrior) -> None:
+    for field in fields(ClassPrior):
+        if field.name != "text":
+            mine, theirs = getattr(found, field.name), getattr(expected, field.name)
+            assert_array_equal(mine, theirs)
+            assert mine is None or mine.dtype == theirs.dtype
 
 
 DATA: dict[str, Callable[[np.random.Generator], tuple[np.ndarray, Any]]] = {
@@ -104,7 +72,7 @@ def test_any_data_has_styles_and_finite_samples_without_warnings(data: str, dtyp
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore" if "one image" in data else "error", "(?s).* 1 image only")
             model = LinearDiffusion(styles=styles, tone=tone, random_state=0).fit(X, y)
-            for options in ({}, {"sampler": "ddim"}, {"sampler": "ddpm", "styles": "mixture"}):
+            for options in ({}, {"sampler": "ddim"}, {"sampler": "ddpm"}):
                 steps = {"n_steps": 5} if options else {}
                 images = model.sample(20, **options, **steps)[0]
                 assert images.dtype == dtype
@@ -117,10 +85,10 @@ def test_any_data_has_styles_and_finite_samples_without_warnings(data: str, dtyp
 
 
 def test_fits_are_deterministic(grey: Digits) -> None:
-    one, other = (LinearDiffusion(styles=100, latent_dim=12, random_state=seed).fit(*grey) for seed in (0, 1))
-    for field in fields(Styles):
-        assert_array_equal(getattr(one._mixture, field.name), getattr(other._mixture, field.name))
-    assert_array_equal(one._curves.table, other._curves.table)
+    images, y = (a[grey[1] < 4] for a in grey)
+    one, other = (LinearDiffusion(styles=100, latent_dim=12, random_state=seed).fit(images, y) for seed in (0, 1))
+    assert_same_prior(one.prior_, other.prior_)
+    assert_array_equal(one.decoder_.curves.table, other.decoder_.curves.table)
     assert_array_equal(one.sample(9, random_state=5)[0], other.sample(9, random_state=5)[0])
 
 
@@ -152,21 +120,28 @@ def test_defaults_are_165_styles_of_rank_16_in_500_dimensions() -> None:
 
 @pytest.mark.parametrize("tone", [True, False])
 def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> None:
-    """The plain one is put together here from its parts: moments, one Gaussian per prompt, one folded product."""
+    """The plain one is put together here from its parts: moments, one Gaussian per prompt, curves."""
     images, y = grey
     rows = images.reshape(-1, 64)
     image = ImageFormat.of(images, "auto")
     learned = learn(rows, y, np.arange(10), image, 12, standardize=False, rescale=True)
-    law = exact_law(GaussianDenoiser.from_covariances(learned.latents.means, learned.latents.covariances))
+    latents, encoder = learned.latents, learned.encoder
+    prior = one_gaussian_each(
+        OneHotEncoder(np.arange(10)), latents.weights, learned.residual, latents.means, latents.covariances
+    )
     curves = None
     if tone:
-        gain = law.matrix.swapaxes(1, 2) @ learned.encoder.to_pixels
-        moments = learned.encoder.decode(law.shift), (gain**2).sum(axis=1)
-        mixtures = ((mean[None], variance[None], np.ones(1)) for mean, variance in zip(*moments, strict=True))
-        curves = fit_tone_curves(mixtures, learned.histogram, image.pixel_range)
+        gaussians = [prior.law(j).gaussian for j in range(10)]
+        gain = [(np.sqrt(g.variances) * g.basis).T @ encoder.to_pixels for g in gaussians]
+        mixtures = (
+            ((g.mean @ encoder.to_pixels + encoder.mean)[None], (own**2).sum(axis=0)[None], np.ones(1))
+            for g, own in zip(gaussians, gain, strict=True)
+        )
+        curves = fit_tone_curves(mixtures, learned.histogram, image.tone_range)
     index = np.arange(500) % 10
-    decoder = render.Decoder(learned.encoder, image, curves)
-    expected = render.render(lambda used: law[used], index, decoder, 7)
+    mixes = [((j, 1.0),) for j in range(10)]
+    planned = plan(prior, Decoder(encoder, image, curves), mixes, index, np.zeros(500, np.intp))
+    expected = draw(planned, Run(None, [CLEAN], 0.0, 7))
     found = LinearDiffusion(styles=1, latent_dim=12, tone=tone).fit(images, y).sample(prompts=index, random_state=7)[0]
     assert_array_equal(found, expected)
 
@@ -174,22 +149,20 @@ def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> No
 def test_a_prompt_with_few_images_has_the_law_of_the_plain_model() -> None:
     X = np.random.default_rng(17).standard_normal((15, 4))
     styled, plain = LinearDiffusion(styles=100).fit(X), LinearDiffusion(styles=1).fit(X)
-    gaussian, spread = styled._mixture.gaussian(0), np.sqrt(np.diag(plain.covariances_[0]))
-    assert_allclose(gaussian.means, plain.means_[0], atol=1e-6)  # kept in float32
-    off = (gaussian.basis * gaussian.variances) @ gaussian.basis.T - plain.covariances_[0]
+    spread = np.sqrt(np.diag(plain.covariances_[0]))
+    assert_allclose(styled.means_[0], plain.means_[0], atol=1e-6)  # kept in float32
+    off = styled.covariances_[0] - plain.covariances_[0]
     # Factors are kept in float16: an entry of F F' is off by 2 * 2^-11 at most, as a share of what it is a product of.
     assert_allclose(off / np.outer(spread, spread), 0.0, atol=2**-10)
 
 
-def test_styles_leave_the_encoder_and_the_linear_denoiser_alone(grey: Digits) -> None:
+def test_styles_leave_the_encoder_and_the_moments_of_prompts_alone(grey: Digits) -> None:
     images, y = grey
     styled, plain = (LinearDiffusion(latent_dim=12, styles=s).fit(images, y) for s in (5, 1))
     assert_array_equal(styled.transform(images[:9]), plain.transform(images[:9]))
-    assert_array_equal(styled.means_, plain.means_)
-    assert_array_equal(styled.denoiser(3).variances, plain.denoiser(3).variances)
-    # A model with styles keeps the basis in float32, to be small: all else is the same.
-    assert_array_equal(styled.denoiser(3).basis, plain.denoiser(3).basis.astype(np.float32))
-    assert_allclose(styled.covariances_, plain.covariances_, atol=1e-6 * plain.covariances_.max())
+    assert_allclose(styled.means_, plain.means_, atol=1e-6)  # kept in float32
+    # That of all styles together, each of which leans on its neighbours.
+    assert_allclose(styled.covariances_, plain.covariances_, atol=5e-3 * plain.covariances_.max())
 
 
 def test_styles_are_listed_with_their_frequencies(styled: LinearDiffusion, model: LinearDiffusion) -> None:
@@ -223,12 +196,12 @@ def test_a_trajectory_ends_at_the_images_with_tone_curves_too(styled: LinearDiff
 def test_every_group_has_its_own_tone_curve(rgb: np.ndarray) -> None:
     X = np.tile(rgb, (4, 1, 1, 1))
     model = LinearDiffusion(styles=9, latent_dim=9, random_state=0).fit(X, np.arange(800) % 2)
-    table = model._curves.table
+    table = model.decoder_.curves.table
     assert table.shape[:2] == (4, 3)
     assert len(np.unique(table.reshape(4, -1), axis=0)) == 4
     at_once, path = model.sample(400)[0], model.sample(400, return_trajectory=True)[2]
     assert (np.abs(at_once.astype(int) - path[-1]) > 1).mean() < 1e-3
-    for j, options in [(0, {}), (1, {}), (1, {"sampler": "heun", "n_steps": 20, "styles": "mixture"})]:
+    for j, options in [(0, {}), (1, {}), (1, {"sampler": "heun", "n_steps": 20})]:
         drawn = model.sample(2000, j, **options)[0]
         for c in range(3):
             found, trained = (
@@ -236,13 +209,6 @@ def test_every_group_has_its_own_tone_curve(rgb: np.ndarray) -> None:
                 for x in (drawn, X[np.arange(800) % 2 == j])
             )
             assert np.abs(found - trained).max() < 0.03
-
-
-def test_ddpm_has_the_same_law_drawn_at_once_or_looped(toy: LinearDiffusion) -> None:
-    n, arguments = 20_000, {"prompts": "a", "styles": 0, "sampler": "ddpm", "n_steps": 6}
-    at_once = toy.sample(n, **arguments)[0]
-    looped = toy.sample(n, **arguments, random_state=1, return_trajectory=True)[2][-1]
-    assert_same_law(at_once, looped)
 
 
 def test_ddim_tends_to_the_exact_samples_of_the_same_seed(toy: LinearDiffusion, styled: LinearDiffusion) -> None:
@@ -269,16 +235,24 @@ def assert_same_law(one: np.ndarray, other: np.ndarray) -> None:
         assert ks_2samp(one @ direction, other @ direction).pvalue > 1e-3 / (2 * one.shape[1])
 
 
+def stepped(model: LinearDiffusion, prompt: int, name: str, n_steps: int, n: int, seed: int) -> np.ndarray:
+    """Latents by the exact denoiser of all the prompt's styles together, which is not linear."""
+    levels = choose_levels(SAMPLERS[name], find_schedule("cosine"), n_steps)
+    rng, k = np.random.default_rng(seed), model.latent_dim_
+    noise = (rng.standard_normal((n, k)) for _ in levels)
+    z = start_std(levels[0]) * rng.standard_normal((n, k))
+    *_, last = trajectory(SAMPLERS[name], levels, model.prior_.components(prompt), z, noise, 0.0)
+    return last
+
+
 @pytest.mark.parametrize(("name", "n_steps"), [("ddim", 200), ("heun", 60), ("ddpm", 300), ("dpmpp_2m", 60)])
 @pytest.mark.parametrize("prompt", ["a", "b"])
 def test_the_mixtures_denoiser_draws_from_the_same_law_as_drawn_styles(
     toy: LinearDiffusion, name: str, n_steps: int, prompt: str
 ) -> None:
     n = 4000
-    exact = toy.sample(n, prompt, random_state=1)[0]
-    stepped, labels = toy.sample(n, prompt, sampler=name, n_steps=n_steps, styles="mixture", random_state=2)
-    assert set(labels) == {prompt}
-    assert_same_law(exact, stepped)
+    exact = toy.transform(toy.sample(n, prompt, random_state=1)[0])
+    assert_same_law(exact, stepped(toy, "ab".index(prompt), name, n_steps, n, seed=2))
 
 
 def energy_test(one: np.ndarray, other: np.ndarray, n_permutations: int = 199) -> float:
@@ -295,19 +269,19 @@ def energy_test(one: np.ndarray, other: np.ndarray, n_permutations: int = 199) -
 
 
 def test_a_two_sample_test_tells_the_mixture_from_one_gaussian_and_not_from_itself(toy: LinearDiffusion) -> None:
-    exact = toy.sample(600, "a", random_state=3)[0]
-    stepped = toy.sample(600, "a", sampler="heun", n_steps=60, styles="mixture", random_state=4)[0]
+    exact = toy.transform(toy.sample(600, "a", random_state=3)[0])
     mean, covariance = exact.mean(axis=0), np.cov(exact.T)
     one_gaussian = np.random.default_rng(5).multivariate_normal(mean, covariance, 600)
-    assert energy_test(exact, stepped) > 0.01
+    assert energy_test(exact, stepped(toy, 0, "heun", 60, 600, seed=4)) > 0.01
     assert energy_test(exact, one_gaussian) < 0.01
 
 
 def test_the_samples_of_a_style_have_its_sharpened_moments(toy: LinearDiffusion) -> None:
-    sharp, n = toy._mixture.sharpened(), 30_000
-    for prompt, style, j in [("a", 0, 0), ("a", 1, 1), ("b", 1, 3)]:
+    n = 30_000
+    for prompt, style in [("a", 0), ("a", 1), ("b", 1)]:
         z = toy.transform(toy.sample(n, prompt, styles=style)[0])
-        mean, covariance = latent_moments(sharp, j)
+        law = drawn_from(toy, "ab".index(prompt), style)
+        mean, covariance = law.mean, law.covariance
         spread = np.sqrt(np.diag(covariance))
         assert_allclose((z.mean(axis=0) - mean) / spread, 0.0, atol=5 / np.sqrt(n))
         assert_allclose((np.cov(z.T) - covariance) / np.outer(spread, spread), 0.0, atol=7 / np.sqrt(n))
@@ -320,34 +294,13 @@ def test_samples_of_more_dimensions_than_a_style_has_directions_are_sharpened(op
     X = rng.standard_normal((1000, 60)) * np.geomspace(3.0, 0.3, 60)
     model = LinearDiffusion(styles=2, random_state=0).fit(X)
     z = model.transform(model.sample(n, styles=0, **options)[0])
-    _, sharp = latent_moments(model._mixture.sharpened(), 0)
-    _, learned = latent_moments(model._mixture, 0)
+    law, sharp = model.prior_.law(0), drawn_from(model, 0, 0).covariance
+    factor = law.basis @ law.factors[0]
+    learned = (law.basis * law.variances) @ law.basis.T + factor @ factor.T
     spread = np.sqrt(np.diag(sharp))
     assert_allclose((np.cov(z.T) - sharp) / np.outer(spread, spread), 0.0, atol=7 / np.sqrt(n))
     assert_allclose(np.trace(np.cov(z.T)), np.trace(learned), rtol=0.02)
     assert np.linalg.eigvalsh(sharp)[:30].sum() < 0.5 * np.linalg.eigvalsh(learned)[:30].sum()
-
-
-def test_the_mixture_ends_with_the_curve_of_the_likeliest_group(
-    rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = LinearDiffusion(styles=9, latent_dim=9, random_state=0).fit(np.tile(rgb, (4, 1, 1, 1)))
-    assert len(np.unique(model._mixture.group)) == 3
-
-    def draw() -> np.ndarray:
-        return model.sample(200, sampler="heun", n_steps=10, styles="mixture")[0]
-
-    images = draw()
-    asked = MixtureDenoiser.group
-    groups: list[np.ndarray] = []
-    monkeypatch.setattr(MixtureDenoiser, "group", lambda self, z: groups.append(asked(self, z)) or groups[-1])
-    assert_array_equal(draw(), images)
-    assert set(groups[0]) == {0, 1, 2}
-    for g in range(3):
-        monkeypatch.setattr(MixtureDenoiser, "group", lambda self, z, g=g: np.full(len(z), g))
-        same = (draw() == images).all(axis=(1, 2, 3))
-        assert same[groups[0] == g].all()
-        assert not same[groups[0] != g].any()
 
 
 def test_samples_with_styles_have_the_pixels_of_training(grey: Digits, styled: LinearDiffusion) -> None:
@@ -390,7 +343,7 @@ def test_styles_are_asked_for_by_number(toy: LinearDiffusion) -> None:
         ({"styles": -1}, "styles=-1 is not among the 2 styles of prompt 'a': 0 to 1"),
         ({"styles": [0, 1, 9, -7]}, "styles=9 is not among the 2 styles of prompt 'a': 0 to 1"),
         ({"prompts": "b", "styles": 10**6}, "styles=1000000 is not among the 2 styles of prompt 'b': 0 to 1"),
-        ({"styles": [0, 1]}, r'styles=\[0, 1\] must be a style number, one per image, "mixture" or None to draw them'),
+        ({"styles": [0, 1]}, r'styles=\[0, 1\] must be a style number, one per image, or None to draw them'),
         ({"styles": []}, r"styles=\[\] must be a style number"),
         ({"styles": [[0, 1, 0, 1]]}, r"styles=\[\[0, 1, 0, 1\]\] must be"),
         ({"styles": 1.0}, r"styles=1\.0 must be a style number"),
@@ -399,8 +352,7 @@ def test_styles_are_asked_for_by_number(toy: LinearDiffusion) -> None:
         ({"styles": "0"}, "styles='0' must be"),
         ({"styles": np.nan}, "styles=nan must be"),
         ({"styles": {"a": 1}}, r"styles=\{'a': 1\} must be"),
-        ({"styles": "mixture"}, 'styles="mixture" needs a step sampler; "exact" draws from the same mixture as it is'),
-        ({"styles": "mixture", "sampler": "exact"}, 'styles="mixture" needs a step sampler'),
+        ({"styles": "mixture"}, "styles='mixture' must be a style number"),
     ],
 )
 def test_styles_that_no_prompt_has_are_refused_and_named(toy: LinearDiffusion, arguments: dict, message: str) -> None:
@@ -413,7 +365,6 @@ def test_a_model_without_styles_has_one(model: LinearDiffusion, sampled_model: L
         steps = {"sampler": "ddim", "n_steps": 5}
         expected = plain.sample(5, **steps, return_trajectory=True)[0]
         assert_array_equal(plain.sample(5, **steps, styles=0, return_trajectory=True)[0], expected)
-        assert_array_equal(plain.sample(5, **steps, styles="mixture")[0], expected)
         with pytest.raises(ValueError, match="styles=1 is not among the 1 style of prompt 3: 0 to 0"):
             plain.sample(2, 3, styles=1)
 
@@ -443,7 +394,7 @@ def test_even_draws_are_uniform_each_and_do_not_depend_on_how_many(purpose: int)
 def test_even_draws_come_out_as_often_as_they_should_however_many(purpose: int) -> None:
     shares = np.random.default_rng(18).dirichlet(np.full(10, 2.0))
     for seed in range(20):
-        chosen = render.choose(shares, even_draws(seed, purpose, 3000))
+        chosen = choose(shares, even_draws(seed, purpose, 3000))
         n = np.arange(1, 3001)[:, None]
         counts = np.cumsum(chosen[:, None] == np.arange(10), axis=0)
         assert np.abs(counts - n * shares).max() <= 4  # chance: about 50
@@ -451,25 +402,25 @@ def test_even_draws_come_out_as_often_as_they_should_however_many(purpose: int) 
 
 def test_prompts_and_styles_are_drawn_evenly_together(styled: LinearDiffusion) -> None:
     n = 2000
-    index = render.draw_prompts(3, styled.weights_, n)
-    drawn = render.draw_styles(3, styled._mixture, index)
-    assert_array_equal(styled._mixture.owner[drawn], index)
-    expected = n * styled._mixture.shares * styled.weights_[styled._mixture.owner]
-    off = np.bincount(drawn, minlength=len(expected)) - expected
+    index = draw_prompts(3, styled.weights_, n)
+    prior = styled.prior_
+    drawn = draw_components(3, prior, index)
+    counts = [np.bincount(drawn[index == j], minlength=len(prior.shares_of(j))) for j in range(10)]
+    expected = np.concatenate([n * styled.weights_[j] * prior.shares_of(j) for j in range(10)])
+    off = np.concatenate(counts) - expected
     assert np.sqrt((off**2 / expected).mean()) < 0.5  # chance alone would be at 1
-    one = render.draw_styles(3, styled._mixture, np.full(500, 4))
-    own = styled._mixture.of(4)
-    assert_allclose(np.bincount(one, minlength=len(expected))[own] / 500, styled._mixture.shares[own], atol=2 / 500)
+    one = draw_components(3, prior, np.full(500, 4))
+    assert_allclose(np.bincount(one) / 500, prior.shares_of(4), atol=2 / 500)
 
 
 def test_prompts_that_take_turns_have_the_styles_of_prompts_in_blocks() -> None:
     rng = np.random.default_rng(0)
     n_prompts, each = 70, 40
     images = rng.random((n_prompts * each, 4, 4))
-    model = LinearDiffusion(styles=4, latent_dim=6, random_state=0).fit(images, np.repeat(np.arange(n_prompts), each))
+    model = LinearDiffusion(styles=4, latent_dim=6, tone=False).fit(images, np.repeat(np.arange(n_prompts), each))
     blocks, turns = np.repeat(model.classes_, 8), np.tile(model.classes_, 8)
-    drawn = [render.draw_styles(0, model._mixture, prompts) for prompts in (blocks, turns)]
-    assert_array_equal(np.sort(drawn[0]), np.sort(drawn[1]))
+    drawn = [draw_components(0, model.prior_, prompts) for prompts in (blocks, turns)]
+    assert_array_equal(drawn[0].reshape(-1, 8), drawn[1].reshape(8, -1).T)
     assert np.mean([len(np.unique(own)) for own in drawn[1].reshape(8, -1).T]) > 3.5  # of 4, in 8 draws
 
 
@@ -479,7 +430,7 @@ def test_an_image_does_not_depend_on_how_many_are_asked_for(
     toy: LinearDiffusion, superblock: int, arguments: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many, labels = toy.sample(2 * BLOCK + 70, **arguments)
-    monkeypatch.setattr(render, "_SUPERBLOCK", superblock * BLOCK)
+    monkeypatch.setattr(drawing, "_SUPERBLOCK", superblock * BLOCK)
     for n in (1, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1, 2 * BLOCK + 70):
         few, few_labels = toy.sample(n, **arguments)
         assert_allclose(few, many[:n], atol=1e-5)
@@ -487,9 +438,8 @@ def test_an_image_does_not_depend_on_how_many_are_asked_for(
     assert len(np.unique(many, axis=0)) == len(many)
 
 
-@pytest.mark.parametrize("styles", [None, "mixture"])
-def test_a_trajectory_with_styles_does_not_depend_on_how_many_are_asked_for(toy: LinearDiffusion, styles: Any) -> None:
-    arguments = {"sampler": "ddpm", "n_steps": 3, "styles": styles, "return_trajectory": True}
+def test_a_trajectory_with_styles_does_not_depend_on_how_many_are_asked_for(toy: LinearDiffusion) -> None:
+    arguments = {"sampler": "ddpm", "n_steps": 3, "return_trajectory": True}
     many = toy.sample(BLOCK + 3, **arguments)[2]
     for n in (1, 5, BLOCK, BLOCK + 1):
         assert_allclose(toy.sample(n, **arguments)[2], many[:, :n], atol=1e-9)
@@ -500,15 +450,12 @@ def test_a_trajectory_with_styles_does_not_depend_on_how_many_are_asked_for(toy:
 def test_an_image_does_not_depend_on_the_prompts_and_styles_of_others(
     toy: LinearDiffusion, options: dict, trajectory: bool
 ) -> None:
-    def draw(prompts: str, styles: Any) -> np.ndarray:
+    def draw_images(prompts: str, styles: Any) -> np.ndarray:
         return toy.sample(prompts=list(prompts), styles=styles, **options, return_trajectory=trajectory)[0]
 
-    mixed = draw("abba", [0, 1, 0, 1])
-    assert_allclose(draw("aabb", [0, 0, 0, 0])[[0, 2]], mixed[[0, 2]], atol=1e-6)
-    assert_allclose(draw("bbaa", [0, 1, 1, 1])[[1, 3]], mixed[[1, 3]], atol=1e-6)
-    if options:
-        mixed = draw("abba", "mixture")
-        assert_allclose(draw("aabb", "mixture")[[0, 2]], mixed[[0, 2]], atol=1e-9)
+    mixed = draw_images("abba", [0, 1, 0, 1])
+    assert_allclose(draw_images("aabb", [0, 0, 0, 0])[[0, 2]], mixed[[0, 2]], atol=1e-6)
+    assert_allclose(draw_images("bbaa", [0, 1, 1, 1])[[1, 3]], mixed[[1, 3]], atol=1e-6)
 
 
 # Files
@@ -522,34 +469,13 @@ def test_a_saved_model_with_styles_draws_the_same_bits(tmp_path: Path, rgb: np.n
     pixel_range = (0, 1) if kind == "float64 rows" else "auto"
     model = LinearDiffusion(styles=9, latent_dim=9, tone=tone, pixel_range=pixel_range, random_state=2)
     model.fit(X, np.arange(800) % 2)
-    assert len(np.unique(model._mixture.group)) == 4
+    assert len(np.unique(model.prior_.curves)) == 4
     model.save_pretrained(tmp_path)
     loaded = LinearDiffusion.from_pretrained(tmp_path)
-    for field in fields(Styles):
-        found, expected = (getattr(m._mixture, field.name) for m in (loaded, model))
-        assert_array_equal(found, expected)
-        assert found.dtype == expected.dtype
-    for options in (
-        {},
-        {"styles": 3},
-        {"sampler": "heun", "n_steps": 4},
-        {"styles": "mixture", "sampler": "ddpm", "n_steps": 4},
-    ):
+    assert_same_prior(loaded.prior_, model.prior_)
+    for options in ({}, {"styles": 3}, {"sampler": "heun", "n_steps": 4}, {"sampler": "ddpm", "n_steps": 4}):
         for trajectory in (False, True):
             pair = (m.sample(40, **options, return_trajectory=trajectory)[0] for m in (loaded, model))
             assert_array_equal(*pair)
     for found, expected in zip(loaded.style_means_, model.style_means_, strict=True):
         assert_array_equal(found, expected)
-
-
-def test_one_prompts_styles_are_those_of_a_model_of_it(grey: Digits) -> None:
-    model = LinearDiffusion(styles=5, latent_dim=8, random_state=0).fit(*grey)
-    styles = model._mixture
-    for c in range(len(styles.basis)):
-        part, own = styles.only(c), styles.of(c)
-        assert_array_equal(part.owner, 0)
-        assert part.group[0] == 0
-        assert_array_equal(np.diff(part.group), np.diff(styles.group[own]))
-        moments = (s.pixel_moments(j, model._encoder.to_pixels) for s, j in ((part, 0), (styles, c)))
-        for found, expected in zip(*moments, strict=True):
-            assert_array_equal(found, expected)

@@ -18,6 +18,7 @@ from linear_diffusion.denoiser.prior import ClassPrior, one_gaussian_each
 from linear_diffusion.draw import Run, draw
 from linear_diffusion.fit.clusters import RANK
 from linear_diffusion.fit.encoder import learn
+from linear_diffusion.fit.matching import _RANGE
 from linear_diffusion.image.decoder import Decoder
 from linear_diffusion.image.format import ImageFormat
 from linear_diffusion.image.tone import fit_tone_curves
@@ -58,6 +59,11 @@ DATA: dict[str, Callable[[np.random.Generator], tuple[np.ndarray, Any]]] = {
     "one pixel": lambda rng: (rng.random((60, 1, 1)), None),
     "fewer images than pixels": lambda rng: (rng.random((30, 9, 9)), np.arange(30) % 2),
     "one outlier": lambda rng: (np.r_[rng.random((60, 4, 4)) * 1e-3, np.ones((1, 4, 4))], None),
+    "one image and few": lambda rng: (rng.random((66, 4, 4)), np.repeat([0, 1, 2, 3], [1, 2, 3, 60])),
+    "a prompt a thousand times rarer": lambda rng: (rng.random((3003, 3, 3)), np.repeat([0, 1], [3000, 3])),
+    "one image a style": lambda rng: (np.r_[np.eye(5).repeat(5, 1).reshape(5, 5, 5), np.ones((55, 5, 5)) / 2], None),
+    "RGB": lambda rng: (rng.random((60, 4, 3, 3)) ** 3, np.arange(60) % 2),
+    "two tones": lambda rng: (np.round(rng.random((60, 4, 4))), np.arange(60) % 2),
 }
 
 
@@ -72,6 +78,12 @@ def test_any_data_has_styles_and_finite_samples_without_warnings(data: str, dtyp
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore" if "one image" in data else "error", "(?s).* 1 image only")
             model = LinearDiffusion(styles=styles, tone=tone, random_state=0).fit(X, y)
+            if tone:
+                gain = model.prior_.gain
+                assert ((gain >= 1 / _RANGE) & (gain <= _RANGE)).all()
+                few = np.unique(y, return_counts=True)[1] <= 10 if y is not None else np.array([len(X) <= 10])
+                assert_array_equal(gain[few], 1.0)
+                assert np.isfinite(model.prior_.matched_means).all()
             for options in ({}, {"sampler": "ddim"}, {"sampler": "ddpm"}):
                 steps = {"n_steps": 5} if options else {}
                 images = model.sample(20, **options, **steps)[0]
@@ -343,7 +355,7 @@ def test_styles_are_asked_for_by_number(toy: LinearDiffusion) -> None:
         ({"styles": -1}, "styles=-1 is not among the 2 styles of prompt 'a': 0 to 1"),
         ({"styles": [0, 1, 9, -7]}, "styles=9 is not among the 2 styles of prompt 'a': 0 to 1"),
         ({"prompts": "b", "styles": 10**6}, "styles=1000000 is not among the 2 styles of prompt 'b': 0 to 1"),
-        ({"styles": [0, 1]}, r'styles=\[0, 1\] must be a style number, one per image, or None to draw them'),
+        ({"styles": [0, 1]}, r"styles=\[0, 1\] must be a style number, one per image, or None to draw them"),
         ({"styles": []}, r"styles=\[\] must be a style number"),
         ({"styles": [[0, 1, 0, 1]]}, r"styles=\[\[0, 1, 0, 1\]\] must be"),
         ({"styles": 1.0}, r"styles=1\.0 must be a style number"),
@@ -474,8 +486,8 @@ def test_a_saved_model_with_styles_draws_the_same_bits(tmp_path: Path, rgb: np.n
     loaded = LinearDiffusion.from_pretrained(tmp_path)
     assert_same_prior(loaded.prior_, model.prior_)
     for options in ({}, {"styles": 3}, {"sampler": "heun", "n_steps": 4}, {"sampler": "ddpm", "n_steps": 4}):
-        for trajectory in (False, True):
-            pair = (m.sample(40, **options, return_trajectory=trajectory)[0] for m in (loaded, model))
+        for looped in (False, True):
+            pair = (m.sample(40, **options, return_trajectory=looped)[0] for m in (loaded, model))
             assert_array_equal(*pair)
     for found, expected in zip(loaded.style_means_, model.style_means_, strict=True):
         assert_array_equal(found, expected)

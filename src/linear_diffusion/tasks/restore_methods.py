@@ -1,10 +1,5 @@
-"""Restoration as methods of the estimator: denoise and restore.
+"""Restoration as methods of the estimator: arguments are checked, and `restore` does the work."""
 
-Arguments are checked, images become rows, posteriors become images; see `restore` for what is worked out.
-"""
-
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,18 +7,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import operators
-from .._types import MOST, AnyArray, Array, Index, number, whole
-from ..exceptions import NotEnoughMemoryError, warn
-from ..image import limits
-from ..memory import available_memory, readable
+from .._types import MOST, AnyArray, whole
 from ..noise import entropy_of
-from ..text import by_prompt
-from .density import PromptDensity, population, unseen
 from .fitted import Fitted, is_exact
-from .restore import Posterior, estimate_noise, require_memory, roomy
-
-_BEYOND = 0.1
-"""How far beyond the range of images restored pixels may lie (root mean square), as a share of it."""
+from .restore import Known, denoise, require_noise, restore
 
 
 class RestoreMixin(Fitted):
@@ -60,10 +47,9 @@ class RestoreMixin(Fitted):
         True
         """
         check_is_fitted(self)
-        self._check_noise(noise_std)
+        require_noise(noise_std, self._image)
         images = self._check_images(X, reset=False)
-        seen = operators.Observation(np.arange(len(images)), None, images.reshape(len(images), -1), None)
-        out = self._restore([seen], noise_std, prompts, exact, images.dtype, lambda p, _: p.mean())
+        out = denoise(self._known(prompts, len(images)), images.reshape(len(images), -1), noise_std, exact=exact)
         return out.reshape(np.shape(X))
 
     @available_if(is_exact)  # type: ignore[untyped-decorator]
@@ -144,123 +130,29 @@ class RestoreMixin(Fitted):
         (True, (100, 8, 8), (100, 8, 8))
         """
         check_is_fitted(self)
-        self._check_noise(noise_std)
+        require_noise(noise_std, self._image)
         if n_samples is not None and not 1 <= whole(n_samples) < MOST:
             raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None for the mean.")
         if n_samples is not None and return_std:
             raise ValueError("return_std goes with the mean and n_samples with draws; choose one.")
         Y = np.asarray(Y)
-        if n_samples is not None:
-            self._require_draws(len(Y) * int(n_samples))
         seen = operators.observe(operator, Y, self.image_shape_)
-        shape = (-1,) if Y.ndim == 2 else self.image_shape_
-        dtype = Y.dtype.newbyteorder("=") if Y.dtype.kind in "iu" or Y.dtype == np.float32 else np.dtype(np.float64)
-        std = np.zeros((len(Y), int(np.prod(self.image_shape_)))) if return_std else None
         state = self.random_state if random_state is None else random_state
-        entropy = entropy_of(state) if n_samples is not None else 0
+        found = restore(
+            self._known(prompts, len(Y)),
+            seen,
+            noise_std,
+            return_std=return_std,
+            n_samples=None if n_samples is None else int(n_samples),
+            exact=exact,
+            entropy=0 if n_samples is None else entropy_of(state),
+        )
+        shape = (-1,) if Y.ndim == 2 else self.image_shape_
+        shape = (len(Y), *(() if n_samples is None else (n_samples,)), *shape)
+        return tuple(part.reshape(shape) for part in found) if return_std else found.reshape(shape)
 
-        def answer(posterior: Posterior, members: Index) -> Array:
-            if n_samples is not None:
-                return posterior.samples(int(n_samples), entropy, members)
-            if std is None:
-                return posterior.mean()
-            mean, deviation = posterior.mean_and_std()
-            std[members] = deviation * self._image.unit
-            return mean
-
-        out = self._restore(seen, noise_std, prompts, exact, dtype, answer)
-        out = out.reshape(len(Y), *(() if n_samples is None else (n_samples,)), *shape)
-        return out if std is None else (out, std.reshape(len(Y), *shape))
-
-    def _restore(
-        self,
-        seen: list[operators.Observation],
-        noise_std: float | None,
-        prompts: Any,
-        exact: bool,
-        dtype: Any,
-        answer: Callable[[Posterior, Index], Array],
-    ) -> AnyArray:
-        """An answer about all images, rows (n, ...) or draws (n, n_samples, ...), in a dtype and within its range."""
-        n = sum(len(group.members) for group in seen)
+    def _known(self, prompts: Any, n: int) -> Known:
+        """What restoration takes, of n images of given prompts."""
         known = self._at(prompts)
         index = None if prompts is None else known._index_prompts(n, prompts, 0)
-        models, out = known._densities(), None
-        for group in seen:
-            if group.matrix is not None or (noise_std != 0.0 and np.ptp(self._encoder.std)):
-                require_memory(models if index is None else models[:1], group.y.shape[1])
-        image = self._image
-        zeros = np.full(image.n_pixels, image.origin)
-        everything = population(models, known.weights_)
-        beside = unseen(everything, self.n_images_)
-        everything = everything.with_noise(2 * beside)  # images differ in how much of them is new
-        whole = models if exact else roomy(models, self.n_images_ * known.weights_, beside)
-        for group in seen:
-            inner = image.inner(group.y, zeros if group.matrix is None else group.matrix @ zeros)
-            likely = partial(estimate_noise, everything, group.matrix, inner)
-            level = likely() if noise_std is None else float(noise_std) / image.unit
-            level = max(level, group.rounding / image.unit)
-            each = whole if group.matrix is None else models
-            for chosen, weights, rows in self._by_prompt(each, index, group.members):
-                y, shown = group.y[rows], inner[rows]
-                if group.matrix is None and level == 0.0:
-                    found: AnyArray = y.astype(np.float64)
-                else:
-                    posterior = Posterior(chosen, weights, group.matrix, shown, level)
-                    found = image.outer(answer(posterior if exact else posterior.robust(), group.members[rows]))
-                    if noise_std is not None and group.matrix is not None:
-                        self._warn_of_misfit(found, level, likely)
-                    if not exact and image.pixel_range is not None:
-                        found = np.clip(found, *image.pixel_range)
-                if group.kept is not None and level == 0.0:
-                    found[..., group.kept] = y if found.ndim == 2 else y[:, None]
-                if out is None:
-                    out = np.empty((n, *found.shape[1:]), dtype)
-                out[group.members[rows]] = self._as(dtype, found)
-        return np.asarray(out)
-
-    def _warn_of_misfit(self, found: AnyArray, level: float, explained: Callable[[], float]) -> None:
-        """Warn where restored pixels lie far beyond those of images: what was seen has more noise than was said."""
-        usual = 4 * np.sqrt(self._encoder.total_variance / len(self._encoder.mean)) * self._encoder.std
-        image, mean = self._image, self._encoder.mean
-        low, high = image.pixel_range or (image.outer(mean - usual), image.outer(mean + usual))
-        width = np.broadcast_to(np.subtract(high, low), found.shape[1:])
-        beyond = np.divide(found - np.clip(found, low, high), width, out=np.zeros_like(found), where=width > 0)
-        if np.sqrt((beyond**2).mean()) > _BEYOND and (likely := explained()) > level:
-            warn(
-                f"restored pixels reach from {found.min():.3g} to {found.max():.3g}, far beyond those of images: Y has "
-                f"more noise than {level * image.unit:.2g}; noise_std={likely * image.unit:.2g} would explain it."
-            )
-
-    def _by_prompt(
-        self, models: list[PromptDensity], index: Index | None, members: Index
-    ) -> Iterator[tuple[list[PromptDensity], Array, Index]]:
-        """Which prompts may be, their weights, and for which of the images."""
-        if index is None:
-            yield models, self.weights_, np.arange(len(members))
-            return
-        for j, rows in by_prompt(index[members]):
-            yield [models[j]], np.ones(1), np.arange(len(members))[rows]
-
-    def _as(self, dtype: Any, pixels: Array) -> AnyArray:
-        """Restored pixels in a dtype: integers within the range, or what the dtype holds; floats as they are."""
-        if np.dtype(dtype).kind in "biu":
-            pixels = np.rint(pixels.clip(*limits(dtype)))
-            pixels = pixels if self._image.pixel_range is None else pixels.clip(*self._image.pixel_range)
-        return pixels.astype(dtype)
-
-    def _require_draws(self, n: int) -> None:
-        available, needed = available_memory(), 8 * n * self._encoder.components.shape[1]
-        if available is not None and needed > available:
-            raise NotEnoughMemoryError(
-                f"{n:,} draws (n_samples for each image) take {readable(needed)}, and {readable(available)} are "
-                "available; ask for fewer, or for fewer images at once."
-            )
-
-    def _check_noise(self, noise_std: float | None) -> None:
-        most = self._image.farthest
-        if noise_std is not None and not 0 <= number(noise_std) < most:
-            raise ValueError(
-                f"noise_std={noise_std!r} must be a number from 0 to {most:g}, in the units of the images, or None to "
-                "estimate it."
-            )
+        return Known(known._densities(), known.weights_, self._image, self.n_images_, index)

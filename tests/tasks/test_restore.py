@@ -67,8 +67,8 @@ def test_denoising_brings_noisy_digits_closer_and_knowing_the_prompt_brings_them
     def error(restored: np.ndarray) -> float:
         return float(((restored - images[:200]) ** 2).mean())
 
-    blind, told = error(model.denoise(noisy, 0.4)), error(model.denoise(noisy, 0.4, y[:200]))
-    assert told < blind < 0.5 * error(noisy)
+    blind, prompted = error(model.denoise(noisy, 0.4)), error(model.denoise(noisy, 0.4, y[:200]))
+    assert prompted < blind < 0.5 * error(noisy)
 
 
 def test_bytes_come_back_as_bytes_within_their_range(grey: Digits) -> None:
@@ -119,8 +119,8 @@ def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, n
     assert_allclose(std**2, second - expected**2, rtol=1e-5, atol=1e-6)
     own = mixture[3] == 1
     rho = rho[:, own] / rho[:, own].sum(axis=1, keepdims=True)
-    told = model.restore(y, H, noise_std, prompts=1, exact=True)
-    assert_allclose(told, np.einsum("nm,mnd->nd", rho, means[own]), rtol=1e-5, atol=1e-5)
+    prompted = model.restore(y, H, noise_std, prompts=1, exact=True)
+    assert_allclose(prompted, np.einsum("nm,mnd->nd", rho, means[own]), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["wide", "mask", None])
@@ -334,11 +334,11 @@ def test_floats_with_more_noise_than_was_said_are_told_how_much(digits):
     assert caught[0].filename == __file__
     assert found.min() >= 0
     assert found.max() <= 1
-    told = float(str(caught[0].message).split("noise_std=")[1].split()[0])
-    assert 0.5 < told / (operators.ROUNDING / 255) < 2
+    advised = float(str(caught[0].message).split("noise_std=")[1].split()[0])
+    assert 0.5 < advised / (operators.ROUNDING / 255) < 2
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        better = model.restore(rounded, blur, told)
+        better = model.restore(rounded, blur, advised)
         for dtype in (np.float32, np.float64):  # whose own rounding is known
             assert np.abs(model.restore(exact.astype(dtype), blur) - images[:100]).mean() < 0.05
     assert ((better - images[:100]) ** 2).mean() < 0.5 * ((found - images[:100]) ** 2).mean()

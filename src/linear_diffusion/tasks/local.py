@@ -32,6 +32,7 @@ EVIDENCE = 8.0
 """Dimensions that the likelihoods of pieces count for at most, so that several pieces count."""
 POPULATION = 0.03
 """Share of the variance of all images added to each image's Gaussian: its neighbours may not vary in all directions."""
+# All three by their rows in benchmarks/results/restore-constants.md.
 _KNOWN = 1e-9
 """Of a direction, less than this share of the most that is known, or of what is known beforehand, is rounding."""
 _TOGETHER = 25
@@ -70,15 +71,15 @@ class Local:
     def mean(self, y: Array) -> Array:
         """Standardised images (n, d), from what was seen as `View.take` leaves it."""
         lower, values, vectors = self._information
-        b = self._given.evidence(y)[1][:, 0] @ lower.T
+        b = self._conditional.evidence(y)[1][:, 0] @ lower.T
         z = np.zeros((len(y), len(self._scale)))
         z[:, : len(lower)] = self._near(vectors * np.sqrt(values), b @ vectors / np.sqrt(values))
-        return self._given.complete(z * self._scale, y)
+        return self._conditional.complete(z * self._scale, y)
 
     @lazy
     def _information(self) -> tuple[Array, Array, Array]:
         """What is seen of z: the factor L of ``I + J = L L'``, eigenvalues of J, and their vectors."""
-        lower = np.linalg.inv(self._given.pieces.root[0]).T
+        lower = np.linalg.inv(self._conditional.pieces.root[0]).T
         values, vectors = np.linalg.eigh(lower @ lower.T - np.eye(len(lower)))
         known = values > _KNOWN * max(values[-1], 1.0)
         return lower, values[known], vectors[:, known]
@@ -138,7 +139,7 @@ class Local:
         return z
 
     @lazy
-    def _given(self) -> Conditional:
+    def _conditional(self) -> Conditional:
         """All images as one Gaussian, whose leading components are the factor: z ~ N(0, I)."""
         everything = population(self.prompts, self.weights)
         q, floor = self._shared.shape[1], noise_floor(everything.encoder)

@@ -34,8 +34,10 @@ TEMPERATURE = 0.3
 """What log-densities of pieces are multiplied by, so that no piece is trusted too much."""
 UNMODELLED = 0.05
 """Variance that real images have beside the pieces, as a share of that of a component."""
+# Both by benchmarks/results/restore-constants.md, rows TEMPERATURE and UNMODELLED.
 _NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
-"""Pieces that are less likely than this play no part; at temperatures below 1, which are no exact matter, many are."""
+"""Pieces that are less likely than this are left out, by rounding and, at temperatures below 1, for a third of the time
+that standard deviations take."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Posterior:
                 for c in np.unique(owner):
                     here = owner == c
                     pieces = drawn[here] - sizes[c] + len(self.prompts[c].shares)
-                    image[here] = _draw(self._given[c], pieces, g[c][i], y[i : i + 1], rng)
+                    image[here] = _draw(self._conditionals[c], pieces, g[c][i], y[i : i + 1], rng)
                 if self.as_noise and self.noise_std == 0.0:
                     image += self._view.lift(y[i] - self._view.show(image))
         return self._pixels(out)
@@ -152,13 +154,13 @@ class Posterior:
         return replace(view, noise_std=float(np.sqrt(view.noise_std**2 + self.unmodelled * length2)))
 
     @lazy
-    def _given(self) -> list[Conditional]:
+    def _conditionals(self) -> list[Conditional]:
         level2, bulk = 0.0 if self.as_noise else self.unmodelled, precision(self.seen.y).type
         return [condition(prompt.with_noise(level2), self._view, bulk) for prompt in self.prompts]
 
     @lazy
     def _local(self) -> Local | None:
-        """What gives robust means where a mask hides pixels; of what is blurred or noisy, pieces tell as well."""
+        """What gives robust means where a mask hides pixels; blurred or noisy ones do as well without."""
         if self.temperature == 1.0 or self.noise_std or self.seen.kept is None:
             return None
         local = Local(self.prompts, self.weights, self._view, self.unmodelled, precision(self.seen.y).type)
@@ -170,7 +172,7 @@ class Posterior:
 
     def _joint(self, y: Array) -> tuple[list[Array], list[Array]]:
         """Log-density (n, s) of images and pieces together, for each prompt, and g (n, s, r)."""
-        found = in_parallel(lambda given: given.evidence(y), self._given)
+        found = in_parallel(lambda conditional: conditional.evidence(y), self._conditionals)
         weights = np.log(self.weights)
         return [log_density + w for (log_density, _), w in zip(found, weights, strict=True)], [g for _, g in found]
 
@@ -192,15 +194,15 @@ class Posterior:
 
         def of_prompt(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
             """The images that a prompt is likely for, and what it adds to their means."""
-            given, rho, g = own
+            conditional, rho, g = own
             rows = np.flatnonzero(rho.any(axis=1))
-            w = np.zeros((len(rows), given.prompt.means.shape[1]))
-            for j, members, found in _pieces(given, rho[rows], g[rows]):
+            w = np.zeros((len(rows), conditional.prompt.means.shape[1]))
+            for j, members, found in _pieces(conditional, rho[rows], g[rows]):
                 w[members] += rho[rows[members], j, None] * found
-            return rows, given.complete(w, rho[rows].sum(axis=1)[:, None] * y[rows])
+            return rows, conditional.complete(w, rho[rows].sum(axis=1)[:, None] * y[rows])
 
         mean = np.zeros((len(y), len(self._std)))
-        for rows, added in in_parallel(of_prompt, zip(self._given, likely, gs, strict=True)):
+        for rows, added in in_parallel(of_prompt, zip(self._conditionals, likely, gs, strict=True)):
             mean[rows] += added
         return mean
 
@@ -210,37 +212,37 @@ class Posterior:
         free = np.delete(np.arange(mean.shape[1]), known)
 
         def of_prompt(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
-            given, rho, g = own
+            conditional, rho, g = own
             rows = np.flatnonzero(rho.any(axis=1))
             variance = np.zeros((len(rows), len(free)))
             if len(rows):
-                center = given.complete(np.zeros((1, len(given.prompt.variances))), y[rows]) - mean[rows]
-                moves, within, center = given.moves[:, free], given.variance[free], center[:, free]
-                for j, members, w in _pieces(given, rho[rows], g[rows]):
-                    spread = (given.prompt.factors[j] @ given.pieces.root[j]).T @ moves  # (r, free)
+                center = conditional.complete(np.zeros((1, len(conditional.prompt.variances))), y[rows]) - mean[rows]
+                moves, within, center = conditional.moves[:, free], conditional.variance[free], center[:, free]
+                for j, members, w in _pieces(conditional, rho[rows], g[rows]):
+                    spread = (conditional.prompt.factors[j] @ conditional.pieces.root[j]).T @ moves  # (r, free)
                     between = (w @ moves + center[members]) ** 2
                     variance[members] += rho[rows[members], j, None] * (within + (spread**2).sum(axis=0) + between)
             return rows, variance
 
         variance = np.zeros_like(mean)
-        for rows, added in in_parallel(of_prompt, zip(self._given, likely, gs, strict=True)):
+        for rows, added in in_parallel(of_prompt, zip(self._conditionals, likely, gs, strict=True)):
             variance[np.ix_(rows, free)] += added
         return variance
 
 
-def _draw(given: Conditional, pieces: Index, g: Array, y: Array, rng: np.random.Generator) -> Array:
+def _draw(conditional: Conditional, pieces: Index, g: Array, y: Array, rng: np.random.Generator) -> Array:
     """Draws of one image from given pieces of a prompt, standardised: first w, then what is free given w."""
-    prompt, eps = given.prompt, rng.standard_normal((len(pieces), g.shape[1]))
+    prompt, eps = conditional.prompt, rng.standard_normal((len(pieces), g.shape[1]))
     w = [
-        prompt.means[j] + prompt.factors[j] @ (given.pieces.root[j] @ (g[j] + e))
+        prompt.means[j] + prompt.factors[j] @ (conditional.pieces.root[j] @ (g[j] + e))
         for j, e in zip(pieces, eps, strict=True)
     ]
-    return given.complete(np.stack(w), y) + given.draw(rng, len(pieces))
+    return conditional.complete(np.stack(w), y) + conditional.draw(rng, len(pieces))
 
 
-def _pieces(given: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
+def _pieces(conditional: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
     """The pieces that are likely for some images: (piece, images, mean of w (n, k) given the piece)."""
     for j in np.flatnonzero(rho.any(axis=0)):
         members = np.flatnonzero(rho[:, j])
-        move = given.prompt.factors[j] @ given.pieces.root[j]  # (k, r)
-        yield int(j), members, given.prompt.means[j] + g[members, j] @ move.T
+        move = conditional.prompt.factors[j] @ conditional.pieces.root[j]  # (k, r)
+        yield int(j), members, conditional.prompt.means[j] + g[members, j] @ move.T

@@ -14,7 +14,7 @@ for all prompts, and k numbers, ``Q' y``, take the place of m: `View.q`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -28,35 +28,6 @@ from .density import PromptDensity, WhitePieces, coordinates
 
 _SINGULAR, _SINGULAR_FLOAT32 = 1e-10, 1e-5
 """Singular values below this share of the largest are rounding, by the precision of what was seen (float32: 1e-7)."""
-
-
-class Conditional(Protocol):
-    """What restoration asks of one prompt; images are standardised and about the mean."""
-
-    @property
-    def prompt(self) -> PromptDensity:
-        """Whose pixels they are."""
-
-    @property
-    def pieces(self) -> WhitePieces:
-        """The prompt's pieces, as they were seen, whitened."""
-
-    @property
-    def variance(self) -> Array:
-        """Of each pixel, given y and w; shape (d,)."""
-
-    @property
-    def moves(self) -> Array:
-        """E', how the mean moves with w; shape (k, d)."""
-
-    def evidence(self, y: Array) -> tuple[Array, Array]:
-        """Log-density of y (n, m) under each piece, weighed by its share, and g; see `WhitePieces.evidence`."""
-
-    def complete(self, w: Array, y: Array) -> Array:
-        """``E w + Z' L^-1 y``: means (n, d) given w (n, k) and y (n, m)."""
-
-    def draw(self, rng: np.random.Generator, n: int) -> Array:
-        """n draws from ``N(0, G - Z' Z)``, shape (n, d)."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +63,11 @@ class Noised:
 
     @lazy
     def moves(self) -> Array:
-        """See `Conditional`."""
+        """E', how the mean moves with w; shape (k, d)."""
         return (1 - self._kept)[:, None] * self._frame
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
-        """See `Conditional`."""
+        """Log-density of y (n, m) under each piece, weighed by its share, and g; see `WhitePieces.evidence`."""
         z, rest = self._parts(y)
         return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))  # (n, d) -> (n,)
 
@@ -115,14 +86,14 @@ class Noised:
         return log_density - 0.5 * (energy / tau2 + beside)[:, None], g
 
     def complete(self, w: Array, y: Array) -> Array:
-        """See `Conditional`."""
+        """``E w + Z' L^-1 y``: standardised images (n, d) about the mean, from w (n, k) and y (n, m)."""
         z, rest = self._parts(y)
         along = w * (1 - self._kept) + z @ self.prompt.basis * self._kept  # (n, k)
         moved: Array = along @ self._frame + rest * self._kept_across
         return moved
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
-        """See `Conditional`."""
+        """n draws from ``N(0, G - Z' Z)``, shape (n, d)."""
         return spread(self._frame, self._kept * self.level2, self._kept_across * self.level2, rng, n)
 
     def _parts(self, y: Array) -> tuple[Array, Array]:
@@ -288,12 +259,12 @@ class Observed:
 
     @lazy
     def moves(self) -> Array:
-        """See `Conditional`."""
+        """E', shape (k, d)."""
         moves: Array = self._frame - self._seen.T @ self._gain
         return moves
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
-        """See `Conditional`."""
+        """See `Noised`."""
         inside, outside = self._parts(y)
         log_density, g = self.pieces.evidence(solve_lower(self._lower, inside.T).T)
         beside = inside.shape[1] * np.log(2 * np.pi) + 2 * np.log(np.diag(self._lower)).sum()
@@ -304,7 +275,7 @@ class Observed:
         return log_density - 0.5 * ((outside**2).sum(axis=1) / variance + beside)[:, None], g
 
     def complete(self, w: Array, y: Array) -> Array:
-        """See `Conditional`."""
+        """See `Noised`."""
         inside, outside = self._parts(y)
         completed: Array = w @ self._frame + self._correct(inside - w @ self._of_frame.T)
         if outside is not None:
@@ -364,6 +335,10 @@ class Observed:
         v, tau2 = self.prompt.variances, self.prompt.tau2
         rows = self.view.rows.toarray() if sparse.issparse(self.view.rows) else self.view.rows
         return solve_lower(self._lower, (self._of_frame * (v - tau2)) @ self._frame + tau2 * rows)
+
+
+Conditional = Noised | Observed
+"""One prompt's pixels, from what was seen: they are asked alike."""
 
 
 def condition(prompt: PromptDensity, view: View, bulk: type[np.floating] = np.float64) -> Conditional:

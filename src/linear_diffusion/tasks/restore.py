@@ -20,9 +20,12 @@ from ..text import by_prompt
 from .density import PromptDensity, population, unseen
 from .mixture import Posterior
 
-POPULATION, _AS_MANY = 0.06, 20
-"""Share of the variance of all images that whole images have beside the pieces; at least as if a prompt had so many
-images more, drawn from all."""
+POPULATION = 0.06
+"""Share of the variance of all images that whole images have beside the pieces; by its rows in
+benchmarks/results/restore-constants.md."""
+_AS_MANY = 20
+"""That share is at least as if a prompt had so many images more, drawn from all. Without it denoising adds noise to the
+images of small sets (tests/tasks/test_restore.py, "does no harm")."""
 _ESTIMATED_ON = 50
 """Images that the noise is estimated on: of 784 pixels each, they leave it uncertain by 0.4 % (1 / sqrt(2 n d))."""
 _BEYOND = 0.1

@@ -2,21 +2,25 @@
 
     python benchmarks/restore.py            (needs the extra: pip install '.[restore]')
 
-Noise of deviation 0.3 on pixels in [0, 1], which all methods are told; a hole of 14 x 14 pixels. Each classical
+Noise of deviation 0.3 on pixels in [0, 1], which all methods know; a hole of 14 x 14 pixels. Each classical
 method runs with several settings, of which the best counts, which flatters it. The mean of the images' PSNR, all
 clipped to [0, 1] alike. "Posterior mean" is the default, robust to what the model does not know, and in holes a local
-regression; "exact" is Bayes' rule. A second table has what denoising leaves of noise from 0 to 40 grey levels.
+regression; "exact" is Bayes' rule. Two parts of the code are also left out in turn: that regression, and the short form
+of what was seen (Q' y). A second table has what denoising leaves of noise from 0 to 40 grey levels, a third what half
+and twice of each constant of restoration do.
 """
 
 import warnings
 from functools import partial
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, inpaint_biharmonic
 
 from common import arguments, fashion, mnist, report, seconds
 from linear_diffusion import LinearDiffusion, operators
+from linear_diffusion.tasks import local, mixture, posterior, restore
 
 N, NOISE = 300, 0.3
 LEVELS = (0, 5, 10, 20, 40)
@@ -38,6 +42,27 @@ def coloured(load):
 
 
 DATA = {"MNIST": mnist, "Fashion-MNIST": fashion, "coloured MNIST": coloured(mnist)}
+
+
+SMALLER = operators.downsample(2)
+CONSTANTS = {
+    "TEMPERATURE (mixture.py)": (mixture, "TEMPERATURE", ("noise", "smaller")),
+    "UNMODELLED (mixture.py)": (mixture, "UNMODELLED", ("hole", "smaller")),
+    "POPULATION (restore.py)": (restore, "POPULATION", ("noise",)),
+    "POPULATION (local.py)": (local, "POPULATION", ("hole",)),
+    "EVIDENCE (local.py)": (local, "EVIDENCE", ("hole",)),
+    "N_NEAR (local.py)": (local, "N_NEAR", ("hole",)),
+}
+
+
+def without(owner, name, work):
+    """A work without a part of the code."""
+
+    def worked():
+        with patch.object(owner, name, None):
+            return work()
+
+    return worked
 
 
 def psnr(found, truth):
@@ -86,8 +111,27 @@ def errors(model, truth):
     return found
 
 
+def constants(model, truth, noisy):
+    """PSNR by constant, task and value: half of it, itself, and twice as much."""
+    small, torn, hole = SMALLER(truth), operators.inpaint(HOLE)(truth), operators.inpaint(HOLE)
+    works = {
+        "noise": lambda: model.denoise(noisy, NOISE),
+        "hole": lambda: model.restore(torn, hole),
+        "smaller": lambda: model.restore(small, SMALLER),
+    }
+    found = {}
+    for name, (module, constant, tasks) in CONSTANTS.items():
+        chosen = getattr(module, constant)
+        for task in tasks:
+            found[f"{name}, {task}"] = {}
+            for value in (type(chosen)(chosen / 2), chosen, chosen * 2):
+                with patch.object(module, constant, value):
+                    found[f"{name}, {task}"][f"{value:g}"] = psnr(works[task](), truth)
+    return found
+
+
 def compare(name, load, options):
-    """Rows of (task, method, dB, seconds), and what denoising leaves."""
+    """Rows of (task, method, dB, seconds), what denoising leaves, and what constants do."""
     X, y = load(options)
     truth = (load(options, "test")[0][:N] / 255).astype(np.float32)
     model = LinearDiffusion(random_state=0).fit((X / 255).astype(np.float32), y)
@@ -103,18 +147,22 @@ def compare(name, load, options):
         works["denoising", what] = partial(model.denoise, noisy, NOISE, exact=exact)
         works["hole", what] = partial(model.restore, torn, hole, exact=exact)
     works["denoising", "posterior mean, noise estimated"] = partial(model.denoise, noisy)
-    left = errors(model, truth)
+    works["hole", "posterior mean, without the regression"] = without(
+        mixture.Posterior, "_local", works["hole", "posterior mean"]
+    )
+    works["hole", "exact, without the short form"] = without(posterior.View, "q", works["hole", "exact"])
+    left, tuned = errors(model, truth), constants(model, truth, noisy)
     times = seconds(*works.values(), repeat=min(options.repeat, 3))
     return {
         f"{name}, {task}, {what}": {"psnr": psnr(work(), truth), "seconds": t}
         for ((task, what), work), t in zip(works.items(), times, strict=True)
-    }, left
+    }, (left, tuned)
 
 
 def main(options):
-    figures, left = {}, {}
+    figures, left, tuned = {}, {}, {}
     for name, load in DATA.items():
-        found, left[name] = compare(name, load, options)
+        found, (left[name], tuned[name]) = compare(name, load, options)
         figures |= found
     names = {"denoising": "noise of 0.3", "hole": "a hole of 14 x 14"}
     rows = []
@@ -132,6 +180,13 @@ def main(options):
     ]
     note = f"Root mean square errors in grey levels, {N} test images; the default model."
     report("denoise", ["data", "noise", "denoised, noise estimated", "noise known"], rows, left, note)
+    rows = [
+        [name, constant, task, *(f"{dB:.2f} dB at {value}" for value, dB in values.items())]
+        for name, own in tuned.items()
+        for (constant, task), values in ((key.rsplit(", ", 1), values) for key, values in own.items())
+    ]
+    note = f"PSNR, {N} test images; noise of 0.3, a hole of 14 x 14, or half the size; the default model."
+    report("restore-constants", ["data", "constant", "task", "half", "chosen", "twice"], rows, tuned, note)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.noise import Level
-from linear_diffusion.research import Sampler, Schedule, Step, gaussian, noise_levels, sampler_law
+from linear_diffusion.sampler import Sampler, Step
+from linear_diffusion.noise import Schedule
+from linear_diffusion.research import gaussian, noise_levels, sampler_law
 
 STRAIGHT = Schedule("straight", lambda t: (1 - t, t))
 

@@ -56,6 +56,26 @@ def test_a_mask_is_for_all_images_or_for_each_and_for_all_channels_or_for_each(s
         assert_allclose(group.matrix @ COLOUR[group.members[0]].ravel(), group.y[0])
 
 
+def test_operators_know_what_they_are_and_a_matrix_that_selects_pixels_is_a_mask():
+    def kind(operator, Y):
+        [seen] = operators.observe(operator, Y, (6, 4, 3))
+        return seen.kept is not None, seen.disjoint
+
+    assert kind(None, COLOUR) == (False, True)
+    for operator, expected in (
+        (operators.inpaint(np.eye(6, 4, dtype=bool)), (True, True)),
+        (operators.downsample(2), (False, True)),
+        (operators.grayscale(), (False, True)),
+        (operators.blur(1.0), (False, False)),
+    ):
+        assert kind(operator, operator(COLOUR)) == expected
+    rows = np.eye(72)[[4, 1, 0]]
+    [seen] = operators.observe(rows, np.zeros((1, 3)), (6, 4, 3))
+    assert_array_equal(seen.kept, [4, 1, 0])
+    for other in (2 * rows, -rows, rows[[0, 0]], np.vstack([rows, 0 * rows]), rows + rows[::-1]):
+        assert kind(other, np.zeros((1, len(other)))) == (False, False)
+
+
 def test_a_mask_of_numbers_is_zeros_and_ones():
     assert_array_equal(operators.inpaint([[0, 1]]).missing, [[False, True]])
     with pytest.raises(ValueError, match="values other than 0 and 1"):

@@ -40,10 +40,13 @@ class Operator:
     build : callable
         From the shape of an image to H, of shape (m, d), and to the shape of what it leaves. Raises ValueError where
         it does not go with the shape.
+    disjoint : bool or None
+        Whether no pixel is part of two numbers, as with block means; None where a user's matrix may be anything.
     """
 
     name: str
     build: Callable[[Shape], tuple[Any, Shape]]
+    disjoint: bool | None = False
 
     def __call__(self, X: Any) -> AnyArray:
         """Images (n, h, w[, channels]) as the operator leaves them; uint8 stays uint8."""
@@ -169,7 +172,7 @@ def downsample(factor: int) -> Operator:
             raise ValueError(f"downsample({factor}) does not go with {n} pixels: {n} is no multiple of {factor}.")
         return np.kron(np.eye(n // int(factor)), np.full(int(factor), 1 / int(factor)))
 
-    return _separable("downsample", block_means)
+    return _separable("downsample", block_means, disjoint=True)
 
 
 def grayscale(weights: Any = (0.299, 0.587, 0.114)) -> Operator:
@@ -188,7 +191,7 @@ def grayscale(weights: Any = (0.299, 0.587, 0.114)) -> Operator:
             raise ValueError(f"grayscale of {len(w)} weights takes images of {len(w)} channels, not of shape {shape}.")
         return sparse.csr_array(sparse.kron(sparse.eye(shape[0] * shape[1]), w[None])), shape[:2]
 
-    return Operator("grayscale", build)
+    return Operator("grayscale", build, disjoint=True)
 
 
 def from_matrix(operator: Any) -> Operator:
@@ -218,12 +221,21 @@ def from_matrix(operator: Any) -> Operator:
         _check_numbers("operator", dense)
         return np.asarray(dense, dtype=np.float64), (m,)
 
-    return Operator("operator", build)
+    return Operator("operator", build, disjoint=None)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of some images, through one operator.
+    """What was seen of some images through one operator, and of what kind it is.
+
+    ==================  ========  ======  ========
+    kind                matrix    kept    disjoint
+    ==================  ========  ======  ========
+    whole images        None      None    True
+    selected pixels     sparse    set     True
+    blocks, channels    sparse    None    True
+    any other           any       None    False
+    ==================  ========  ======  ========
 
     Parameters
     ----------
@@ -232,8 +244,10 @@ class Observation:
     matrix : array or sparse array of shape (m, d), or None
         H; None is the identity.
     y : array of shape (n, m)
-    kept : array of int, or None
+    kept : array of int, shape (m,), or None
         The pixels that y holds as they are.
+    disjoint : bool
+        Whether no pixel is part of two numbers of y.
     rounding : float
         Standard deviation of the noise that rounding left in y; none where y holds pixels as they are.
     """
@@ -241,7 +255,8 @@ class Observation:
     members: Index
     matrix: Any
     y: AnyArray
-    kept: Index | None
+    kept: Index | None = None
+    disjoint: bool = True
     rounding: float = 0.0
 
 
@@ -269,7 +284,7 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
     if operator is None:
         rows = _flat(Y, shape, "no operator")
         _require_finite(rows)
-        return [Observation(everything, None, rows, None)]
+        return [Observation(everything, None, rows)]
     if isinstance(operator, Mask):
         rows = _flat(Y, shape, operator.name)
         masks = operator.on(shape, len(Y))
@@ -278,21 +293,33 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
             patterns, which = masks[:1], np.zeros(len(Y), np.intp)
         else:
             patterns, which = np.unique(masks, axis=0, return_inverse=True)
-        found = []
-        for i, pattern in enumerate(patterns):
-            kept, members = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == i)
-            matrix = sparse.eye(len(pattern), format="csr")[kept]
-            found.append(Observation(members, sparse.csr_array(matrix), rows[np.ix_(members, kept)], kept))
-        return found
+        return [
+            _selection(np.flatnonzero(~pattern), len(pattern), np.flatnonzero(which.ravel() == i), rows)
+            for i, pattern in enumerate(patterns)
+        ]
     if not isinstance(operator, Operator):
         operator = from_matrix(operator)
     matrix, out = operator.build(shape)
     _check_numbers(operator.name, matrix)
     rows = _flat(Y, out, operator.name)
     _require_finite(rows)
-    selects = ((matrix != 0).sum(axis=1) <= 1).all() and np.isin(_numbers(matrix), (0.0, 1.0)).all()
-    rounded = Y.dtype.kind != "f" and not selects
-    return [Observation(everything, matrix, rows, None, ROUNDING if rounded else 0.0)]
+    if operator.disjoint is None and (kept := _selected(matrix)) is not None:
+        return [Observation(everything, sparse.csr_array(matrix), rows, kept)]
+    rounding = 0.0 if Y.dtype.kind == "f" else ROUNDING
+    return [Observation(everything, matrix, rows, None, bool(operator.disjoint), rounding)]
+
+
+def _selection(kept: Index, d: int, members: Index, rows: AnyArray) -> Observation:
+    """What a mask leaves: the pixels ``kept`` of rows (n, d)."""
+    matrix = sparse.csr_array(sparse.eye(d, format="csr")[kept])
+    return Observation(members, matrix, rows[np.ix_(members, kept)], kept)
+
+
+def _selected(matrix: Any) -> Index | None:
+    """The pixels that a user's matrix selects, shape (m,); None where it does anything else."""
+    rows, columns = sparse.csr_array(matrix).nonzero()  # row by row
+    one_each = np.array_equal(rows, np.arange(matrix.shape[0])) and len(np.unique(columns)) == len(columns)
+    return columns.astype(np.intp) if one_each and np.all(matrix.sum(axis=1) == 1) else None
 
 
 def _flat(Y: AnyArray, shape: Shape, name: str) -> AnyArray:
@@ -328,7 +355,7 @@ def _picture(name: str, shape: Shape) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
 
 
-def _separable(name: str, along: Callable[[int], Array]) -> Operator:
+def _separable(name: str, along: Callable[[int], Array], *, disjoint: bool = False) -> Operator:
     """The same matrix along rows and columns, for each channel."""
 
     def build(shape: Shape) -> tuple[Any, Shape]:
@@ -337,7 +364,7 @@ def _separable(name: str, along: Callable[[int], Array]) -> Operator:
         matrix = sparse.kron(sparse.csr_array(rows), sparse.csr_array(columns))
         return _by_channel(matrix, channels), (len(rows), len(columns), *shape[2:])
 
-    return Operator(name, build)
+    return Operator(name, build, disjoint)
 
 
 def _by_channel(matrix: Any, channels: int) -> Any:

@@ -231,6 +231,3 @@ def coordinates(encoder: PCAEncoder, rows: AnyArray) -> tuple[Array, Array]:
     x = (rows.astype(np.float64) - encoder.mean) / encoder.std
     z = x @ encoder.components.T
     return z, x - z @ encoder.components
-
-
-WhitePieces = WhiteComponents

@@ -14,12 +14,13 @@ from scipy.special import logsumexp
 
 from ..denoiser.moments import precision
 from ..image.format import ImageFormat
+from ..operators import Observation
 from ..streams import DEQUANTISE, stream
 from ..utils.groups import by_group
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 from .density import Densities, PromptDensity, chunks, coordinates
-from .posterior import Noised, condition
+from .posterior import Noised, View, condition
 
 
 def log_density(
@@ -99,13 +100,14 @@ def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: f
     -------
     array of shape (n, p), float64, in nats
     """
-    given = [condition(prompt, None, noise_std, precision(rows).type) for prompt in prompts]
-    if all(isinstance(prompt, Noised) for prompt in given):
+    view = View.of(Observation(np.arange(len(rows)), None, rows), prompts[0].encoder, noise_std)
+    given = [condition(prompt, view, precision(rows).type) for prompt in prompts]
+    if view.matrix is None:
         return _in_components(given, rows)
     out = np.empty((len(rows), len(prompts)))  # noise is not alike in all directions of standardised pixels
     for j, prompt in enumerate(given):
         for part in chunks(*rows.shape):
-            out[part, j] = logsumexp(prompt.evidence(rows[part])[0], axis=1)
+            out[part, j] = logsumexp(prompt.evidence(view.take(rows[part]))[0], axis=1)
     return out
 
 

@@ -3,27 +3,29 @@
     m = sum_j rho_j m_j,   C = sum_j rho_j (C_j + (m_j - m)(m_j - m)'),   E[x | y] under N(m, C)
 
 A mixture picks pieces and regresses within each. That trusts each piece to be a population of its own, yet pieces are
-cut out of what varies smoothly, and how neighbours differ tells as much as how the images of one do. So the pieces near
+cut out of what varies smoothly, and how neighbours differ says as much as how the images of one do. So the pieces near
 what was seen, weighed by tempered likelihoods rho, are merged into one Gaussian per image, with their moments (Runnalls
 2007, "Kullback-Leibler approach to Gaussian mixture reduction", eq. 2 to 4), whose conditional mean is a locally
-weighted regression (Cleveland and Devlin 1988).
+weighted regression (Cleveland and Devlin 1988). In a hole this is 0.5 dB above the mixture's means (the rows "without
+the regression" of benchmarks/results/restore.md).
 
 Leading components alone are local: z, divided by their deviations over all images. All else follows the whole
 population's variances. What was seen says of z, up to a constant, ``b' z - z' J z / 2``, where b and J come from the
-posterior under the prior N(0, I), which any `Conditional` gives.
+posterior under the prior N(0, I).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..denoiser.components import WhiteComponents
 from ..image.pca import noise_floor
 from ..utils.lazy import lazy
 from ..utils.threads import in_parallel
-from ..utils.types import AnyArray, Array, Index
-from .density import PromptDensity, WhitePieces
-from .posterior import Conditional, solve_lower
+from ..utils.types import Array, Index
+from .density import PromptDensity, population
+from .posterior import Conditional, View, condition, solve_lower
 
 N_NEAR = 12
 """Pieces that are merged, at most."""
@@ -31,12 +33,11 @@ EVIDENCE = 8.0
 """Dimensions that the likelihoods of pieces count for at most, so that several pieces count."""
 POPULATION = 0.03
 """Share of the variance of all images added to each image's Gaussian: its neighbours may not vary in all directions."""
-_LEAST = -20.0
-"""Least logarithm of a weight, over the largest."""
+# All three by their rows in benchmarks/results/restore-constants.md.
 _KNOWN = 1e-9
-"""Of a direction, less than this share of the most that is known, or of what is known beforehand, is nothing."""
+"""Of a direction, less than this share of the most that is known, or of what is known beforehand, is rounding."""
 _TOGETHER = 25
-"""Images that are worked on together."""
+"""Images that are worked on together: their merged Gaussians take some 100 MB."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Local:
     prompts : sequence of p PromptDensity
     weights : array of shape (p,)
         Prior frequencies of the prompts.
-    condition : callable
-        From a prompt's density to what is known of its pixels.
+    view : View
+        How images were seen.
     unmodelled : float
         Variance of white noise that is part of the images, in the units of standardised pixels.
     bulk : dtype
@@ -58,28 +59,28 @@ class Local:
 
     prompts: Sequence[PromptDensity]
     weights: Array
-    condition: Callable[[PromptDensity], Conditional]
+    view: View
     unmodelled: float
     bulk: type[np.floating]
 
     @lazy
     def temperature(self) -> float:
         """What log-densities of pieces are multiplied by: the more dimensions are seen, the less; 1 where few are."""
-        values = self._seen_of[1]
+        values = self._information[1]
         return EVIDENCE / max(float((values / (1 + values)).sum()), EVIDENCE)
 
-    def mean(self, y: AnyArray) -> Array:
-        """Standardised images (n, d), from what was seen as ``condition`` takes it."""
-        lower, values, vectors = self._seen_of
-        b = self._given.evidence(y)[1][:, 0] @ lower.T
+    def mean(self, y: Array) -> Array:
+        """Standardised images (n, d), from what was seen as `View.take` leaves it."""
+        lower, values, vectors = self._information
+        b = self._conditional.evidence(y)[1][:, 0] @ lower.T
         z = np.zeros((len(y), len(self._scale)))
         z[:, : len(lower)] = self._near(vectors * np.sqrt(values), b @ vectors / np.sqrt(values))
-        return self._given.complete(z * self._scale, y)
+        return self._conditional.complete(z * self._scale, y)
 
     @lazy
-    def _seen_of(self) -> tuple[Array, Array, Array]:
+    def _information(self) -> tuple[Array, Array, Array]:
         """What is seen of z: the factor L of ``I + J = L L'``, eigenvalues of J, and their vectors."""
-        lower = np.linalg.inv(self._given.pieces.root[0]).T
+        lower = np.linalg.inv(self._conditional.pieces.root[0]).T
         values, vectors = np.linalg.eigh(lower @ lower.T - np.eye(len(lower)))
         known = values > _KNOWN * max(values[-1], 1.0)
         return lower, values[known], vectors[:, known]
@@ -96,14 +97,14 @@ class Local:
         def in_columns(dtype: type[np.floating]) -> Array:
             return np.ascontiguousarray(rows[:, :-1], dtype).transpose(2, 0, 1)
 
-        pieces = WhitePieces.of(self._shares, means, in_columns, self.bulk)
-        beside = np.eye(len(white)) + white @ (self._shared - shared) @ white.T
+        pieces = WhiteComponents.of(self._shares, means, in_columns, self.bulk)
+        beside = (np.eye(len(white)) + white @ (self._shared - shared) @ white.T).astype(self.bulk)
 
-        def some(part: slice) -> Array:
-            near, rho = self._weigh(pieces.evidence(y[part])[0])
-            return self._merge(rows, white, beside.astype(self.bulk), y[part], near, rho)
+        def some(start: int) -> Array:
+            part = y[start : start + _TOGETHER]
+            return self._merge(rows, white, beside, part, *self._weigh(pieces.evidence(part)[0]))
 
-        return np.concatenate(in_parallel(some, [slice(i, i + _TOGETHER) for i in range(0, len(y), _TOGETHER)]))
+        return np.concatenate(in_parallel(some, range(0, len(y), _TOGETHER)))
 
     def _weigh(self, log_density: Array) -> tuple[Index, Array]:
         """The pieces near each image, and their weights; both of shape (n, near)."""
@@ -112,7 +113,7 @@ class Local:
         n_near = min(N_NEAR, log_rho.shape[1])
         near = np.argpartition(log_rho, -n_near, axis=1)[:, -n_near:]
         chosen = np.take_along_axis(log_rho, near, axis=1)
-        rho = np.exp(np.maximum(chosen - chosen.max(axis=1, keepdims=True), _LEAST))
+        rho = np.exp(chosen - chosen.max(axis=1, keepdims=True))
         return near, rho / rho.sum(axis=1, keepdims=True)
 
     def _merge(self, rows: Array, white: Array, beside: Array, y: Array, near: Index, rho: Array) -> Array:
@@ -122,46 +123,31 @@ class Local:
         (c, p, p), and the rows of ``a'`` are factors and deviations of means.
         """
         seen, root = rows[near], np.sqrt(rho)
-        m = (rho[:, None].astype(rows.dtype) @ seen[:, :, -1])[:, 0]
+        m = (rho[:, None].astype(rows.dtype) @ seen[:, :, -1])[:, 0]  # (n, p)
         seen[:, :, -1] -= m[:, None]
         seen *= root.astype(rows.dtype)[..., None, None]
-        a = seen.reshape(len(y), seen.shape[1] * seen.shape[2], seen.shape[3])
+        a = seen.reshape(len(y), -1, seen.shape[3])  # (n, near (r + 1), p)
         of_prompt = np.stack([(rho * (self._owner[near] == c)).sum(axis=1) for c in range(len(beside))], axis=1)
-        covariance = a.swapaxes(1, 2) @ a
-        covariance += np.tensordot(of_prompt.astype(beside.dtype), beside, 1)
-        told = np.linalg.solve(covariance, (y - m).astype(a.dtype)[..., None])
-        weights = (a @ told).reshape(seen.shape[:3]) * root[..., None]
+        covariance = a.swapaxes(1, 2) @ a + np.tensordot(of_prompt.astype(beside.dtype), beside, 1)  # (n, p, p)
+        solved = np.linalg.solve(covariance, (y - m).astype(a.dtype)[..., None])  # (n, p, 1)
+        weights = (a @ solved).reshape(seen.shape[:3]) * root[..., None]
         weights[..., -1] += rho * (1 - weights[..., -1].sum(axis=1, keepdims=True))
-        own = weights.astype(a.dtype).reshape(len(y), 1, -1) @ self._rows[near].reshape(*a.shape[:2], -1)
-        of_all = told[..., 0].astype(np.float64) @ white
+        own = weights.astype(a.dtype).reshape(len(y), 1, -1) @ self._rows[near].reshape(*a.shape[:2], -1)  # (n, 1, q)
+        of_all = solved[..., 0].astype(np.float64) @ white  # (n, q)
         z: Array = own[:, 0] + sum(
             share[:, None] * (of_all @ c) for share, c in zip(of_prompt.T, self._shared, strict=True)
         )
         return z
 
     @lazy
-    def _given(self) -> Conditional:
-        return self.condition(self._population)
-
-    @property
-    def _population(self) -> PromptDensity:
+    def _conditional(self) -> Conditional:
         """All images as one Gaussian, whose leading components are the factor: z ~ N(0, I)."""
-        encoder, q = self.prompts[0].encoder, self._shared.shape[1]
-        k = len(encoder.components)
-        tau2 = float(self.weights @ [prompt.tau2 for prompt in self.prompts])
-        variances = np.where(np.arange(k) < q, noise_floor(encoder), self._scale**2)
+        everything = population(self.prompts, self.weights)
+        q, floor = self._shared.shape[1], noise_floor(everything.encoder)
         factor = np.diag(self._scale)[None, :, :q]
-        population = PromptDensity(
-            encoder=encoder,
-            basis=np.eye(k),
-            variances=variances,
-            tau2=tau2,
-            shares=np.ones(1),
-            means=np.zeros((1, k)),
-            factors=factor,
-            leading=factor[:, :q].swapaxes(1, 2),
-        )
-        return population.with_noise(self.unmodelled)
+        variances = np.where(np.arange(len(self._scale)) < q, floor, self._scale**2)
+        everything = replace(everything, variances=variances, factors=factor)
+        return condition(everything.with_noise(self.unmodelled), self.view, self.bulk)
 
     @property
     def _scale(self) -> Array:
@@ -186,12 +172,9 @@ class Local:
     @lazy
     def _rows(self) -> Array:
         """Factors of z under all prompts' pieces, each with its mean as the last row, shape (s, r + 1, q)."""
-        s, r, q = len(self._shares), self.prompts[0].leading.shape[1], self._shared.shape[1]
-        rows = np.empty((s, r + 1, q), self.bulk)
-        rows[:, :-1] = np.concatenate([prompt.leading for prompt in self.prompts])
-        rows[:, :-1] /= self._scale[:q].astype(self.bulk)
-        rows[:, -1] = self._means
-        return rows
+        leading = np.concatenate([prompt.leading for prompt in self.prompts])  # (s, r, q)
+        scaled = leading / self._scale[: leading.shape[2]]
+        return np.concatenate([scaled, self._means[:, None]], axis=1, dtype=self.bulk, casting="same_kind")
 
     @lazy
     def _shared(self) -> Array:

@@ -1,56 +1,34 @@
 """Posterior: one prompt's pixels, given what was seen of them; exact for any linear operator.
 
-    y = H x + noise_std n,   B = H~ G H~' + noise_std^2 I = L L',   H~ = H diag(std)
-    R = L^-1 H~ U,   Z = L^-1 H~ G,   E = U - Z' R
-    x | w, y ~ mean + std N(E w + Z' L^-1 (y - H mean),  G - Z' Z)
+    y = H x + s n,   B = H G H' + s^2 I = L L'        x: standardised images about the mean
+    R = L^-1 H U,   Z = L^-1 H G,   E = U - Z' R
+    x | w, y ~ N(E w + Z' L^-1 y,  G - Z' Z)
 
 G is what the prompt's pieces share, so that one Cholesky factor serves all of them: whitened by it, piece j is
-``N(R m_j, I + (R F_j) (R F_j)')``, and ``w | y, j ~ N(m_j + F_j T_j g_j, F_j T_j T_j' F_j')`` (see `WhitePieces`).
-Source: Rasmussen and Williams (2006), eq. A.6; docs/mathematics.md, "Restoration". Where H is the identity and the
-noise is alike in all directions, all of it is diagonal: `Noised`.
+``N(R m_j, I + (R F_j) (R F_j)')``, and ``w | y, j ~ N(m_j + F_j T_j g_j, F_j T_j T_j' F_j')`` (see `WhiteComponents`).
+Source: Rasmussen and Williams (2006), eq. A.6; docs/mathematics.md, "Restoration".
+
+Two cases are quicker. Where H is the identity, all of it is diagonal: `Noised`. Where the rows of H are orthonormal and
+more than there are components, ``H V' = Q T``: what y holds outside the range of Q follows the remainder alone, alike
+for all prompts, and k numbers, ``Q' y``, take the place of m: `View.q`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import solve_triangular
 
+from ..denoiser.components import WhiteComponents
+from ..image.pca import PCAEncoder
+from ..operators import Observation
 from ..utils.lazy import lazy
 from ..utils.types import AnyArray, Array
-from .density import PromptDensity, WhitePieces
+from .density import PromptDensity, coordinates
 
-
-class Conditional(Protocol):
-    """What restoration asks of one prompt; images are standardised and about the mean."""
-
-    @property
-    def prompt(self) -> PromptDensity:
-        """Whose pixels they are."""
-
-    @property
-    def pieces(self) -> WhitePieces:
-        """The prompt's pieces, as they were seen, whitened."""
-
-    @property
-    def variance(self) -> Array:
-        """Of each pixel, given y and w; shape (d,)."""
-
-    def evidence(self, y: AnyArray) -> tuple[Array, Array]:
-        """Log-density of y (n, m) under each piece, weighed by its share, and g; see `WhitePieces.evidence`."""
-
-    def expand(self, w: Array) -> Array:
-        """``E w``: how the mean moves with w; (n, k) -> (n, d)."""
-
-    def follow(self, y: AnyArray) -> Array:
-        """``Z' L^-1 (y - H mean)``: how the mean moves with y; (n, m) -> (n, d)."""
-
-    def complete(self, w: Array, y: AnyArray) -> Array:
-        """What `expand` and `follow` say together: the means given w and y."""
-
-    def deviate(self, rng: np.random.Generator, n: int) -> Array:
-        """n draws from ``N(0, G - Z' Z)``."""
+_SINGULAR, _SINGULAR_FLOAT32 = 1e-10, 1e-5
+"""Singular values below this share of the largest are rounding, by the precision of what was seen (float32: 1e-7)."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +51,26 @@ class Noised:
     bulk: type[np.floating] = np.float64
 
     @lazy
-    def pieces(self) -> WhitePieces:
+    def pieces(self) -> WhiteComponents:
         """The prompt's pieces in components, divided by the shared deviations."""
         return self.prompt.pieces(self.level2, self.bulk)
 
     @lazy
     def variance(self) -> Array:
-        """What is known along each component and across, as variances of pixels."""
-        along, across = self._left
-        frame2 = self._frame**2
-        variance: Array = along @ frame2 + across * (1 - frame2.sum(axis=0))
+        """Of each pixel, from what is left along the components and across them; shape (d,)."""
+        frame2, kept, across = self._frame**2, self._kept * self.level2, self._kept_across * self.level2
+        variance: Array = kept @ frame2 + across * (1 - frame2.sum(axis=0))
         return variance
 
-    def evidence(self, y: AnyArray) -> tuple[Array, Array]:
-        """See `Conditional`."""
+    @lazy
+    def moves(self) -> Array:
+        """E', how the mean moves with w; shape (k, d)."""
+        return (1 - self._kept)[:, None] * self._frame
+
+    def evidence(self, y: Array) -> tuple[Array, Array]:
+        """Log-density of y (n, m) under each piece, weighed by its share, and g; see `WhiteComponents.evidence`."""
         z, rest = self._parts(y)
-        return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))
+        return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))  # (n, d) -> (n,)
 
     def evidence_of(self, z: Array, energy: Array, *, expected: bool = False) -> tuple[Array, Array]:
         """The evidence of components (n, k) and of the squared length (n,) of what is left of the image.
@@ -104,28 +86,18 @@ class Noised:
             log_density -= 0.5 * self.level2 * (self.pieces.trace(1 / deviations) + n_rest / tau2)
         return log_density - 0.5 * (energy / tau2 + beside)[:, None], g
 
-    def expand(self, w: Array) -> Array:
-        """See `Conditional`."""
-        moved: Array = (w * (self.level2 / (self.prompt.variances + self.level2))) @ self._frame
+    def complete(self, w: Array, y: Array) -> Array:
+        """``E w + Z' L^-1 y``: standardised images (n, d) about the mean, from w (n, k) and y (n, m)."""
+        z, rest = self._parts(y)
+        along = w * (1 - self._kept) + z @ self.prompt.basis * self._kept  # (n, k)
+        moved: Array = along @ self._frame + rest * self._kept_across
         return moved
 
-    def follow(self, y: AnyArray) -> Array:
-        """See `Conditional`."""
-        z, rest = self._parts(y)
-        v, tau2 = self.prompt.variances, self.prompt.tau2
-        moved: Array = (z @ self.prompt.basis * (v / (v + self.level2))) @ self._frame
-        return moved + rest * (tau2 / (tau2 + self.level2))
+    def draw(self, rng: np.random.Generator, n: int) -> Array:
+        """n draws from ``N(0, G - Z' Z)``, shape (n, d)."""
+        return spread(self._frame, self._kept * self.level2, self._kept_across * self.level2, rng, n)
 
-    def complete(self, w: Array, y: AnyArray) -> Array:
-        """See `Conditional`."""
-        return self.expand(w) + self.follow(y)
-
-    def deviate(self, rng: np.random.Generator, n: int) -> Array:
-        """See `Conditional`."""
-        along, across = self._left
-        return spread(self._frame, along, across, rng, n)
-
-    def _parts(self, y: AnyArray) -> tuple[Array, Array]:
+    def _parts(self, y: Array) -> tuple[Array, Array]:
         k = len(self.prompt.variances)
         return y[:, :k], y[:, k:]
 
@@ -134,33 +106,136 @@ class Noised:
         return self.prompt.frame
 
     @property
-    def _left(self) -> tuple[Array, float]:
-        v, tau2 = self.prompt.variances, self.prompt.tau2
-        return v * self.level2 / (v + self.level2), tau2 * self.level2 / (tau2 + self.level2)
+    def _kept(self) -> Array:
+        """How much of what was seen is image and not noise, along each direction of the basis; shape (k,)."""
+        return self.prompt.variances / (self.prompt.variances + self.level2)
+
+    @property
+    def _kept_across(self) -> float:
+        return self.prompt.tau2 / (self.prompt.tau2 + self.level2)
+
+
+@dataclass(frozen=True)
+class View:
+    """How images were seen, for all prompts: ``y = H x + noise_std n`` of standardised images about the mean.
+
+    Parameters
+    ----------
+    encoder : PCAEncoder
+    matrix : array or sparse array of shape (m, d), or None
+        H; None is the identity.
+    noise_std : float
+    orthonormal : bool
+        Whether the rows of H are.
+    mean : array of shape (o,), or None
+        What is seen of the mean image.
+    combine : array or sparse array of shape (o, m), or None
+        What makes the rows of H of those of the operator.
+    """
+
+    encoder: PCAEncoder
+    matrix: Any
+    noise_std: float
+    orthonormal: bool = False
+    mean: Any = None
+    combine: Any = None
+
+    @classmethod
+    def of(cls, seen: Observation, encoder: PCAEncoder, noise_std: float) -> "View":
+        """The view of an observation, with noise in its units.
+
+        Rows that share no pixel are divided by their lengths, but where there is noise and their lengths differ. Other
+        rows become orthonormal where there is no noise, so that what is said twice counts once.
+        """
+        std = encoder.std
+        if seen.matrix is None and (noise_std == 0.0 or np.ptp(std) == 0.0):
+            return cls(encoder, None, noise_std / float(std[0]))
+        if seen.matrix is None:
+            return cls(encoder, sparse.csr_array(sparse.diags_array(std)), noise_std, mean=encoder.mean)
+        h, mean = seen.matrix, seen.matrix @ encoder.mean
+        matrix = sparse.csr_array(h @ sparse.diags_array(std)) if sparse.issparse(h) else h * std
+        if seen.disjoint:
+            length = np.sqrt(np.asarray(matrix.power(2).sum(axis=1)).ravel())
+            least = _SINGULAR * length.max(initial=0.0)
+            if noise_std == 0.0 or np.ptp(length) <= least:
+                rows = np.flatnonzero(length > least)
+                combine = sparse.csr_array((1 / length[rows], (rows, np.arange(len(rows)))), (len(length), len(rows)))
+                level = noise_std / length[rows[0]] if noise_std else 0.0
+                return cls(encoder, sparse.csr_array(combine.T @ matrix), level, True, mean, combine)
+        elif noise_std == 0.0:
+            u, s, v = np.linalg.svd(matrix.toarray() if sparse.issparse(matrix) else matrix, full_matrices=False)
+            least = _SINGULAR_FLOAT32 if seen.y.dtype == np.float32 else _SINGULAR
+            rank = int((s > least * s.max(initial=0.0)).sum())
+            return cls(encoder, v[:rank], 0.0, True, mean, u[:, :rank] / s[:rank])
+        return cls(encoder, matrix, noise_std, mean=mean)
+
+    def take(self, y: AnyArray) -> Array:
+        """What was seen, as the operator leaves it (n, o), in the form that `Conditional`s take."""
+        if self.matrix is None:
+            return np.hstack(coordinates(self.encoder, y))
+        y = y.astype(np.float64) - self.mean
+        return self._split(y if self.combine is None else y @ self.combine)
+
+    def show(self, x: Array, rng: np.random.Generator | None = None) -> Array:
+        """What would be seen of images (n, d), with noise from ``rng``, in the same form."""
+        shown: Array = (self.matrix @ x.T).T
+        return self._split(shown if rng is None else shown + self.noise_std * rng.standard_normal(shown.shape))
+
+    def lift(self, y: Array) -> Array:
+        """``H' y`` of what is in that form, shape (n, d)."""
+        p = len(self.of_components)
+        lifted: Array = (self.rows.T @ y[:, :p].T).T
+        return lifted if self.q is None else lifted + (self.matrix.T @ y[:, p:].T).T
+
+    @lazy
+    def q(self) -> Array | None:
+        """The range of what is seen of the components, shape (m, k); None where m numbers are taken as they are."""
+        m, k = self.matrix.shape[0], len(self.encoder.components)
+        return np.linalg.qr(self.matrix @ self.encoder.components.T)[0] if self.orthonormal and m > k else None
+
+    @lazy
+    def rows(self) -> Any:
+        """H, or ``Q' H`` in its place; shape (p, d)."""
+        return self.matrix if self.q is None else np.asarray((self.matrix.T @ self.q).T)
+
+    @lazy
+    def of_components(self) -> Array:
+        """What they show of the components, shape (p, k)."""
+        return np.asarray(self.rows @ self.encoder.components.T)
+
+    @lazy
+    def square(self) -> Array:
+        """Their products with each other, shape (p, p)."""
+        square: Any = np.eye(self.rows.shape[0]) if self.orthonormal else self.matrix @ self.matrix.T
+        return np.asarray(square.toarray() if sparse.issparse(square) else square)
+
+    def _split(self, y: Array) -> Array:
+        """What was seen (n, m) as ``Q' y`` and what is orthogonal to it, side by side, (n, k + m)."""
+        if self.q is None:
+            return y
+        inside = y @ self.q
+        return np.hstack([inside, y - inside @ self.q.T])
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Any linear operator of full row rank where there is no noise.
+    """Any linear operator, of full row rank where there is no noise.
 
     Parameters
     ----------
     prompt : PromptDensity
-    matrix : array or sparse array of shape (m, d)
-        H.
-    noise_std : float
-        In the units of y.
+    view : View
+        What was seen comes as `View.take` leaves it.
     bulk : dtype
         Precision of products over images.
     """
 
     prompt: PromptDensity
-    matrix: Any
-    noise_std: float
+    view: View
     bulk: type[np.floating] = np.float64
 
     @lazy
-    def pieces(self) -> WhitePieces:
+    def pieces(self) -> WhiteComponents:
         """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
         seen, factors = self._seen, self.prompt.side_by_side
         k, s, r = factors.shape
@@ -169,126 +244,107 @@ class Observed:
             product = seen.astype(dtype) @ factors.astype(dtype, copy=False).reshape(k, s * r)
             return product.reshape(len(seen), s, r)
 
-        return WhitePieces.of(self.prompt.shares, self.prompt.means @ seen.T, as_seen, self.bulk)
+        return WhiteComponents.of(self.prompt.shares, self.prompt.means @ seen.T, as_seen, self.bulk)
 
     @lazy
     def variance(self) -> Array:
-        """``diag(G - Z' Z)``."""
+        """``diag(G - Z' Z)``, less what is seen of the remainder alone; shape (d,)."""
         frame2, v, tau2 = self._frame**2, self.prompt.variances, self.prompt.tau2
-        shared = v @ frame2 + tau2 * (1 - frame2.sum(axis=0))
-        variance: Array = np.maximum(shared - np.einsum("md,md->d", self._gain, self._gain), 0.0)
-        return variance
+        variance = v @ frame2 + tau2 * (1 - frame2.sum(axis=0)) - (self._gain**2).sum(axis=0)
+        if self.view.q is not None:
+            whole = self.view.matrix
+            beside = np.asarray((whole * whole).sum(axis=0)).ravel() - (self.view.rows**2).sum(axis=0)
+            variance -= tau2 * self._kept_outside * beside
+        clipped: Array = np.maximum(variance, 0.0)
+        return clipped
 
-    def evidence(self, y: AnyArray) -> tuple[Array, Array]:
-        """See `Conditional`."""
-        log_density, g = self.pieces.evidence(self._whiten(y))
-        beside = y.shape[1] * np.log(2 * np.pi) + 2 * np.log(np.diag(self._lower)).sum()
-        return log_density - 0.5 * beside, g
+    @lazy
+    def moves(self) -> Array:
+        """E', shape (k, d)."""
+        moves: Array = self._frame - self._seen.T @ self._gain
+        return moves
 
-    def expand(self, w: Array) -> Array:
-        """See `Conditional`."""
-        return self._decode(w) - self._correct(w @ self._of_frame.T)
+    def evidence(self, y: Array) -> tuple[Array, Array]:
+        """See `Noised`."""
+        inside, outside = self._parts(y)
+        log_density, g = self.pieces.evidence(solve_lower(self._lower, inside.T).T)
+        beside = inside.shape[1] * np.log(2 * np.pi) + 2 * np.log(np.diag(self._lower)).sum()
+        if outside is None:
+            return log_density - 0.5 * beside, g
+        variance = self.prompt.tau2 + self.view.noise_std**2
+        beside += (outside.shape[1] - inside.shape[1]) * np.log(2 * np.pi * variance)
+        return log_density - 0.5 * ((outside**2).sum(axis=1) / variance + beside)[:, None], g
 
-    def follow(self, y: AnyArray) -> Array:
-        """See `Conditional`."""
-        return self._correct(y - self.matrix @ self.prompt.encoder.mean)
+    def complete(self, w: Array, y: Array) -> Array:
+        """See `Noised`."""
+        inside, outside = self._parts(y)
+        completed: Array = w @ self._frame + self._correct(inside - w @ self._of_frame.T)
+        if outside is not None:
+            completed += self._kept_outside * (self.view.matrix.T @ outside.T).T
+        return completed
 
-    def complete(self, w: Array, y: AnyArray) -> Array:
-        """See `Conditional`."""
-        return self._decode(w) + self._correct(y - self.matrix @ self.prompt.encoder.mean - w @ self._of_frame.T)
-
-    def deviate(self, rng: np.random.Generator, n: int) -> Array:
+    def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Draws from the prior, less what they show of themselves (Matheron's rule, Doucet 2010)."""
         x = spread(self._frame, self.prompt.variances, self.prompt.tau2, rng, n)
-        return x - self._correct(self._show(x, rng))
+        return x - self.complete(np.zeros((1, len(self.prompt.variances))), self.view.show(x, rng))
 
-    def _show(self, x: Array, rng: np.random.Generator) -> Array:
-        """What is seen of standardised images (n, d), with noise."""
-        noise = rng.standard_normal((len(x), self.matrix.shape[0]))
-        shown: Array = (self._scaled @ x.T).T + self.noise_std * noise
-        return shown
+    def _parts(self, y: Array) -> tuple[Array, Array | None]:
+        """What was seen in the range of the components (n, p), and outside it (n, m) where they are apart."""
+        p = len(self.view.of_components)
+        return (y, None) if self.view.q is None else (y[:, :p], y[:, p:])
 
     def _correct(self, residual: Array) -> Array:
-        """``Z' L^-1 residual``, that is ``G H~' B^-1 residual``, (n, m) -> (n, d); Z itself takes longer to make."""
-        solved = solve_lower(self._lower, solve_lower(self._lower, residual.T), transposed=True).T
+        """``Z' L^-1 residual``, that is ``G H' B^-1 residual``, (n, p) -> (n, d); Z itself takes longer to make."""
+        solved = solve_lower(self._lower, solve_lower(self._lower, residual.T), transposed=True)
         v, tau2 = self.prompt.variances, self.prompt.tau2
-        along = solved @ self._of_frame * (v - tau2)
-        corrected: Array = self._decode(along) + tau2 * (self._scaled.T @ solved.T).T
+        along = (solved.T @ self._of_frame * (v - tau2)) @ self._frame
+        corrected: Array = along + tau2 * (self.view.rows.T @ solved).T
         return corrected
 
-    def _decode(self, w: Array) -> Array:
-        decoded: Array = w @ self.prompt.basis.T @ self.prompt.encoder.components
-        return decoded
-
-    def _whiten(self, y: AnyArray) -> Array:
-        return solve_lower(self._lower, (y - self.matrix @ self.prompt.encoder.mean).T).T
+    @property
+    def _kept_outside(self) -> float:
+        """How much of what was seen of the remainder is image and not noise."""
+        return self.prompt.tau2 / (self.prompt.tau2 + self.view.noise_std**2)
 
     @lazy
     def _frame(self) -> Array:
         return self.prompt.frame
 
     @lazy
-    def _scaled(self) -> Any:
-        """H~ = H diag(std)."""
-        std = self.prompt.encoder.std
-        return self.matrix @ sparse.diags(std) if sparse.issparse(self.matrix) else self.matrix * std
-
-    @lazy
     def _of_frame(self) -> Array:
-        """H~ U, shape (m, k)."""
-        return np.asarray(self._scaled @ self._frame.T)
-
-    @property
-    def _square(self) -> Array:
-        """H~ H~', shape (m, m)."""
-        square = self._scaled @ self._scaled.T
-        return np.asarray(square.toarray() if sparse.issparse(square) else square)
+        """H U, shape (p, k)."""
+        of_frame: Array = self.view.of_components @ self.prompt.basis
+        return of_frame
 
     @lazy
     def _lower(self) -> Array:
-        """L, shape (m, m)."""
+        """L, shape (p, p)."""
         v, tau2 = self.prompt.variances, self.prompt.tau2
-        b = tau2 * self._square + (self._of_frame * (v - tau2)) @ self._of_frame.T
-        b[np.diag_indices_from(b)] += self.noise_std**2
+        b = tau2 * self.view.square + (self._of_frame * (v - tau2)) @ self._of_frame.T
+        b[np.diag_indices_from(b)] += self.view.noise_std**2
         lower: Array = np.linalg.cholesky(b)
         return lower
 
     @lazy
     def _seen(self) -> Array:
-        """R, shape (m, k)."""
+        """R, shape (p, k)."""
         return solve_lower(self._lower, self._of_frame)
 
     @lazy
     def _gain(self) -> Array:
-        """Z, shape (m, d)."""
+        """Z, shape (p, d)."""
         v, tau2 = self.prompt.variances, self.prompt.tau2
-        shown = (self._of_frame * (v - tau2)) @ self._frame
-        scaled = self._scaled
-        shown += tau2 * (scaled.toarray() if sparse.issparse(scaled) else scaled)
-        return solve_lower(self._lower, shown)
+        rows = self.view.rows.toarray() if sparse.issparse(self.view.rows) else self.view.rows
+        return solve_lower(self._lower, (self._of_frame * (v - tau2)) @ self._frame + tau2 * rows)
 
 
-def condition(
-    prompt: PromptDensity, matrix: Any, noise_std: float, bulk: type[np.floating] = np.float64
-) -> Conditional:
-    """What is known of a prompt's pixels x from ``H x + noise``.
+Conditional = Noised | Observed
+"""One prompt's pixels, from what was seen: they are asked alike."""
 
-    Parameters
-    ----------
-    prompt : PromptDensity
-    matrix : array or sparse array of shape (m, d), or None
-        H; None is the identity.
-    noise_std : float
-        In the units of what was seen.
-    bulk : dtype
-        Precision of products over whole images.
-    """
-    std = prompt.encoder.std
-    if matrix is None and (noise_std == 0.0 or np.ptp(std) == 0.0):
-        return Noised(prompt, (noise_std / float(std[0])) ** 2, bulk)
-    if matrix is None:
-        matrix = sparse.csr_array(sparse.identity(len(std), format="csr"))
-    return Observed(prompt, matrix, noise_std, bulk)
+
+def condition(prompt: PromptDensity, view: View, bulk: type[np.floating] = np.float64) -> Conditional:
+    """What is known of a prompt's pixels from what was seen; ``bulk`` is the precision of products over images."""
+    return Noised(prompt, view.noise_std**2, bulk) if view.matrix is None else Observed(prompt, view, bulk)
 
 
 def solve_lower(lower: Array, b: Array, *, transposed: bool = False) -> Array:
@@ -298,7 +354,7 @@ def solve_lower(lower: Array, b: Array, *, transposed: bool = False) -> Array:
 
 
 def spread(frame: Array, along: Array, across: float, rng: np.random.Generator, n: int) -> Array:
-    """n draws from ``N(0, U diag(along) U' + across (I - U U'))``."""
+    """n draws from ``N(0, U diag(along) U' + across (I - U U'))``, shape (n, d)."""
     eps = rng.standard_normal((n, frame.shape[1]))
     drawn: Array = np.sqrt(across) * eps + (eps @ frame.T * (np.sqrt(along) - np.sqrt(across))) @ frame
     return drawn

@@ -1,365 +1,199 @@
-"""Restoration: the posterior of images, given what a linear operator and noise left of them.
+"""Restore: images, given what an operator and noise left of them; from pixels to pixels.
 
-    p(j | y) ~ w_j p(y | j)        E[x | y] = sum_j p(j | y) E[x | y, j]
-
-over the pieces j of all prompts: their means weighed by how likely each makes what was seen, standard deviations with
-what lies between the pieces, and draws. What one prompt's pixels are, given y and a piece, is `posterior`. For whole
-images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``. See
-docs/mathematics.md, "Restoration".
-
-Real images are not drawn from the density, and hundreds of pixels make Bayes' rule surer of one piece than it should
-be. `Posterior.robust` makes up for it: p(y | j) to the power of a temperature below 1 (Miller and Dunson 2019), and
-white noise as part of the images, which stands for what no piece knows of them. Where a mask hides pixels, its means
-are those of `local`.
+pixels of Y -> the model's units -> level of the noise -> `mixture.Posterior` -> pixels, within their range
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
-from ..denoiser.moments import precision
-from ..exceptions import NotEnoughMemoryError
-from ..streams import POSTERIOR, stream
-from ..utils.lazy import lazy
+from ..exceptions import NotEnoughMemoryError, warn
+from ..image.format import ImageFormat, limits
+from ..image.pca import PCAEncoder
+from ..operators import Observation
+from ..utils.groups import by_group
 from ..utils.memory import available_memory, readable
-from ..utils.threads import in_parallel
-from ..utils.types import AnyArray, Array, Index
-from .compressed import Compressed, Compression
-from .density import PromptDensity, chunks, coordinates
-from .local import Local
-from .masked import Masked, Selection, is_mask
-from .posterior import Conditional, Noised, condition
+from ..utils.types import AnyArray, Array, Index, number
+from .density import PromptDensity, population, unseen
+from .mixture import Posterior
 
-TEMPERATURE = 0.3
-"""What log-densities of pieces are multiplied by, so that no piece is trusted too much."""
-UNMODELLED = 0.05
-"""Variance that real images have beside the pieces, as a share of that of a component (`benchmarks/restore.py`)."""
-POPULATION, _AS_MANY = 0.06, 20
-"""Share of the variance of all images that whole images have beside the pieces, by the same script; at least as if a
-prompt had so many images more, drawn from all."""
-_NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
-"""Pieces that are less likely than this play no part; at temperatures below 1, which are no exact matter, many are."""
+POPULATION = 0.06
+"""Share of the variance of all images that whole images have beside the pieces; by its rows in
+benchmarks/results/restore-constants.md."""
+_AS_MANY = 20
+"""That share is at least as if a prompt had so many images more, drawn from all. Without it denoising adds noise to the
+images of small sets (tests/tasks/test_restore.py, "does no harm")."""
 _ESTIMATED_ON = 50
-"""Images that the noise is estimated on."""
-_SINGULAR, _SINGULAR_FLOAT32 = 1e-10, 1e-5
-"""Singular values below this share of the largest are zero, by the precision of what was seen."""
+"""Images that the noise is estimated on: of 784 pixels each, they leave it uncertain by 0.4 % (1 / sqrt(2 n d))."""
+_BEYOND = 0.1
+"""How far beyond the range of images restored pixels may lie (root mean square), as a share of it."""
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """Posterior of images under a mixture of prompts.
+class Known:
+    """What restoration takes of a fitted model, and of a call's prompts.
 
     Parameters
     ----------
-    prompts : sequence of p PromptDensity
+    densities : sequence of p PromptDensity
     weights : array of shape (p,)
         Prior frequencies of the prompts.
-    matrix : array or sparse array of shape (m, d), or None
-        The operator; None is the identity.
-    y : array of shape (n, m)
-    noise_std : float
-        In the units of y.
-    temperature : float
-        What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
-    unmodelled : float
-        Variance of white noise that is part of the images, in the units of standardised pixels; draws are without it,
-        but for what was seen of it.
+    image : ImageFormat
+    n_images : int
+        Images that the model was fitted on.
+    index : array of int, shape (n,), or None
+        The prompt of each image; None where any may be.
     """
 
-    prompts: Sequence[PromptDensity]
+    densities: Sequence[PromptDensity]
     weights: Array
-    matrix: Any
-    y: AnyArray
-    noise_std: float
-    temperature: float = 1.0
-    unmodelled: float = 0.0
+    image: ImageFormat
+    n_images: int
+    index: Index | None
 
-    def robust(self) -> "Posterior":
-        """The same for images that are no draws from the density; where there are no styles, the same exactly.
 
-        Of whole images with noise, prompts are to be `roomy`.
-        """
-        if all(len(prompt.shares) == 1 for prompt in self.prompts):
-            return self
-        unmodelled = 0.0
-        if self.matrix is not None:  # noise that is there already does as well
-            encoder = self.prompts[0].encoder
-            level2 = self.noise_std**2 / float((self._std**2).mean())
-            unmodelled = max(UNMODELLED * float(encoder.variances.mean()) - level2, 0.0)
-        return replace(self, temperature=TEMPERATURE, unmodelled=unmodelled)
+def denoise(known: Known, images: AnyArray, noise_std: float | None, *, exact: bool) -> AnyArray:
+    """Posterior means of images (n, d) with noise, in their dtype; see `LinearDiffusion.denoise`."""
+    seen = Observation(np.arange(len(images)), None, images)
+    return _answers(known, [seen], noise_std, exact, images.dtype, lambda posterior, _: posterior.mean())
 
-    def log_evidence(self) -> Array:
-        """``log p(y)`` of each image, shape (n,)."""
-        return np.concatenate([logsumexp(np.hstack(self._joint(part)[0]), axis=1) for part in self._parts()])
 
-    def mean(self) -> Array:
-        """Posterior means, shape (n, d)."""
-        out = np.empty((len(self.y), len(self._std)))
-        for part in self._parts():
-            seen = self._seen(part)
-            out[part] = self._local.mean(seen) if self._local else self._mixed_mean(seen, *self._likely(part))
-        return out * self._std + self.prompts[0].encoder.mean
+def restore(
+    known: Known,
+    seen: Sequence[Observation],
+    noise_std: float | None,
+    *,
+    return_std: bool,
+    n_samples: int | None,
+    exact: bool,
+    entropy: int,
+) -> Any:
+    """Posterior of images, given what was seen of them; see `LinearDiffusion.restore`.
 
-    def mean_and_std(self) -> tuple[Array, Array]:
-        """Posterior means and standard deviations, each of shape (n, d)."""
-        means, variances = np.empty((2, len(self.y), len(self._std)))
-        for part in self._parts():
-            likely, g = self._likely(part)
-            seen = self._seen(part)
-            means[part] = mean = self._local.mean(seen) if self._local else self._mixed_mean(seen, likely, g)
-            variances[part] = self._variance(part, likely, g, mean)
-        return means * self._std + self.prompts[0].encoder.mean, np.sqrt(variances) * self._std
+    Returns
+    -------
+    array of shape (n, d) or (n, n_samples, d), of the dtype of what was seen; with ``return_std`` another in float64
+    """
+    d = known.image.n_pixels
+    n, dtype = sum(len(group.members) for group in seen), seen[0].y.dtype
+    if n_samples is not None:
+        _require_draws(n * n_samples, d)
+    dtype = dtype.newbyteorder("=") if dtype.kind in "iu" or dtype == np.float32 else np.dtype(np.float64)
+    std = np.zeros((n, d)) if return_std else None
 
-    def samples(self, n_samples: int, entropy: int, members: Index) -> Array:
-        """Draws from the posterior, shape (n, n_samples, d).
-
-        Parameters
-        ----------
-        n_samples : int
-        entropy : int
-        members : array of int, shape (n,)
-            Number of each image, on which (and on the entropy) its draws depend.
-        """
-        if self.unmodelled:
-            return self._modelled(n_samples, entropy, members)
-        out = np.empty((len(self.y), n_samples, len(self._std)))
-        for part in self._parts():
-            self._draw_part(part, out, entropy, members)
-        out *= self._std
-        out += self.prompts[0].encoder.mean
-        return out
-
-    def _modelled(self, n_samples: int, entropy: int, members: Index) -> Array:
-        """Draws of what is modelled; what was seen is noisier for them, and without noise it is put back."""
-        matrix, y = self._independent
-        beside = self.unmodelled * float(((matrix * matrix) @ self._std**2).sum()) / max(matrix.shape[0], 1)
-        noise_std = float(np.sqrt(self.noise_std**2 + beside))
-        posterior = replace(self, matrix=matrix, y=y, noise_std=noise_std, unmodelled=0.0)
-        out = posterior.samples(n_samples, entropy, members)
-        if self.noise_std == 0.0:
-            for drawn, own in zip(out, y, strict=True):
-                drawn += (matrix.T @ (own[:, None] - matrix @ drawn.T)).T
-        return out
-
-    def _parts(self) -> Iterator[slice]:
-        return chunks(len(self.y), len(self._std))
-
-    def _draw_part(self, part: slice, out: Array, entropy: int, members: Index) -> None:
-        """Draws for some of the images, standardised, into their place."""
-        sizes = np.cumsum([len(prompt.shares) for prompt in self.prompts])
-        likely, g = self._likely(part)
-        cdf = np.cumsum(np.hstack(likely), axis=1)
-        for i, row in enumerate(range(len(self.y))[part]):
-            rng = stream(entropy, POSTERIOR, int(members[row]))
-            drawn = np.searchsorted(cdf[i], rng.random(out.shape[1]) * cdf[i, -1], side="right")
-            owner = np.searchsorted(sizes, drawn, side="right")
-            for c in np.unique(owner):
-                here = np.flatnonzero(owner == c)
-                first = sizes[c] - len(self.prompts[c].shares)
-                out[row, here] = self._draw(int(c), row, drawn[here] - first, g[c][i], rng)
-
-    def _draw(self, c: int, row: int, pieces: Index, g: Array, rng: np.random.Generator) -> Array:
-        """Draws of one image from given pieces of a prompt, standardised: first w, then what is free given w."""
-        given, prompt = self._given[c], self.prompts[c]
-        eps = rng.standard_normal((len(pieces), g.shape[1]))
-        w = np.stack(
-            [
-                prompt.means[j] + prompt.factors[j] @ (given.pieces.root[j] @ (g[j] + e))
-                for j, e in zip(pieces, eps, strict=True)
-            ]
-        )
-        return given.complete(w, self._seen(slice(row, row + 1))) + given.deviate(rng, len(pieces))
-
-    @lazy
-    def _independent(self) -> tuple[Any, AnyArray]:
-        """The operator and what was seen, of full row rank where no noise makes up for it."""
-        return (self.matrix, self.y) if self.noise_std else orthonormal_rows(self.matrix, self.y)
-
-    @lazy
-    def _reduced(self) -> tuple[Any, AnyArray, Selection | Compression | None]:
-        """The same in fewer numbers, where that is possible."""
-        if self.matrix is None:
-            return None, self.y, None
-        (matrix, y), encoder = self._independent, self.prompts[0].encoder
-        if self.noise_std == 0.0 and (selection := Selection.of(matrix, encoder)):
-            return matrix, selection.split(y, encoder), selection
-        compression = Compression.of(matrix, encoder)
-        return (matrix, y, None) if compression is None else (compression.matrix, compression.split(y), compression)
-
-    @lazy
-    def _given(self) -> list[Conditional]:
-        bulk = precision(self.y).type
-        return [self._condition(prompt.with_noise(self.unmodelled), bulk) for prompt in self.prompts]
-
-    @lazy
-    def _local(self) -> Local | None:
-        """What gives robust means where a mask hides pixels; of what is blurred or noisy, pieces tell as well."""
-        if self.temperature == 1.0 or self.noise_std or self.matrix is None or not is_mask(self._independent[0]):
-            return None
-        local = Local(self.prompts, self.weights, self._condition, self.unmodelled, precision(self.y).type)
-        return local if local.temperature < 1 else None
-
-    def _condition(self, prompt: PromptDensity, bulk: type[np.floating] = np.float64) -> Conditional:
-        matrix, _, short = self._reduced
-        if isinstance(short, Selection):
-            return Masked(prompt, short, bulk)
-        if short is not None:
-            return Compressed(prompt, matrix, self.noise_std, bulk, short)
-        return condition(prompt, matrix, self.noise_std, bulk)
-
-    def _seen(self, part: slice) -> AnyArray:
-        """What was seen of some of the images, as `Conditional`s of all prompts take it."""
-        seen = self._reduced[1][part]
-        alike = self.matrix is None and isinstance(self._given[0], Noised)
-        return np.hstack(coordinates(self.prompts[0].encoder, seen)) if alike else seen
-
-    @property
-    def _std(self) -> Array:
-        return self.prompts[0].encoder.std
-
-    def _joint(self, part: slice) -> tuple[list[Array], list[Array]]:
-        """Log-density (n, s) of images and pieces together, for each prompt, and g (n, s, r)."""
-        seen = self._seen(part)
-        found = in_parallel(lambda given: given.evidence(seen), self._given)
-        weights = np.log(self.weights)
-        return [log_density + weight for (log_density, _), weight in zip(found, weights, strict=True)], [
-            g for _, g in found
-        ]
-
-    def _likely(self, part: slice) -> tuple[list[Array], list[Array]]:
-        """How likely each piece (n, s) of each prompt is, and g."""
-        joint, gs = self._joint(part)
-        if self.temperature != 1.0:
-            priors = [np.log(weight * prompt.shares) for prompt, weight in zip(self.prompts, self.weights, strict=True)]
-            joint = [self.temperature * (j - prior) + prior for j, prior in zip(joint, priors, strict=True)]
-        total = logsumexp(np.hstack(joint), axis=1)[:, None]
-        likely = [np.exp(log_density - total) for log_density in joint]
-        least = _NEGLIGIBLE if self.temperature == 1.0 else _TEMPERED
-        likely = [np.where(rho > least, rho, 0.0) for rho in likely]
-        total = np.sum([rho.sum(axis=1) for rho in likely], axis=0)[:, None]
-        return [rho / total for rho in likely], gs
-
-    def _mixed_mean(self, seen: AnyArray, likely: list[Array], gs: list[Array]) -> Array:
-        """Standardised means (n, d): those of all pieces, as likely as they are."""
-
-        def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
-            """The images that a prompt is likely for, and what it adds to their means."""
-            given, rho, g = own
-            rows = np.flatnonzero(rho.sum(axis=1) > 0)
-            w = np.zeros((len(rho), given.prompt.means.shape[1]))
-            for j, members, found in _pieces(given, rho, g):
-                w[members] += rho[members, j, None] * found
-            follow = given.follow(seen[rows]) if len(rows) else np.empty((0, len(self._std)))
-            return rows, given.expand(w[rows]) + rho[rows].sum(axis=1)[:, None] * follow
-
-        mean = np.zeros((len(likely[0]), len(self._std)))
-        for rows, added in in_parallel(share, zip(self._given, likely, gs, strict=True)):
-            mean[rows] += added
+    def answer(posterior: Posterior, members: Index) -> Array:
+        if n_samples is not None:
+            return posterior.samples(n_samples, entropy, members)
+        if std is None:
+            return posterior.mean()
+        mean, deviation = posterior.mean_and_std()
+        std[members] = deviation * known.image.unit
         return mean
 
-    def _variance(self, part: slice, likely: list[Array], gs: list[Array], mean: Array) -> Array:
-        """Within pieces, and between them, shape (n, d)."""
-
-        seen = self._seen(part)
-
-        def share(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
-            given, rho, g = own
-            rows = np.flatnonzero(rho.sum(axis=1) > 0)
-            if not len(rows):
-                return rows, np.empty((0, mean.shape[1]))
-            variance, center = np.zeros((len(rows), mean.shape[1])), given.follow(seen[rows]) - mean[rows]
-            for j, members, w in _pieces(given, rho[rows], g[rows]):
-                free = given.expand((given.prompt.factors[j] @ given.pieces.root[j]).T)
-                inside = given.variance + (free**2).sum(axis=0)
-                between = (given.expand(w) + center[members]) ** 2
-                variance[members] += rho[rows[members], j, None] * (inside + between)
-            return rows, variance
-
-        variance = np.zeros_like(mean)
-        for rows, added in in_parallel(share, zip(self._given, likely, gs, strict=True)):
-            variance[rows] += added
-        return variance
+    out = _answers(known, seen, noise_std, exact, dtype, answer)
+    return out if std is None else (out, std)
 
 
-def _pieces(given: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
-    """The pieces that are likely for some images: (piece, images, mean of w (n, k) given the piece)."""
-    for j in np.flatnonzero(rho.max(axis=0) > 0):
-        members = np.flatnonzero(rho[:, j] > 0)
-        move = given.prompt.factors[j] @ given.pieces.root[j]
-        yield int(j), members, given.prompt.means[j] + g[members, j] @ move.T
+def require_noise(noise_std: float | None, image: ImageFormat) -> None:
+    """Refuse a ``noise_std`` that is no deviation of noise on images."""
+    if noise_std is not None and not 0 <= number(noise_std) < image.farthest:
+        raise ValueError(
+            f"noise_std={noise_std!r} must be a number from 0 to {image.farthest:g}, in the units of the images, or "
+            "None to estimate it."
+        )
 
 
-def orthonormal_rows(matrix: Any, y: AnyArray) -> tuple[Any, AnyArray]:
-    """An operator that says the same without noise, but whose rows are orthonormal, and what was seen through it.
+def _answers(
+    known: Known,
+    seen: Sequence[Observation],
+    noise_std: float | None,
+    exact: bool,
+    dtype: Any,
+    answer: Callable[[Posterior, Index], Array],
+) -> AnyArray:
+    """An answer about all images, rows (n, d) or draws (n, n_samples, d), in a dtype and within its range."""
+    image, encoder, out = known.image, known.densities[0].encoder, None
+    for group in seen:
+        if group.matrix is not None or (noise_std != 0.0 and np.ptp(encoder.std)):
+            _require_memory(known.densities if known.index is None else known.densities[:1], group.y.shape[1])
+    everything = population(known.densities, known.weights)
+    beside = unseen(everything, known.n_images)
+    everything = everything.with_noise(2 * beside)  # images differ in how much of them is new
+    whole = known.densities if exact else _widened(known, beside)
+    for group in seen:
+        whole_images, zeros = group.matrix is None, np.full(image.n_pixels, image.origin)
+        inner = image.inner(group.y, zeros if whole_images else group.matrix @ zeros)
+        level = _estimated(everything, group, inner) if noise_std is None else float(noise_std) / image.unit
+        level = max(level, group.rounding / image.unit)
+        for prompts, weights, rows in _by_group(known, whole if whole_images else known.densities, group.members):
+            y, members = group.y[rows], group.members[rows]
+            if whole_images and level == 0.0:
+                found: AnyArray = y.astype(np.float64)
+            else:
+                own = Observation(members, group.matrix, inner[rows], group.kept, group.disjoint)
+                posterior = Posterior(prompts, weights, own, level)
+                found = image.outer(answer(posterior if exact else posterior.robust(), members))
+                if noise_std is not None and not whole_images:
+                    _warn_of_misfit(found, level, image, partial(_estimated, everything, group, inner), encoder)
+                if not exact and image.pixel_range is not None:
+                    found = np.clip(found, *image.pixel_range)
+            if group.kept is not None and level == 0.0:
+                found[..., group.kept] = y if found.ndim == 2 else y[:, None]
+            if out is None:
+                out = np.empty((sum(len(g.members) for g in seen), *found.shape[1:]), dtype)
+            out[members] = _as(dtype, found, image)
+    return np.asarray(out)
 
-    Parameters
-    ----------
-    matrix : array or sparse array of shape (m, d)
-    y : array of shape (n, m)
-        What lies outside the operator's range is left out.
-    """
-    square = matrix @ matrix.T
-    length2 = square.diagonal()
-    beside = (square - sparse.diags_array(length2)).data if sparse.issparse(square) else square - np.diag(length2)
-    least = _SINGULAR * length2.max(initial=0.0)
-    if np.abs(beside).max(initial=0.0) <= least:  # disjoint rows: masks, blocks, channels
-        rows = np.flatnonzero(length2 > least)
-        length = np.sqrt(length2[rows])
-        return sparse.csr_array(sparse.diags_array(1 / length) @ sparse.csr_array(matrix)[rows]), y[:, rows] / length
-    dense = matrix.toarray() if sparse.issparse(matrix) else matrix
-    u, s, v = np.linalg.svd(dense, full_matrices=False)
-    single = y.dtype == np.float32  # whose rounding is noise, too
-    rank = int((s > (_SINGULAR_FLOAT32 if single else _SINGULAR) * s.max(initial=0.0)).sum())
-    return v[:rank], y @ (u[:, :rank] / s[:rank])
+
+def _by_group(
+    known: Known, densities: Sequence[PromptDensity], members: Index
+) -> Iterator[tuple[Sequence[PromptDensity], Array, Index | slice]]:
+    """Which prompts may be, their weights, and for which of the members."""
+    if known.index is None:
+        yield densities, known.weights, slice(None)
+    else:
+        for j, rows in by_group(known.index[members]):
+            yield [densities[j]], np.ones(1), rows
 
 
-def roomy(prompts: Sequence[PromptDensity], counts: Array, beside: float) -> list[PromptDensity]:
+def _widened(known: Known, beside: float) -> list[PromptDensity]:
     """Prompts for whole images that are no draws from the density: with a share of the variance of all images beside.
 
-    A prompt without styles, of more images than pixels, knows what it does not know, and is left as it is.
+    A prompt without styles, of more images than pixels, has seen all directions, and is left as it is.
 
     Parameters
     ----------
-    prompts : sequence of p PromptDensity
-    counts : array of shape (p,)
-        Images that each was fitted on.
+    known : Known
     beside : float
-        See `unseen`.
+        Variance of the white noise that new images have; see `unseen`.
     """
     return [
         prompt
         if len(prompt.shares) == 1 and n > len(prompt.encoder.mean)
         else prompt.widened(max(POPULATION, min(1.0, _AS_MANY / n))).with_noise(beside)
-        for prompt, n in zip(prompts, counts, strict=True)
+        for prompt, n in zip(known.densities, known.n_images * known.weights, strict=True)
     ]
 
 
-def estimate_noise(everything: PromptDensity, matrix: Any, y: AnyArray) -> float:
-    """The deviation of the noise under which what was seen is most likely, in the units of y.
+def _estimated(everything: PromptDensity, seen: Observation, y: AnyArray) -> float:
+    """The deviation of the noise under which what was seen (n, m) is most likely, in the units of y.
 
     By bounded search (Brent 1973) over its logarithm, on fifty of the images, under one Gaussian of all images: it has
     their second moments, so that it takes nothing for noise which images have themselves, as narrow pieces would.
-
-    Parameters
-    ----------
-    everything : PromptDensity
-        With what new images have beside it.
-    matrix, y
-        As in `Posterior`.
     """
     some = y[np.sort(np.random.default_rng(0).permutation(len(y))[:_ESTIMATED_ON])]
     mean = everything.encoder.mean
-    largest = 2 * float(np.sqrt(((some - (mean if matrix is None else matrix @ mean)) ** 2).mean()))
+    largest = 2 * float(np.sqrt(((some - (mean if seen.matrix is None else seen.matrix @ mean)) ** 2).mean()))
     if largest == 0.0:
         return 0.0
+    own = Observation(np.arange(len(some)), seen.matrix, some, seen.kept, seen.disjoint)
 
     def unlikely(log_std: float) -> float:
-        return -float(Posterior([everything], np.ones(1), matrix, some, float(np.exp(log_std))).log_evidence().mean())
+        return -float(Posterior([everything], np.ones(1), own, float(np.exp(log_std))).log_evidence().mean())
 
     found = minimize_scalar(
         unlikely, bounds=(np.log(largest) - 10, np.log(largest)), method="bounded", options={"xatol": 0.02}
@@ -367,18 +201,48 @@ def estimate_noise(everything: PromptDensity, matrix: Any, y: AnyArray) -> float
     return float(np.exp(found.x))
 
 
-def require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
+def _warn_of_misfit(
+    found: AnyArray, level: float, image: ImageFormat, explained: Callable[[], float], encoder: PCAEncoder
+) -> None:
+    """Warn where restored pixels lie far beyond those of images: what was seen has more noise than was said."""
+    usual = 4 * np.sqrt(encoder.total_variance / len(encoder.mean)) * encoder.std
+    low, high = image.pixel_range or (image.outer(encoder.mean - usual), image.outer(encoder.mean + usual))
+    width = np.broadcast_to(np.subtract(high, low), found.shape[1:])
+    beyond = np.divide(found - np.clip(found, low, high), width, out=np.zeros_like(found), where=width > 0)
+    if np.sqrt((beyond**2).mean()) > _BEYOND and (likely := explained()) > level:
+        warn(
+            f"restored pixels reach from {found.min():.3g} to {found.max():.3g}, far beyond those of images: Y has "
+            f"more noise than {level * image.unit:.2g}; noise_std={likely * image.unit:.2g} would explain it."
+        )
+
+
+def _as(dtype: Any, pixels: Array, image: ImageFormat) -> AnyArray:
+    """Restored pixels in a dtype: integers within the range, or what the dtype holds; floats as they are."""
+    if np.dtype(dtype).kind in "biu":
+        pixels = np.rint(pixels.clip(*limits(dtype)))
+        pixels = pixels if image.pixel_range is None else pixels.clip(*image.pixel_range)
+    return pixels.astype(dtype)
+
+
+def _require_draws(n: int, d: int) -> None:
+    available, needed = available_memory(), 8 * n * d
+    if available is not None and needed > available:
+        raise NotEnoughMemoryError(
+            f"{n:,} draws (n_samples for each image) take {readable(needed)}, and {readable(available)} are "
+            "available; ask for fewer, or for fewer images at once."
+        )
+
+
+def _require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
     """Refuse an operator that leaves m numbers of an image where its matrices would not fit, saying what would."""
     k, d = prompts[0].encoder.components.shape
     most = max(int(prompt.factors[:, 0].size) for prompt in prompts)
-
-    def needed(n_prompts: int) -> int:
-        return int(8 * (n_prompts * (m * m + 2 * m * (k + d) + 2 * k * d + 2 * min(m, d) * most) + 2 * m * m + m * d))
-
+    a_prompt = 8 * (m * m + 2 * m * (k + d) + 2 * k * d + 2 * min(m, d) * most)
+    beside = 8 * (2 * m * m + m * d)
     available = available_memory()
-    if available is None or needed(len(prompts)) <= available:
+    if available is None or len(prompts) * a_prompt + beside <= available:
         return
-    fitting = next((n for n in range(len(prompts) - 1, 0, -1) if needed(n) <= available), 0)
+    fitting = max(available - beside, 0) // a_prompt
     advice = (
         f"{fitting} prompts would fit, one after the other with prompts=..."
         if fitting
@@ -386,5 +250,5 @@ def require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
     )
     raise NotEnoughMemoryError(
         f"restoring images of {d} pixels from {m} numbers under {len(prompts)} prompts needs about "
-        f"{readable(needed(len(prompts)))}, and {readable(available)} are available; {advice}."
+        f"{readable(len(prompts) * a_prompt + beside)}, and {readable(available)} are available; {advice}."
     )

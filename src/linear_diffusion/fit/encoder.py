@@ -113,7 +113,7 @@ class Work:
             matrices = (2 * self.code_length + min(p, 32) + 16) * k * k
             after = sums + 8 * (matrices + 2 * p * (k + self.code_length) + 2 * k * d) + chunk
         else:
-            after = 8 * ((13 if self.sampled else 5) * matrices + 4 * k * d) + self._style_bytes(k)
+            after = 8 * ((13 if self.sampled else 4) * matrices + 4 * k * d) + self._style_bytes(k)
         latents = 8 * 2 * matrices if self.dense else 8 * p * k + chunk
         return max(sums + max(chunk, 16 * square, components, latents), after)
 

@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, UnknownPromptError
-from linear_diffusion.denoiser.gaussian import eps_hat, from_basis, to_basis
+from linear_diffusion.denoiser.gaussian import eps_hat
 from linear_diffusion.fit.encoder import training_noise
 from linear_diffusion.noise import SCHEDULES, Level
 from linear_diffusion.sampler import SAMPLERS
@@ -204,8 +204,7 @@ def test_denoised_and_decoded_image_tends_to_its_projection_and_to_the_mean_imag
     rows = images[:5].reshape(5, -1)
 
     def decoded(level: Level) -> np.ndarray:
-        z = to_basis(denoiser.basis, level.alpha * model.transform(rows))
-        return model.inverse_transform(from_basis(denoiser.basis, denoiser.z0_map(level)(z)))
+        return model.inverse_transform(denoiser.z0(level)(level.alpha * model.transform(rows)))
 
     assert_allclose(decoded(Level(1.0, 1e-6)), pca.inverse_transform(pca.transform(rows)), atol=1e-9)
     assert_allclose(decoded(Level(1.0, 1e6)), np.tile(pca.mean_, (5, 1)), atol=1e-9)
@@ -410,14 +409,14 @@ def test_only_the_last_picture_of_a_trajectory_has_the_tone_curve(grey: Digits, 
 
 
 def test_output_that_does_not_fit_is_refused(small: LinearDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linear_diffusion.model.available_memory", lambda: 10**6)
+    monkeypatch.setattr("linear_diffusion.arguments.available_memory", lambda: 10**6)
     assert len(small.sample(1000)[0]) == 1000
     small.sample(1000, sampler="ddim", n_steps=5, return_trajectory=True)
-    with pytest.raises(NotEnoughMemoryError, match="drawing 1000 images"):
+    with pytest.raises(NotEnoughMemoryError, match="drawing 1,000 images"):
         small.sample(1000, sampler="ddim", n_steps=50, return_trajectory=True)
     tracemalloc.start()
     for n in (10**5, 3 * 10**8, 10**12):
-        with pytest.raises(NotEnoughMemoryError, match=rf"drawing {n} images of shape \(3,\) takes .*sample in parts"):
+        with pytest.raises(NotEnoughMemoryError, match=rf"drawing {n:,} images of shape \(3,\) takes .*sample in parts"):
             small.sample(n)
     assert tracemalloc.get_traced_memory()[1] < 10**5  # nothing was drawn
     tracemalloc.stop()

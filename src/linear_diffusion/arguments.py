@@ -82,9 +82,8 @@ def read_run(
     of_trajectory : bool
     """
     if sampler is None:
-        usual = "exact" if prior.has_density and not guided else "ddim"
-        sampler = "one-step" if schedule.name == "one-step" else usual
-    if sampler == "exact":
+        sampler = usual_sampler(schedule, prior, guided=guided)
+    if isinstance(sampler, str) and sampler == "exact":
         if not prior.has_density:
             raise ValueError('sampler="exact" needs training="exact"; this model was fitted with training="sampled".')
         if guided:
@@ -102,6 +101,13 @@ def read_run(
     levels: list[Level] = choose_levels(found, schedule, n_steps, of_trajectory=of_trajectory)
     state = random_states[1] if random_states[0] is None else random_states[0]
     return Run(found, levels, check_eta(eta, found), entropy_of(state))
+
+
+def usual_sampler(schedule: Schedule, prior: Prior, *, guided: bool) -> str:
+    """Which sampler runs where none is asked for."""
+    if schedule.name == "one-step":
+        return "one-step"
+    return "exact" if prior.has_density and not guided else "ddim"
 
 
 def check_n_samples(n_samples: Any, otherwise: str) -> None:

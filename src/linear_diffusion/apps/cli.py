@@ -246,6 +246,8 @@ def sample(
         sampler = "ddim"  # the only one that takes both
     log = Log()
     model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
+    from ..arguments import usual_sampler
+    from ..noise import find_schedule
     from . import drawing
 
     known = {str(prompt) for prompt in model.classes_}
@@ -278,7 +280,7 @@ def sample(
         "n_images": len(images),
         "prompts": [str(p) for p in (prompts or model.classes_)],
         "image_shape": list(model.image_shape_),
-        "sampler": model._choose_sampler(sampler, guided=guidance_scale != 1.0),
+        "sampler": sampler or usual_sampler(find_schedule(model.schedule), model.prior_, guided=guidance_scale != 1.0),
         "n_steps": steps,
         "schedule": model.schedule,
         "guidance_scale": guidance_scale,

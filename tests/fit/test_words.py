@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,13 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from linear_diffusion import (
-    LinearDiffusion,
-    NotEnoughMemoryError,
-    UnknownPromptError,
-    moments,
-    render,
-    training,
-    words,
-)
+from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, UnknownPromptError
+from linear_diffusion import draw as drawing
+from linear_diffusion.denoiser import moments, words
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.fit import encoder
 from linear_diffusion.operators import inpaint
-from linear_diffusion.tasks import fitted as fitted_module
+from linear_diffusion.tasks import density
 
 WORDS = {
     "left": (0, slice(None)),
@@ -163,9 +159,8 @@ def test_samples_have_the_mean_and_covariance_that_the_regressions_say() -> None
     model.fit(X, y)
     prior = model.denoiser("right low")
     z = model.transform(model.sample(40_000, "right low")[0])
-    assert_allclose(z.mean(axis=0), prior.means, atol=0.03)
-    expected = (prior.basis * prior.variances) @ prior.basis.T
-    assert_allclose(np.cov(z.T), expected, atol=0.03)
+    assert_allclose(z.mean(axis=0), prior.mean, atol=0.03)
+    assert_allclose(np.cov(z.T), prior.covariance, atol=0.03)
 
 
 def test_what_is_drawn_does_not_depend_on_what_else_is_asked_for(fitted: LinearDiffusion) -> None:
@@ -232,7 +227,7 @@ def test_guidance_of_words_needs_negative_prompts(fitted: LinearDiffusion) -> No
     X, _ = drawings(2)
     for ask in (lambda: fitted.sample(2, "left top", guidance_scale=2),
                 lambda: fitted.edit(X, "left top", guidance_scale=2)):  # fmt: skip
-        with pytest.raises(ValueError, match=r"guidance_scale=2 .* goes with negative_prompts"):
+        with pytest.raises(ValueError, match="negative_prompts=None: guidance .* needs the prompts"):
             ask()
     with pytest.raises(UnknownPromptError, match="lop"):
         fitted.sample(2, "left top", guidance_scale=2, negative_prompts="left lop")
@@ -282,7 +277,7 @@ def test_a_pipeline_of_scikit_learn_is_a_text_encoder() -> None:
     regression = LinearRegression().fit(bags.transform(y[keep]), model.transform(X[keep]))
     for prompt in ("right low", "left top"):
         expected = regression.predict(bags.transform([prompt]))[0]
-        assert_allclose(model.denoiser(prompt).means, expected, atol=1e-6)
+        assert_allclose(model.denoiser(prompt).mean, expected, atol=1e-6)
     assert not hasattr(vectors[0], "vocabulary_")  # a copy was fitted
     assert clone(model).text_encoder is not vectors
 
@@ -292,8 +287,8 @@ def test_vectors_are_reduced_to_sixteen_dimensions() -> None:
     table = {f"p{i}": rng.standard_normal(40) for i in range(30)}
     model = LinearDiffusion(text_encoder=lambda prompts: [table[p] for p in prompts], latent_dim=3)
     model.fit(rng.random((60, 9)), np.repeat(list(table), 2))
-    assert model._words.text.encode(["p3"]).shape == (1, 16)
-    assert model._words.gaussian.covariance.weights.shape == (17, 3, 3)
+    assert model.prior_.words.code.encode(["p3"]).shape == (1, 16)
+    assert model.prior_.words.gaussian.covariance.weights.shape == (17, 3, 3)
 
 
 def test_a_vector_far_from_the_training_prompts_is_unknown() -> None:
@@ -337,7 +332,7 @@ def test_a_fit_that_does_not_fit_is_refused_with_advice(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     X, y = drawings(60)
-    monkeypatch.setattr(training, "available_memory", lambda: 150_000)
+    monkeypatch.setattr(encoder, "available_memory", lambda: 150_000)
     with (
         caplog.at_level("INFO", logger="linear_diffusion"),
         pytest.raises(NotEnoughMemoryError, match=r"latent_dim=25 .* latent_dim=\d+ would fit"),
@@ -351,21 +346,24 @@ def test_prompts_that_do_not_fit_together_are_worked_out_in_turn(
 ) -> None:
     """The same answers, whether all Gaussians are held at once or one after the other."""
     (X, _), prompts = drawings(30), [*fitted.classes_, "right low", "low right", *fitted.classes_] * 20
-    asks: list[Any] = [
-        lambda: fitted.sample(prompts=prompts)[0],
-        lambda: fitted.sample(prompts=prompts[:9], sampler="ddim", return_trajectory=True, n_steps=2)[2],
-        lambda: fitted.sample(prompts=prompts[:9], guidance_scale=1.2, negative_prompts="left low dot", n_steps=2)[0],
-        lambda: fitted.predict_proba(X),
-        lambda: fitted.score_samples(X),
-        lambda: fitted.score_samples(X, prompts[:30]),
-        lambda: fitted.denoise(X, 0.1),
-        lambda: fitted.restore(X.mean(axis=1), np.eye(25).reshape(5, 5, 25).mean(axis=0), 0.1, return_std=True),
+    asks: list[Callable[[LinearDiffusion], Any]] = [
+        lambda model: model.sample(prompts=prompts)[0],
+        lambda model: model.sample(prompts=prompts[:9], sampler="ddim", return_trajectory=True, n_steps=2)[2],
+        lambda model: model.sample(prompts=prompts[:9], guidance_scale=1.2, negative_prompts="left low dot", n_steps=2)[
+            0
+        ],
+        lambda model: model.predict_proba(X),
+        lambda model: model.score_samples(X),
+        lambda model: model.score_samples(X, prompts[:30]),
+        lambda model: model.denoise(X, 0.1),
+        lambda model: model.restore(X.mean(axis=1), np.eye(25).reshape(5, 5, 25).mean(axis=0), 0.1, return_std=True),
     ]
-    whole = [ask() for ask in asks]
-    for module, name in ((words, "_CACHED_BYTES"), (render, "_LAWS"), (fitted_module, "_BLOCK_BYTES")):
+    whole = [ask(fitted) for ask in asks]
+    rooms = [(words, "_CACHED_BYTES"), (drawing, "_BASES"), (density, "_BLOCK_BYTES"), (density, "_KEPT_BYTES")]
+    for module, name in rooms:
         monkeypatch.setattr(module, name, 1)
     for ask, expected in zip(asks, whole, strict=True):
-        assert_allclose(ask(), expected, rtol=1e-6, atol=1e-6)
+        assert_allclose(ask(copy(fitted)), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_each_prompts_gaussian_is_worked_out_once_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -388,7 +386,7 @@ def test_each_prompts_gaussian_is_worked_out_once_a_call(monkeypatch: pytest.Mon
 
 
 def test_memory_is_for_dimensions_of_the_code_not_for_prompts() -> None:
-    few, many = (training.Work(p, 64, p, 1, 1, code_length=17).n_bytes(100) for p in (10, 10_000))
+    few, many = (encoder.Work(p, 64, p, 1, 1, code_length=17).n_bytes(100) for p in (10, 10_000))
     assert (many - few) / 9_990 < 8 * 100 * 100 / 4
 
 

@@ -135,8 +135,8 @@ class WordsPrior(Kept, Prior):
     def pooled(self) -> GaussianDenoiser:
         """Not known: only prompts that are asked for have a law."""
         raise ValueError(
-            "guidance_scale with a text_encoder of words goes with negative_prompts, the prompts that samples are led "
-            "away from; give these."
+            "negative_prompts=None: guidance with a text_encoder of words needs the prompts that samples are led away "
+            "from; give one, or one per image."
         )
 
     def arrays(self, name: str) -> dict[str, AnyArray]:

@@ -71,10 +71,11 @@ class Plan:
         """Warn where guided latents (n, k) lie far from their prompts' mean, over the variance of training."""
         if self.scale == 1.0:
             return
-        ratios, mixes = [], [_prompts(piece) for piece in self.pieces]
+        ratios, mixes, means = [], [_prompts(piece) for piece in self.pieces], self.prior.means
+        variances = {j: self.prior.variance_of(j) for j in {j for mix in mixes for j, _ in mix}}
         for piece, rows in by_group(self.index):
-            mean = sum(w * self.prior.means[j] for j, w in mixes[piece])
-            training = sum(w * float(np.trace(self.prior.covariances[j])) for j, w in mixes[piece])
+            mean = sum(w * means[j] for j, w in mixes[piece])
+            training = sum(w * variances[j] for j, w in mixes[piece])
             ratios.append(float(((z[rows] - mean) ** 2).sum(axis=1).mean()) / training if training > 0 else 0.0)
         worst = int(np.where(np.isfinite(ratios), ratios, np.inf).argmax())
         labels = self.prior.text.prompts.tolist()

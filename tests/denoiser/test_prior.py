@@ -192,3 +192,9 @@ def test_factors_are_packed_within_half_precision_and_packing_again_changes_noth
 def test_factors_of_no_size_are_packed() -> None:
     for factors in (np.zeros((2, 3, 2), np.float32), np.full((2, 3, 2), 1e-45, np.float32)):
         assert_allclose(unpack_factors(*pack_factors(factors)), factors, atol=1e-44)
+
+
+def test_the_variance_of_a_prompt_is_the_trace_of_its_covariance() -> None:
+    prior = make_prior()
+    for j in range(2):
+        assert_allclose(prior.variance_of(j), np.trace(prior.covariances[j]), rtol=1e-10)

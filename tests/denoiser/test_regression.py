@@ -160,4 +160,5 @@ def test_moments_of_a_mix_are_linear_in_the_code(drawn: tuple[RegressionPrior, n
     half = prior.gaussian(((1, 0.7), (0, 0.3)))
     a, b = both[y == 0], both[y == 1]
     assert_allclose(half.means, 0.3 * a.mean(axis=0) + 0.7 * b.mean(axis=0), atol=1e-12)
+    assert_allclose(prior.variance_of(1), np.var(b[:, :2], axis=0).sum(), rtol=1e-12)
     assert_allclose(half.covariances, 0.3 * np.cov(a.T, bias=True) + 0.7 * np.cov(b.T, bias=True), atol=1e-12)

@@ -80,6 +80,10 @@ class Prior:
         """Covariance of each prompt's latents, shape (p, k, k)."""
         return np.stack([self.law(j).gaussian.covariance for j in range(len(self.weights))])
 
+    def variance_of(self, prompt: int) -> float:
+        """Total variance of a prompt's latents."""
+        return float(self.law(prompt).gaussian.variances.sum())
+
     def shares_of(self, prompt: int) -> Array:
         """Frequencies of a prompt's components, shape (s,)."""
         return np.ones(1)

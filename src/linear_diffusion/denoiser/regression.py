@@ -85,6 +85,10 @@ class RegressionPrior(Kept, Prior):
         """Covariance of each prompt's latents, shape (p, k, k)."""
         return self.joint_covariances[:, : self._k, : self._k]
 
+    def variance_of(self, prompt: int) -> float:
+        """See `Prior`."""
+        return float(np.trace(self.covariances[prompt]))
+
     def law(self, prompt: int) -> Law:
         """Not known: drawn noise tells no density."""
         raise AttributeError("sampled training knows no law of a prompt.")

@@ -227,7 +227,7 @@ def test_guidance_of_words_needs_negative_prompts(fitted: LinearDiffusion) -> No
     X, _ = drawings(2)
     for ask in (lambda: fitted.sample(2, "left top", guidance_scale=2),
                 lambda: fitted.edit(X, "left top", guidance_scale=2)):  # fmt: skip
-        with pytest.raises(ValueError, match="negative_prompts=None: guidance .* needs the prompts"):
+        with pytest.raises(ValueError, match=r"negative_prompts=None: guidance .* needs the prompts"):
             ask()
     with pytest.raises(UnknownPromptError, match="lop"):
         fitted.sample(2, "left top", guidance_scale=2, negative_prompts="left lop")

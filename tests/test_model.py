@@ -416,7 +416,8 @@ def test_output_that_does_not_fit_is_refused(small: LinearDiffusion, monkeypatch
         small.sample(1000, sampler="ddim", n_steps=50, return_trajectory=True)
     tracemalloc.start()
     for n in (10**5, 3 * 10**8, 10**12):
-        with pytest.raises(NotEnoughMemoryError, match=rf"drawing {n:,} images of shape \(3,\) takes .*sample in parts"):
+        message = rf"drawing {n:,} images of shape \(3,\) takes .*sample in parts"
+        with pytest.raises(NotEnoughMemoryError, match=message):
             small.sample(n)
     assert tracemalloc.get_traced_memory()[1] < 10**5  # nothing was drawn
     tracemalloc.stop()

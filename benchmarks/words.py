@@ -89,7 +89,7 @@ def main(options):
     X, prompts = transform_digits(*mnist(options))
     X_test, y_test = transform_digits(*mnist(options, "test"))
     answers = attributes(prompts)
-    judges = [Judge().learn(X, answers[:, j], N_EPOCHS) for j in range(len(ATTRIBUTES))]
+    judges = [Judge(j).learn(X, answers[:, j], N_EPOCHS) for j in range(len(ATTRIBUTES))]
     kept = ~np.isin(prompts, HELD_OUT)
     seen, unseen = np.unique(prompts[kept]), np.array(HELD_OUT)
     figures, rows, shown = {}, [], []

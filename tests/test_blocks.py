@@ -5,10 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.noise import Level
-from linear_diffusion.sampler import Sampler, Step
-from linear_diffusion.noise import Schedule
+from linear_diffusion.noise import Level, Schedule
 from linear_diffusion.research import gaussian, noise_levels, sampler_law
+from linear_diffusion.sampler import Sampler, Step
 
 STRAIGHT = Schedule("straight", lambda t: (1 - t, t))
 

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from . import operators, saving, tasks
+from . import operators, saving
 from .arguments import check_n_samples, read_images, read_run, require_memory_to_draw
 from .denoiser.gaussian import LinearDenoiser
 from .denoiser.moments import Moments
@@ -34,6 +34,7 @@ from .image.pca import PCAEncoder
 from .noise import SCHEDULES, Schedule, find_schedule
 from .plan import choose_components, distinct, index_prompts, plan, read_prompts
 from .streams import entropy_of
+from .tasks import classify, edit, interpolate, likelihood, restore
 from .tasks.classify import BAYES, CalibrationImages, Confidence
 from .tasks.density import Densities
 from .text.labels import check_prompts
@@ -473,7 +474,7 @@ class LinearDiffusion(
         ValueError
             If an argument has a wrong value, or ``strength`` is less than one step.
         """
-        rows, strength = self._rows(X), tasks.check_strength(strength)
+        rows, strength = self._rows(X), edit.check_strength(strength)
         scale, schedule = check_scale(guidance_scale, negative_prompts), find_schedule(self.schedule)
         run = read_run(
             schedule, sampler, n_steps, eta, (random_state, self.random_state), self.prior_, guided=scale != 1.0
@@ -481,7 +482,7 @@ class LinearDiffusion(
         prior = self.prior_.asked(prompts, negative_prompts)
         mixes = each_mix(prompts, len(rows), prior.text, "prompts", required=True)
         negatives = each_mix(negative_prompts, len(rows), prior.text, "negative_prompts")
-        return tasks.edit(prior, self.decoder_, rows, mixes, negatives, scale, run, schedule, strength)
+        return edit.edit(prior, self.decoder_, rows, mixes, negatives, scale, run, schedule, strength)
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def interpolate(self, X0: Any, X1: Any, n_images: int = 8, *, prompts: Any) -> AnyArray:
@@ -510,11 +511,11 @@ class LinearDiffusion(
         ValueError
             If an argument has a wrong value.
         """
-        n = tasks.check_count(n_images)
+        n = interpolate.check_count(n_images)
         rows = np.concatenate([self._rows(np.asarray(X)[None]) for X in (X0, X1)])
         prior = self.prior_.asked(prompts)
         mixes = each_mix(prompts, 2, prior.text, "prompts", required=True)
-        return tasks.interpolate(prior, self.decoder_, rows, mixes, n)
+        return interpolate.interpolate(prior, self.decoder_, rows, mixes, n)
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def score_samples(self, X: Any, y: Any = None) -> Array:
@@ -532,7 +533,7 @@ class LinearDiffusion(
         """
         rows, prior, densities = self._rows(X), self.prior_.asked(y), self._densities(y)
         index = None if y is None else index_prompts(prior, len(rows), y)
-        return tasks.log_density(densities, prior.weights, self.decoder_.image, rows, index)
+        return likelihood.log_density(densities, prior.weights, self.decoder_.image, rows, index)
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def score(self, X: Any, y: Any = None) -> float:
@@ -568,7 +569,7 @@ class LinearDiffusion(
         index = None if y is None else index_prompts(prior, len(rows), y)
         whole = np.asarray(X).dtype.kind in "biu"
         entropy = entropy_of(self.random_state if random_state is None else random_state) if whole else None
-        return tasks.bits_per_dim(self._densities(y), prior.weights, image, rows, index, entropy)
+        return likelihood.bits_per_dim(self._densities(y), prior.weights, image, rows, index, entropy)
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
@@ -588,7 +589,7 @@ class LinearDiffusion(
             In the order of ``classes_``.
         """
         rows = self._rows(X)
-        return tasks.prompt_probabilities(self._densities(), self.weights_, rows, self._reading())
+        return classify.prompt_probabilities(self._densities(), self.weights_, rows, self._reading())
 
     @available_if(_has_density)  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> AnyArray:
@@ -636,9 +637,11 @@ class LinearDiffusion(
         True
         """
         check_is_fitted(self)
-        tasks.require_noise(noise_std, self.decoder_.image)
+        restore.require_noise(noise_std, self.decoder_.image)
         images = read_images(self, X, self.image_shape_)
-        out = tasks.denoise(self._known(prompts, len(images)), images.reshape(len(images), -1), noise_std, exact=exact)
+        out = restore.denoise(
+            self._known(prompts, len(images)), images.reshape(len(images), -1), noise_std, exact=exact
+        )
         restored: AnyArray = out.reshape(np.shape(X))
         return restored
 
@@ -720,14 +723,14 @@ class LinearDiffusion(
         (True, (100, 8, 8), (100, 8, 8))
         """
         check_is_fitted(self)
-        tasks.require_noise(noise_std, self.decoder_.image)
+        restore.require_noise(noise_std, self.decoder_.image)
         check_n_samples(n_samples, " for the mean")
         if n_samples is not None and return_std:
             raise ValueError("return_std goes with the mean and n_samples with draws; choose one.")
         Y = np.asarray(Y)
         seen = operators.observe(operator, Y, self.image_shape_)
         state = self.random_state if random_state is None else random_state
-        found = tasks.restore(
+        found = restore.restore(
             self._known(prompts, len(Y)),
             seen,
             noise_std,
@@ -825,11 +828,11 @@ class LinearDiffusion(
         densities: Densities = self._answers.setdefault("densities", Densities(self.encoder_, prior))
         return densities
 
-    def _known(self, prompts: Any, n: int) -> tasks.Known:
+    def _known(self, prompts: Any, n: int) -> restore.Known:
         """What restoration takes, of n images of given prompts."""
         prior = self.prior_.asked(prompts)
         index = None if prompts is None else index_prompts(prior, n, prompts)
-        return tasks.Known(self._densities(prompts).all(), prior.weights, self.decoder_.image, self.n_images_, index)
+        return restore.Known(self._densities(prompts).all(), prior.weights, self.decoder_.image, self.n_images_, index)
 
     def _reading(self) -> Confidence:
         """How prompts are read off images; chosen when first asked for."""

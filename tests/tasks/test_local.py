@@ -5,6 +5,7 @@ from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion, operators
 from linear_diffusion.image.pca import noise_floor
+from linear_diffusion.tasks.density import Densities
 from linear_diffusion.tasks.local import EVIDENCE, N_NEAR, POPULATION
 from linear_diffusion.tasks.mixture import UNMODELLED
 
@@ -15,7 +16,7 @@ MASK[3:6, 2:6] = True
 
 def brute_force(model: LinearDiffusion, images: np.ndarray) -> np.ndarray:
     """Means by dense matrices: pieces merged by their moments, and one Gaussian of pixels conditioned on some."""
-    prompts, weights, seen = model._densities(), model.weights_, ~MASK.ravel()
+    prompts, weights, seen = Densities(model.encoder_, model.prior_).all(), model.weights_, ~MASK.ravel()
     encoder = prompts[0].encoder
     U, D = encoder.components, np.diag(np.sqrt(encoder.variances))
     tau2 = weights @ [prompt.tau2 for prompt in prompts]

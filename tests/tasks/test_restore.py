@@ -5,12 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError, operators
-from linear_diffusion.tasks.density import population, unseen
-from linear_diffusion.tasks.likelihood import log_densities, marginal_log_density
+from linear_diffusion.tasks.density import Densities, population, unseen
+from linear_diffusion.tasks.likelihood import log_densities
 from linear_diffusion.tasks.mixture import TEMPERATURE, UNMODELLED, Posterior
 from linear_diffusion.tasks.restore import POPULATION
 
@@ -24,7 +24,7 @@ NOISY = ROWS[::20] + RNG.standard_normal((10, 5))
 
 def prior_of(model: LinearDiffusion, c: int) -> tuple[np.ndarray, np.ndarray]:
     """A prompt's pixels as mean and covariance, written out from the learned numbers."""
-    V, std, tau2 = model.components_, model._encoder.std, model._residual[c] / (5 - model.latent_dim_)
+    V, std, tau2 = model.components_, model.encoder_.std, model.prior_.residual[c] / (5 - model.latent_dim_)
     inside = V.T @ model.covariances_[c] @ V / model.scaling_factor_**2
     covariance = std[:, None] * (inside + tau2 * (np.eye(5) - V.T @ V)) * std
     return model.inverse_transform(model.means_[c][None])[0], covariance
@@ -175,7 +175,9 @@ def test_tweedies_route_is_the_operators_route_for_the_identity(curved, styles, 
     h = 1e-5
 
     def log_density(x):
-        return marginal_log_density(log_densities(model._densities(), x, 0.5), model.weights_)
+        return logsumexp(
+            log_densities(Densities(model.encoder_, model.prior_).all(), x, 0.5) + np.log(model.weights_), axis=1
+        )
 
     gradient = np.stack([(log_density(noisy + s) - log_density(noisy - s)) / (2 * h) for s in h * np.eye(5)], axis=1)
     found = model.denoise(noisy, 0.5, exact=True)
@@ -379,7 +381,7 @@ def test_by_default_pieces_are_tempered_and_images_have_noise_of_their_own(
     rows, labels = curved
     model, H = LinearDiffusion(styles=4, latent_dim=2, standardize=standardize).fit(rows, labels), OPERATORS[name]
     y = seen_through(H, rows[::50], noise_std)
-    encoder = model._encoder
+    encoder = model.encoder_
     noise = UNMODELLED * encoder.variances.mean() - noise_std**2 / (encoder.std**2).mean()
     assert noise > 0
     shares, means, covariances, owner = pieces_of(model)
@@ -413,7 +415,7 @@ def test_whole_images_with_noise_are_tempered_and_have_a_share_of_all_variance_b
     rows, labels = curved
     model = LinearDiffusion(styles=4, latent_dim=3).fit(rows, labels)
     y = seen_through(np.eye(5), rows[:50], 0.5)
-    prompts = model._densities()
+    prompts = Densities(model.encoder_, model.prior_).all()
     beside = unseen(population(prompts, model.weights_), model.n_images_)
     counts = model.n_images_ * model.weights_
     prompts = [p.widened(max(POPULATION, 20 / n)).with_noise(beside) for p, n in zip(prompts, counts, strict=True)]

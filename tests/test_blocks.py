@@ -43,7 +43,7 @@ def test_what_they_are_not_is_said(grey: tuple, tmp_path: object) -> None:
     model = LinearDiffusion(styles=1, latent_dim=5, schedule=STRAIGHT).fit(*grey)
     with pytest.raises(ValueError, match=r"sampler='dimm' must be one of 'exact', .*, or a Sampler"):
         model.sample(1, sampler="dimm")
-    with pytest.raises(ValueError, match="schedule=.* is code of your own, which is not saved"):
+    with pytest.raises(ValueError, match=r"schedule=.* is code of your own, which is not saved"):
         model.save_pretrained(tmp_path / "model")  # type: ignore[operator]
     assert not list(tmp_path.iterdir())  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="'schedule' parameter"):

@@ -37,6 +37,7 @@ from .streams import entropy_of
 from .tasks import classify, edit, interpolate, likelihood, restore
 from .tasks.classify import BAYES, CalibrationImages, Confidence
 from .tasks.density import Densities
+from .tasks.restore import Known
 from .text.labels import check_prompts
 from .text.mixes import each_mix
 from .utils.progress import prints_progress
@@ -576,7 +577,7 @@ class LinearDiffusion(
         """How likely each prompt is, given an image: by Bayes' rule, with prompts as frequent as in training.
 
         Prompts are read at a level of noise (``class_noise_std_``), as diffusion classifiers do (Li et al. 2023), and a
-        temperature. Both are chosen on training images, when they are first asked for; see `tasks.confidence`.
+        temperature. Both are chosen on training images, when they are first asked for; see `tasks.classify`.
         `score_samples` has neither.
 
         Parameters
@@ -828,11 +829,11 @@ class LinearDiffusion(
         densities: Densities = self._answers.setdefault("densities", Densities(self.encoder_, prior))
         return densities
 
-    def _known(self, prompts: Any, n: int) -> restore.Known:
+    def _known(self, prompts: Any, n: int) -> Known:
         """What restoration takes, of n images of given prompts."""
         prior = self.prior_.asked(prompts)
         index = None if prompts is None else index_prompts(prior, n, prompts)
-        return restore.Known(self._densities(prompts).all(), prior.weights, self.decoder_.image, self.n_images_, index)
+        return Known(self._densities(prompts).all(), prior.weights, self.decoder_.image, self.n_images_, index)
 
     def _reading(self) -> Confidence:
         """How prompts are read off images; chosen when first asked for."""

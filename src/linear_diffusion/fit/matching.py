@@ -29,7 +29,7 @@ from ..utils.progress import counted
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 
-_SPEEDS = (1.4, 1.2, 1.0)
+_SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0)
 """Powers of what standard deviations are multiplied by, a round each: more change nothing beyond chance
 (benchmarks/styles.py, "1 round of matching", "8 rounds of matching").
 """
@@ -109,7 +109,7 @@ def _match(
         return gain, means  # too few images, in training and drawn, to tell what to change
     for i, speed in enumerate(_SPEEDS):
         now = replace(prior, gain=gain[None], matched_means=means)
-        if i < len(_SPEEDS) - 1:  # in the end curves hardly change
+        if i % 2 or i == 0:  # from one round to the next curves hardly change
             mixtures = pixel_mixtures(now, decoder.encoder)
             decoder = replace(decoder, curves=fit_tone_curves(mixtures, histogram, decoder.image.tone_range))
         images, drawn = _draw(now, decoder, n, derived(0, MATCHING, i))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linear_diffusion.affine import AffineMap
+from linear_diffusion.denoiser.affine import AffineMap
 from linear_diffusion.denoiser.conditional import whiten
 from linear_diffusion.denoiser.moments import Moments
 from linear_diffusion.noise import Level

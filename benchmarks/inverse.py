@@ -15,7 +15,7 @@ import numpy as np
 
 from common import HERE, arguments, mnist, report
 from linear_diffusion import LinearDiffusion, operators, pictures
-from linear_diffusion.affine import AffineMap
+from linear_diffusion.denoiser.affine import AffineMap
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.research import denoiser_map, noise_levels
 from linear_diffusion.sampler import ddpm

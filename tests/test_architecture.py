@@ -22,7 +22,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = (
     "exceptions",
     "utils",
-    "datasets text image noise streams affine operators",
+    "datasets text image noise operators",
     "denoiser",
     "sampler guidance",
     "plan research",
@@ -30,6 +30,7 @@ LAYERS = (
     "fit arguments",
     "tasks",
     "saving",
+    "fitted",
     "model",
     "pictures",
     "evaluation",
@@ -268,7 +269,7 @@ def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     examples = {name: sum(len(t.examples) for t in finder.find(importlib.import_module(name))) for name in MODULES}
     for name in (
-        "affine",
+        "denoiser.affine",
         "denoiser.gaussian",
         "denoiser.moments",
         "guidance",

@@ -11,7 +11,7 @@ from linear_diffusion.draw import Run, draw
 from linear_diffusion.noise import SCHEDULES
 from linear_diffusion.plan import plan
 from linear_diffusion.sampler import SAMPLERS, compile_law
-from linear_diffusion.streams import start_noise
+from linear_diffusion.utils.streams import start_noise
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
 DETERMINISTIC = [name for name in STEPS if name != "ddpm"]

@@ -22,7 +22,7 @@ from linear_diffusion.denoiser.gaussian import eps_hat
 from linear_diffusion.fit.encoder import training_noise
 from linear_diffusion.noise import SCHEDULES, Level
 from linear_diffusion.sampler import SAMPLERS
-from linear_diffusion.streams import BLOCK, start_noise
+from linear_diffusion.utils.streams import BLOCK, start_noise
 
 Digits = tuple[np.ndarray, np.ndarray]
 NAMES = ["exact", *SAMPLERS]

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.denoiser.prior import Part
 from linear_diffusion.plan import choose, distinct, draw_prompts, plan
-from linear_diffusion.streams import BLOCK
+from linear_diffusion.utils.streams import BLOCK
 
 
 def test_prompts_are_drawn_as_often_as_in_training() -> None:

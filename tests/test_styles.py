@@ -25,8 +25,8 @@ from linear_diffusion.image.tone import fit_tone_curves
 from linear_diffusion.noise import CLEAN, find_schedule, start_std
 from linear_diffusion.plan import choose, draw_components, draw_prompts, plan
 from linear_diffusion.sampler import SAMPLERS, choose_levels, trajectory
-from linear_diffusion.streams import BLOCK, PROMPTS, STYLES, even_draws
 from linear_diffusion.text.prompts import OneHotEncoder
+from linear_diffusion.utils.streams import BLOCK, PROMPTS, STYLES, even_draws
 
 Digits = tuple[np.ndarray, np.ndarray]
 

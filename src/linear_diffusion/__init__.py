@@ -4,7 +4,7 @@
     image    --image/---> z                      principal components
     z        --noise.py-> z_t = alpha_t z + sigma_t eps
     (z_t, c) --denoiser/> z0_hat, eps_hat        linear regression, exact at every level from moments alone
-    noise    --sampler.py-> z_0                  one step or many, each an affine map (affine.py)
+    noise    --sampler.py-> z_0                  one step or many, each an affine map
     z_0      --image/---> image                  inverse principal components, then curves for tones and details
 
 `model.py` wires them: `fit/` learns, `plan.py` says what each image is drawn from, `draw.py` draws it, and `tasks/` are

@@ -12,9 +12,9 @@ from .exceptions import NotEnoughMemoryError, count
 from .image.decoder import Decoder
 from .noise import Level, Schedule
 from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, find_sampler
-from .streams import entropy_of
 from .text.prompts import listed
 from .utils.memory import available_memory, readable
+from .utils.streams import entropy_of
 from .utils.types import MOST, AnyArray, whole
 
 _KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.typecodes["AllInteger"])]

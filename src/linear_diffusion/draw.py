@@ -14,16 +14,16 @@ from functools import partial, reduce
 
 import numpy as np
 
-from .affine import AffineMap
+from .denoiser.affine import AffineMap
 from .denoiser.gaussian import Denoiser, LinearDenoiser
 from .guidance import Grouped, Guided
 from .image.decoder import Decoder
 from .noise import Level, start_std
 from .plan import Plan, distinct
 from .sampler import Sampler, adds_noise, bridge, compile_law, trajectory
-from .streams import BLOCK, blocks, start_noise, step_noise
 from .utils.groups import by_group, cut, runs
 from .utils.lazy import lazy
+from .utils.streams import BLOCK, blocks, start_noise, step_noise
 from .utils.threads import blas_threads, in_parallel
 from .utils.types import AnyArray, Array, Index
 

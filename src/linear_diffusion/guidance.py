@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .affine import AffineMap
+from .denoiser.affine import AffineMap
 from .denoiser.gaussian import Denoiser, LinearDenoiser, in_latent
 from .exceptions import GuidanceWarning, warn
 from .noise import Level

@@ -18,10 +18,10 @@ from .denoiser.prior import Part, Prior
 from .exceptions import count
 from .guidance import warn_of_runaway
 from .image.decoder import Decoder
-from .streams import PROMPTS, STYLES, even_draws
 from .text.mixes import Mix, as_given, each_mix, has_mix, heaviest
 from .text.prompts import listed
 from .utils.groups import by_group
+from .utils.streams import PROMPTS, STYLES, even_draws
 from .utils.types import AnyArray, Array, Index
 
 T = TypeVar("T", bound=Hashable)

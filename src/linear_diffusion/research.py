@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .affine import AffineMap
+from .denoiser.affine import AffineMap
 from .denoiser.gaussian import GaussianDenoiser, LinearDenoiser, in_latent
 from .guidance import GuidedDenoiser, check_scale
 from .noise import CLEAN, Level, Schedule, find_schedule, start_std

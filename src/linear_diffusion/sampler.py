@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .affine import AffineMap
+from .denoiser.affine import AffineMap
 from .denoiser.gaussian import Denoiser, GaussianDenoiser, LinearDenoiser, to_basis
 from .noise import CLEAN, Level, Schedule, start_std
 from .utils.types import Array, number, whole

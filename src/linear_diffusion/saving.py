@@ -28,11 +28,11 @@ from .image.detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, DetailCurves, has_
 from .image.format import ImageFormat, limits
 from .image.pca import PCAEncoder
 from .image.tone import N_ENTRIES, N_TONES, ToneCurves
-from .streams import entropy_of
 from .tasks.classify import Confidence
 from .text.prompts import OneHotEncoder
 from .utils.files import labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
 from .utils.memory import readable
+from .utils.streams import entropy_of
 from .utils.types import AnyArray
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from linear_diffusion import LinearDiffusion, operators
-from linear_diffusion.affine import AffineMap
+from linear_diffusion.denoiser.affine import AffineMap
 from linear_diffusion.noise import Level
 from linear_diffusion.research import denoiser_map, gaussian, noise_levels
 from linear_diffusion.sampler import ddpm

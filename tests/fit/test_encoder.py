@@ -10,7 +10,7 @@ from linear_diffusion import LinearDiffusion, NotEnoughMemoryError
 from linear_diffusion.fit import encoder
 from linear_diffusion.fit.encoder import Learned, draw_noise, learn, training_noise
 from linear_diffusion.image.format import ImageFormat
-from linear_diffusion.streams import BLOCK
+from linear_diffusion.utils.streams import BLOCK
 
 Digits = tuple[np.ndarray, np.ndarray]
 

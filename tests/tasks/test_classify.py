@@ -6,10 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.streams import DEQUANTISE, stream
 from linear_diffusion.tasks.classify import NOISE_LEVELS
 from linear_diffusion.tasks.density import densities
 from linear_diffusion.tasks.likelihood import log_densities
+from linear_diffusion.utils.streams import DEQUANTISE, stream
 
 SPLIT = 1200
 

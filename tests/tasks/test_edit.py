@@ -11,8 +11,8 @@ from linear_diffusion import LinearDiffusion
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.noise import CLEAN, SCHEDULES, Level
 from linear_diffusion.sampler import SAMPLERS, trajectory
-from linear_diffusion.streams import EDITS, derived, start_noise
 from linear_diffusion.tasks.edit import draw_responsible, last_levels, noised
+from linear_diffusion.utils.streams import EDITS, derived, start_noise
 
 STEPS = [name for name in SAMPLERS if name != "one-step"]
 VISITED = [name for name in SCHEDULES if name != "one-step"]

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..affine import AffineMap
 from ..noise import Level
 from ..utils.lazy import lazy
 from ..utils.threads import one_thread
 from ..utils.types import Array
+from .affine import AffineMap
 
 _ROUNDING = 1e-10
 """Eigenvalues below this share of the largest are none: of a product of factors, in double precision."""

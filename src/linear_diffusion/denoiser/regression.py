@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..affine import AffineMap
 from ..noise import Level
 from ..text.mixes import Mix
 from ..text.prompts import OneHotEncoder
 from ..utils.arrays import Kept, kept, sums_to_one
 from ..utils.types import Array
+from .affine import AffineMap
 from .law import Law
 from .prior import Part, Prior
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..denoiser.moments import N_TONES, Moments, chunk_length, chunks_by_prompt, precision
+from ..denoiser.moments import N_TONES, Moments, chunk_length, precision
 from ..exceptions import NotEnoughMemoryError
 from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
-from ..streams import DRAWS, blocks, stream
 from ..utils.groups import by_group
 from ..utils.memory import available_memory, readable
+from ..utils.streams import DRAWS, blocks, stream
 from ..utils.threads import blas_threads
 from ..utils.types import AnyArray, Array, Index
 from .clusters import LEADING, LEAST_IMAGES, RANK

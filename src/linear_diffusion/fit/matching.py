@@ -24,8 +24,8 @@ from ..image.pca import PCAEncoder
 from ..image.tone import fit_tone_curves
 from ..noise import CLEAN
 from ..plan import draw_components, plan
-from ..streams import DETAILS, MATCHING, derived
 from ..utils.progress import counted
+from ..utils.streams import DETAILS, MATCHING, derived
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 

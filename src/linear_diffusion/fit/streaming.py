@@ -18,6 +18,17 @@ from . import Parts, Settings, from_moments
 from .encoder import MOST_PIXELS, Work, fits_dense, learn_from, require_memory
 
 
+def is_sum(model: Any) -> bool:
+    """Whether all that is learned is a sum over images, so that batches add up."""
+    for name, needed in (("styles", 1), ("training", "exact"), ("text_encoder", "one-hot")):
+        if (value := getattr(model, name)) != needed:
+            raise AttributeError(
+                f"partial_fit goes with {name}={needed!r}, not {name}={value!r}: only there all that is learned is a "
+                f"sum over images. Set {name}={needed!r}, or fit all images at once."
+            )
+    return True
+
+
 def add_batch(
     moments: Moments | None,
     before: ImageFormat | None,

@@ -15,9 +15,9 @@ from ..draw import Run, draw, draw_from
 from ..image.decoder import Decoder
 from ..noise import CLEAN, Level, Schedule, add_noise
 from ..plan import distinct, draw_components, plan
-from ..streams import EDITS, STYLES, blocks, derived, start_noise, stream
 from ..text.mixes import Mix
 from ..utils.groups import by_group
+from ..utils.streams import EDITS, STYLES, blocks, derived, start_noise, stream
 from ..utils.types import AnyArray, Array, Index, number
 
 _ROUNDING = 1e-9

@@ -15,8 +15,8 @@ from scipy.special import logsumexp
 from ..denoiser.moments import precision
 from ..image.format import ImageFormat
 from ..operators import Observation
-from ..streams import DEQUANTISE, stream
 from ..utils.groups import by_group
+from ..utils.streams import DEQUANTISE, stream
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 from .density import Densities, PromptDensity, chunks, coordinates

@@ -22,8 +22,8 @@ from scipy.special import logsumexp
 
 from ..denoiser.moments import precision
 from ..operators import Observation
-from ..streams import POSTERIOR, stream
 from ..utils.lazy import lazy
+from ..utils.streams import POSTERIOR, stream
 from ..utils.threads import in_parallel
 from ..utils.types import Array, Index
 from .density import PromptDensity, chunks

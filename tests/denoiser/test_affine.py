@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linear_diffusion.affine import AffineMap
+from linear_diffusion.denoiser.affine import AffineMap
 
 K = 4
 

@@ -13,7 +13,7 @@ from typing import overload
 
 import numpy as np
 
-from .utils.types import Array
+from ..utils.types import Array
 
 
 @dataclass(frozen=True)

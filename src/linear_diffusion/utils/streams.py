@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .utils.types import Array
+from .types import Array
 
 BLOCK = 4096
 """Rows of noise that share one random stream; part of what a seed means, so changing it changes samples."""

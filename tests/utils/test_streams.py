@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linear_diffusion.streams import BLOCK, blocks, entropy_of, start_noise, step_noise, stream
+from linear_diffusion.utils.streams import BLOCK, blocks, entropy_of, start_noise, step_noise, stream
 
 
 def test_one_seed_is_one_entropy_and_generators_are_advanced() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..denoiser.moments import N_TONES, Moments, chunk_length, precision
+from ..denoiser.moments import N_TONES, Moments, chunk_length, chunks_by_prompt, precision
 from ..exceptions import NotEnoughMemoryError
 from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products

@@ -24,7 +24,7 @@ def curved() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def pieces_of() -> Callable[..., Mixture]:
+def components_of() -> Callable[..., Mixture]:
     """``model -> weights (m,), means (m, d), covariances (m, d, d), prompts (m,)`` of pixels, from learned numbers."""
 
     def written_out(model: LinearDiffusion) -> Mixture:
@@ -46,7 +46,7 @@ def pieces_of() -> Callable[..., Mixture]:
 
 @pytest.fixture(scope="session")
 def conditioned() -> Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Condition a mixture of Gaussians on ``y = H x + noise``, each piece by solving: brute force.
+    """Condition a mixture of Gaussians on ``y = H x + noise``, each component by solving: brute force.
 
     Returns responsibilities (n, m), means (m, n, d), covariances (m, d, d) and log p(y) (n,).
     """

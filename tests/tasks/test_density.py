@@ -25,10 +25,10 @@ def by_scipy(mixture, x, noise_std=0.0, prompt=None):
 
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("k", [2, 4, 5])
-def test_density_with_styles_is_scipys_mixture(curved, pieces_of, k, standardize):
+def test_density_with_styles_is_scipys_mixture(curved, components_of, k, standardize):
     rows, labels = curved
     model = LinearDiffusion(styles=4, latent_dim=k, standardize=standardize).fit(rows, labels)
-    mixture = pieces_of(model)
+    mixture = components_of(model)
     assert len(mixture[0]) > 4
     assert_allclose(model.score_samples(rows), by_scipy(mixture, rows), rtol=2e-6, atol=2e-6)
     for c in range(2):
@@ -53,20 +53,20 @@ def test_density_with_styles_integrates_to_one(curved):
 def test_white_components_are_gaussians_of_identity_plus_low_rank(q, r, seed, bulk):
     rng = np.random.default_rng(seed)
     means, a, y = rng.standard_normal((3, q)), rng.standard_normal((3, q, r)), rng.standard_normal((5, q))
-    pieces = WhiteComponents.of(np.array([0.2, 0.3, 0.5]), means, a.swapaxes(0, 1).astype, bulk)
-    found, g = pieces.evidence(y)
+    components = WhiteComponents.of(np.array([0.2, 0.3, 0.5]), means, a.swapaxes(0, 1).astype, bulk)
+    found, g = components.evidence(y)
     exact = np.float64 if bulk is np.float64 else np.float32
-    assert pieces.factors.dtype == exact
+    assert components.factors.dtype == exact
     for j in range(3):
         covariance = np.eye(q) + a[j] @ a[j].T
         expected = multivariate_normal(means[j], covariance).logpdf(y) + np.log((0.2, 0.3, 0.5)[j])
         assert_allclose(found[:, j] - q / 2 * np.log(2 * np.pi), np.ravel(expected), rtol=1e-4, atol=1e-4)
         # Posterior of the factor's coordinates: (I + A' A)^-1 A' (y - m) = T g.
         coordinates = np.linalg.solve(np.eye(r) + a[j].T @ a[j], a[j].T @ (y - means[j]).T).T
-        assert_allclose(g[:, j] @ pieces.root[j].T, coordinates, rtol=1e-3, atol=1e-4)
+        assert_allclose(g[:, j] @ components.root[j].T, coordinates, rtol=1e-3, atol=1e-4)
         weights = np.arange(1.0, q + 1)
         trace = np.trace(np.diag(weights) @ np.linalg.inv(covariance) @ np.diag(weights))
-        assert_allclose(pieces.trace(weights)[j], trace, rtol=1e-4)
+        assert_allclose(components.trace(weights)[j], trace, rtol=1e-4)
 
 
 def test_factors_that_reach_far_are_worked_out_in_float64():
@@ -78,11 +78,11 @@ def test_factors_that_reach_far_are_worked_out_in_float64():
     assert_allclose(found[0, 0], expected, rtol=1e-6)
 
 
-def test_prompts_are_read_by_the_mean_log_density_of_noisy_images(curved, pieces_of):
-    """With one piece a prompt: against the mean over draws of the noise."""
+def test_prompts_are_read_by_the_mean_log_density_of_noisy_images(curved, components_of):
+    """With one component a prompt: against the mean over draws of the noise."""
     rows, labels = curved
     model = LinearDiffusion(styles=1, latent_dim=3).fit(rows, labels)
-    _, means, covariances, _ = pieces_of(model)
+    _, means, covariances, _ = components_of(model)
     eps = 0.5 * np.random.default_rng(0).standard_normal((100_000, 5))
     found = class_log_densities(densities(model.encoder_, model.prior_, [0, 1]), rows[:2], 0.25)
     for c in range(2):

@@ -15,7 +15,7 @@ MASK[3:6, 2:6] = True
 
 
 def brute_force(model: LinearDiffusion, images: np.ndarray) -> np.ndarray:
-    """Means by dense matrices: pieces merged by their moments, and one Gaussian of pixels conditioned on some."""
+    """Means by dense matrices: components merged by their moments, and one Gaussian of pixels conditioned on some."""
     prompts, weights, seen = Densities(model.encoder_, model.prior_).all(), model.weights_, ~MASK.ravel()
     encoder = prompts[0].encoder
     U, D = encoder.components, np.diag(np.sqrt(encoder.variances))

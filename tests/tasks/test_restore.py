@@ -103,14 +103,16 @@ OPERATORS = {
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("noise_std", [0.0, 0.4])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, name, noise_std, standardize, styles):
-    """Of the joint Gaussian of image and what is seen, piece by piece; k = 2, which is less than a mask leaves."""
+def test_posterior_is_brute_force_conditioning(
+    curved, components_of, conditioned, name, noise_std, standardize, styles
+):
+    """Of the joint Gaussian of image and what is seen, component by component; k = 2, less than a mask leaves."""
     if name == "tall" and noise_std == 0.0:
         pytest.skip("the covariance of what is seen is singular; see test_repeated_rows_say_nothing_new")
     rows, labels = curved
     model, H = LinearDiffusion(styles=styles, latent_dim=2, standardize=standardize).fit(rows, labels), OPERATORS[name]
     y = seen_through(H, rows[::50], noise_std)
-    mixture = pieces_of(model)
+    mixture = components_of(model)
     rho, means, covariances, _ = conditioned(mixture, H, noise_std, y)
     mean, std = model.restore(y, H, noise_std, return_std=True, exact=True)
     expected = np.einsum("nm,mnd->nd", rho, means)
@@ -125,14 +127,14 @@ def test_posterior_is_brute_force_conditioning(curved, pieces_of, conditioned, n
 
 @pytest.mark.parametrize("name", ["wide", "mask", None])
 @pytest.mark.parametrize("noise_std", [0.0, 0.4])
-def test_samples_have_the_posteriors_mean_and_covariance(curved, pieces_of, conditioned, name, noise_std):
+def test_samples_have_the_posteriors_mean_and_covariance(curved, components_of, conditioned, name, noise_std):
     if name is None and noise_std == 0.0:
         pytest.skip("nothing is unknown")
     rows, labels = curved
     model = LinearDiffusion(styles=4, latent_dim=2).fit(rows, labels)
     H = np.eye(5) if name is None else OPERATORS[name]
     y = seen_through(H, rows[[10, 300]], noise_std)
-    rho, means, covariances, _ = conditioned(pieces_of(model), H, noise_std, y)
+    rho, means, covariances, _ = conditioned(components_of(model), H, noise_std, y)
     drawn = model.restore(y, None if name is None else H, noise_std, n_samples=20_000, exact=True, random_state=0)
     assert drawn.shape == (2, 20_000, 5)
     for i in range(2):
@@ -148,11 +150,11 @@ def test_samples_have_the_posteriors_mean_and_covariance(curved, pieces_of, cond
     )
 
 
-def test_posterior_is_what_rejection_sampling_leaves(curved, pieces_of):
+def test_posterior_is_what_rejection_sampling_leaves(curved, components_of):
     """Images drawn from the mixture, of which those are kept that look like what was seen."""
     rows, labels = curved
     model = LinearDiffusion(styles=4, latent_dim=4).fit(rows, labels)
-    weights, means, covariances, _ = pieces_of(model)
+    weights, means, covariances, _ = components_of(model)
     rng, H, y = np.random.default_rng(0), np.array([[1.0, 1.0, 0.0, 0.0, 0.0]]), np.array([[2.0]])
     counts = rng.multinomial(1_000_000, weights)
     parts = zip(means, covariances, counts, strict=True)
@@ -375,7 +377,7 @@ def test_single_precision_comes_back_as_it_was(digits):
 @pytest.mark.parametrize("noise_std", [0.0, 0.1])
 @pytest.mark.parametrize("name", ["wide", "mask", "blocks"])
 def test_by_default_pieces_are_tempered_and_images_have_noise_of_their_own(
-    curved, pieces_of, conditioned, name, noise_std, standardize
+    curved, components_of, conditioned, name, noise_std, standardize
 ):
     """The same by brute force: covariances are wider by the noise, and what was seen counts less for the weights."""
     rows, labels = curved
@@ -384,7 +386,7 @@ def test_by_default_pieces_are_tempered_and_images_have_noise_of_their_own(
     encoder = model.encoder_
     noise = UNMODELLED * encoder.variances.mean() - noise_std**2 / (encoder.std**2).mean()
     assert noise > 0
-    shares, means, covariances, owner = pieces_of(model)
+    shares, means, covariances, owner = components_of(model)
     rho, conditional, _, _ = conditioned(
         (shares, means, covariances + noise * np.diag(encoder.std**2), owner), H, noise_std, y
     )

@@ -6,7 +6,7 @@
 
 A style has few images, so its covariance leans on its neighbours' mean T_j, as far as the data ask for it. Its own
 directions are among few leading ones of the prompt, so that detail follows from what is coarse: drawn by itself, detail
-is noise. What a mixture of styles is and does is in `styles`.
+is noise. What a law of styles is and does is in `denoiser.law`.
 """
 
 import warnings
@@ -47,8 +47,8 @@ begin in 16 of the prompt's", "own directions begin in 80 of the prompt's").
 _ROWS = 4096
 """Rows of a product that are turned to float64 at once, which fit in a cache."""
 _NEIGHBOURS = 8
-"""Styles that lend their scatter to one, since it has few images itself (benchmarks/styles.py, "3 neighbours lend",
-"30 neighbours lend").
+"""Styles whose scatter counts in that of one, since it has few images itself (benchmarks/styles.py, "3 neighbours
+lend", "30 neighbours lend").
 """
 
 
@@ -110,10 +110,10 @@ def _describe(z: Array, labels: Index, floor: float, ridge: float) -> Law:
     leading = _leading(residual.T @ residual / len(z)).astype(np.float64)
     thin = _own_scatter(residual, labels, leading)
     fourth = float((((residual @ leading.astype(z.dtype)) ** 2).sum(axis=1, dtype=np.float64) ** 2).sum())
-    lent = _lent(counts, means, leading.T @ thin, fourth)
-    own = _own_directions((lent @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading)
+    smoothing = _smoothing(counts, means, leading.T @ thin, fourth)
+    own = _own_directions((smoothing @ thin.reshape(len(thin), -1)).reshape(thin.shape), leading)
     shares = counts / counts.sum()
-    weight = np.sqrt(shares @ lent)[labels]  # how much each image counts in the mean of all covariances
+    weight = np.sqrt(shares @ smoothing)[labels]  # how much each image counts in the mean of all covariances
     rest = _product(residual, weight) - np.tensordot(shares[:, None, None] * own, own, ((0, 2), (0, 2)))
     # Directions in which nothing varies all have the floor, and could be any; so that they are not what rounding makes
     # of them, which each processor does in its own way, a tenth of the floor tells them apart.
@@ -153,7 +153,7 @@ def _means(z: Array, labels: Index, counts: Array) -> Array:
     return means
 
 
-def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
+def _smoothing(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     """How much the scatter of one style counts in the covariance of another, shape (s, s).
 
     A style alone has few images, so its covariance leans on its neighbours': ``(n S + b T) / (n + b)``, where T is
@@ -178,9 +178,9 @@ def _lent(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     np.put_along_axis(theirs, near, 1.0, axis=1)
     theirs /= (theirs @ counts)[:, None]
     flat = scatter.reshape(n_styles, -1)
-    own, lent = flat / counts[:, None].astype(flat.dtype), theirs.astype(flat.dtype) @ flat
+    own, near_by = flat / counts[:, None].astype(flat.dtype), theirs.astype(flat.dtype) @ flat
     v = max(fourth - float(counts @ (own**2).sum(axis=1, dtype=np.float64)), 0.0) / counts.sum()
-    apart = float(((own - lent) ** 2).sum(axis=1, dtype=np.float64).mean()) - v * float((1 / counts).mean())
+    apart = float(((own - near_by) ** 2).sum(axis=1, dtype=np.float64).mean()) - v * float((1 / counts).mean())
     b = v / max(apart, 1e-3 * v, LEAST)  # a thousand images are as good as any number
     weight: Array = (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
     return weight

@@ -1,12 +1,12 @@
-"""Density: what a fitted model says of pixels, as one mixture of linear pieces per prompt.
+"""Density: what a fitted model says of pixels, as one mixture of linear components per prompt.
 
     x = mean + std (U w + e),   w ~ sum_j shares_j N(means_j, F_j F_j'),   e ~ N(0, G)
     G = U diag(v) U' + tau^2 (I - U U')
 
-U holds the principal components in the prompt's basis, and G is shared by the prompt's pieces: what the encoder
+U holds the principal components in the prompt's basis, and G is shared by the prompt's components: what the encoder
 discards is spread evenly over the directions that it discards (probabilistic PCA, Tipping and Bishop 1999, eq. 5 to 8;
 docs/mathematics.md, "Styles" and "Likelihood").
-A prompt without styles is one piece of rank 0. Where what the pieces share is whitened, each is
+A prompt without styles is one component of rank 0. Where what the components share is whitened, each is
 ``N(m_j, I + A_j A_j')``: `WhiteComponents`.
 """
 
@@ -38,19 +38,19 @@ class PromptDensity:
     ----------
     encoder : PCAEncoder
     basis : array of shape (k, k)
-        Of the components, in columns, so that what the pieces share is diagonal.
+        Of the principal components, in columns, so that what the mixture's components share is diagonal.
     variances : array of shape (k,)
         Shared variances along the basis, above zero.
     tau2 : float
         Variance of each direction that the encoder discards, above zero.
     shares : array of shape (s,)
-        Frequency of each piece.
+        Frequency of each component.
     means : array of shape (s, k)
         In the basis, about the encoder's mean.
     factors : array of shape (s, k, r)
         In the basis.
     leading : array of shape (s, r, q)
-        The same along the first q components, in rows.
+        The same along the first q principal components, in rows.
     """
 
     encoder: PCAEncoder
@@ -64,13 +64,15 @@ class PromptDensity:
 
     @property
     def frame(self) -> Array:
-        """U', the components in the prompt's basis: orthonormal rows, shape (k, d)."""
+        """U', the principal components in the prompt's basis: orthonormal rows, shape (k, d)."""
         frame: Array = self.basis.T @ self.encoder.components
         return frame
 
-    def with_noise(self, level2: float) -> "PromptDensity":
+    def with_noise(self, noise_variance: float) -> "PromptDensity":
         """The same with white noise of a variance on standardised pixels, as part of the images."""
-        return replace(self, variances=self.variances + level2, tau2=self.tau2 + level2) if level2 else self
+        if noise_variance == 0.0:
+            return self
+        return replace(self, variances=self.variances + noise_variance, tau2=self.tau2 + noise_variance)
 
     def widened(self, share: float) -> "PromptDensity":
         """The same with a share of the variances of all images beside, along the basis."""
@@ -83,26 +85,26 @@ class PromptDensity:
 
     @lazy
     def side_by_side(self) -> Array:
-        """The factors of all pieces in columns, shape (k, s, r)."""
+        """The factors of all components in columns, shape (k, s, r)."""
         return np.ascontiguousarray(self.factors.swapaxes(0, 1))
 
-    def pieces(self, level2: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhiteComponents":
-        """The pieces where coordinates in the basis, with noise of variance ``level2``, are divided by their deviation.
+    def components(self, noise_variance: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhiteComponents":
+        """The components in the basis, where coordinates, with noise, are divided by their shared deviation.
 
         Parameters
         ----------
-        level2 : float
+        noise_variance : float
             In the units of standardised pixels.
         bulk : dtype
             Precision of products over images.
         """
-        if (found := self._last.get((level2, bulk))) is None:
-            std = np.sqrt(self.variances + level2)
+        if (found := self._last.get((noise_variance, bulk))) is None:
+            std = np.sqrt(self.variances + noise_variance)
             scaled = self.side_by_side / std.astype(self.factors.dtype)[:, None, None]
             whole = lambda dtype: scaled.astype(dtype, copy=False)  # noqa: E731
             found = WhiteComponents.of(self.shares, self.means / std, whole, bulk)
             self._last.clear()
-            self._last[level2, bulk] = found
+            self._last[noise_variance, bulk] = found
         return found
 
     @lazy
@@ -204,7 +206,7 @@ def unseen(everything: PromptDensity, n_images: int) -> float:
     """Variance of the white noise that new images seem to have beside a Gaussian that was fitted on n images.
 
     Under it those images, each left out of the covariance, are most likely. For a training image with
-    ``e = x' B^-1 x``, where ``B = S + level2 I``, leaving it out makes ``e / (1 - e / n)`` of e, and adds
+    ``e = x' B^-1 x``, where ``B = S + noise_variance I``, leaving it out makes ``e / (1 - e / n)`` of e, and adds
     ``log(1 - e / n)`` to log det B (Sherman and Morrison 1950). The mean of e follows from the variances alone.
 
     Returns
@@ -213,11 +215,13 @@ def unseen(everything: PromptDensity, n_images: int) -> float:
         In the units of standardised pixels.
     """
     v, tau2, n_rest = everything.variances, everything.tau2, len(everything.encoder.mean) - len(everything.variances)
-    level2 = np.geomspace(noise_floor(everything.encoder), v.max(), 100)[:, None]
-    e = np.minimum((v / (v + level2)).sum(axis=1) + n_rest * (tau2 / (tau2 + level2[:, 0])), n_images - 0.5)
-    log_det = np.log(v + level2).sum(axis=1) + n_rest * np.log(tau2 + level2[:, 0])
+    noise_variance = np.geomspace(noise_floor(everything.encoder), v.max(), 100)[:, None]
+    e = np.minimum(
+        (v / (v + noise_variance)).sum(axis=1) + n_rest * (tau2 / (tau2 + noise_variance[:, 0])), n_images - 0.5
+    )
+    log_det = np.log(v + noise_variance).sum(axis=1) + n_rest * np.log(tau2 + noise_variance[:, 0])
     left = 1 - e / n_images
-    return float(level2[(e / left + np.log(left) + log_det).argmin(), 0])
+    return float(noise_variance[(e / left + np.log(left) + log_det).argmin(), 0])
 
 
 def chunks(n: int, d: int) -> Iterator[slice]:
@@ -227,7 +231,7 @@ def chunks(n: int, d: int) -> Iterator[slice]:
 
 
 def coordinates(encoder: PCAEncoder, rows: AnyArray) -> tuple[Array, Array]:
-    """Images as components (n, k), standardised and about the mean, and what is left of them (n, d)."""
+    """Images as principal components (n, k), standardised and about the mean, and what is left of them (n, d)."""
     x = (rows.astype(np.float64) - encoder.mean) / encoder.std
     z = x @ encoder.components.T
     return z, x - z @ encoder.components

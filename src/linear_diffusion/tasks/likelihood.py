@@ -112,37 +112,37 @@ def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: f
 
 
 def class_log_densities(
-    prompts: Sequence[PromptDensity], rows: AnyArray, level2: float, *, leave_out: bool = False
+    prompts: Sequence[PromptDensity], rows: AnyArray, noise_variance: float, *, leave_out: bool = False
 ) -> Array:
     """How likely each prompt makes an image to which noise is still to be added: what prompts are read by.
 
-    ``log sum_j w_j exp E_eps[log N(x + eps; m_j, C_j + level2 I)]``, Jensen's lower bound of the mean log-density of
-    the noisy image, in closed form. The sharpest directions of a prompt, in which it hardly varies at all, say less
-    about an image than a Gaussian makes of them, and drown the others; noise levels them. It is the diffusion
-    classifier (Li et al. 2023, eq. 6), whose mean over draws of noise is exact here.
+    ``log sum_j w_j exp E_eps[log N(x + eps; m_j, C_j + noise_variance I)]``, Jensen's lower bound of the mean
+    log-density of the noisy image, in closed form. The sharpest directions of a prompt, in which it hardly varies at
+    all, say less about an image than a Gaussian makes of them, and drown the others; noise levels them. It is the
+    diffusion classifier (Li et al. 2023, eq. 6), whose mean over draws of noise is exact here.
 
     Parameters
     ----------
     prompts : sequence of p PromptDensity
     rows : array of shape (n, d)
-    level2 : float
+    noise_variance : float
         Variance of the noise, in the units of standardised pixels.
     leave_out : bool
-        Whether the piece of each prompt that fits an image best plays no part, for images that the pieces were made
-        of.
+        Whether the component of each prompt that fits an image best plays no part, for images that the components were
+        made of.
 
     Returns
     -------
     array of shape (n, p), float64, in nats
     """
-    given = [Noised(prompt, level2, precision(rows).type) for prompt in prompts]
+    given = [Noised(prompt, noise_variance, precision(rows).type) for prompt in prompts]
     return _in_components(given, rows, expected=True, leave_out=leave_out)
 
 
 def _in_components(prompts: Sequence[Any], rows: AnyArray, *, expected: bool = False, leave_out: bool = False) -> Array:
     """Log-densities of images whose components are found once for all prompts.
 
-    With ``leave_out``, of a prompt that has several pieces the one that fits the image best plays no part.
+    With ``leave_out``, of a prompt that has several components the one that fits the image best plays no part.
     """
     out = np.empty((len(rows), len(prompts)))
     for part in chunks(*rows.shape):

@@ -1,13 +1,13 @@
-"""Local: what is missing of an image by linear regression on what was seen, learned from the pieces near it.
+"""Local: what is missing of an image by linear regression on what was seen, learned from the components near it.
 
     m = sum_j rho_j m_j,   C = sum_j rho_j (C_j + (m_j - m)(m_j - m)'),   E[x | y] under N(m, C)
 
-A mixture picks pieces and regresses within each. That trusts each piece to be a population of its own, yet pieces are
-cut out of what varies smoothly, and how neighbours differ says as much as how the images of one do. So the pieces near
-what was seen, weighed by tempered likelihoods rho, are merged into one Gaussian per image, with their moments (Runnalls
-2007, "Kullback-Leibler approach to Gaussian mixture reduction", eq. 2 to 4), whose conditional mean is a locally
-weighted regression (Cleveland and Devlin 1988). In a hole this is 0.5 dB above the mixture's means (the rows "without
-the regression" of benchmarks/results/restore.md).
+A mixture picks components and regresses within each. That trusts each component to be a population of its own, yet
+components are cut out of what varies smoothly, and how neighbours differ says as much as how the images of one do. So
+the components near what was seen, weighed by tempered likelihoods rho, are merged into one Gaussian per image, with
+their moments (Runnalls 2007, "Kullback-Leibler approach to Gaussian mixture reduction", eq. 2 to 4), whose conditional
+mean is a locally weighted regression (Cleveland and Devlin 1988). In a hole this is 0.5 dB above the mixture's means
+(the rows "without the regression" of benchmarks/results/restore.md).
 
 Leading components alone are local: z, divided by their deviations over all images. All else follows the whole
 population's variances. What was seen says of z, up to a constant, ``b' z - z' J z / 2``, where b and J come from the
@@ -28,9 +28,9 @@ from .density import PromptDensity, population
 from .posterior import Conditional, View, condition, solve_lower
 
 N_NEAR = 12
-"""Pieces that are merged, at most."""
+"""Components that are merged, at most."""
 EVIDENCE = 8.0
-"""Dimensions that the likelihoods of pieces count for at most, so that several pieces count."""
+"""Dimensions that the likelihoods of components count for at most, so that several components count."""
 POPULATION = 0.03
 """Share of the variance of all images added to each image's Gaussian: its neighbours may not vary in all directions."""
 # All three by their rows in benchmarks/results/restore-constants.md.
@@ -54,7 +54,7 @@ class Local:
     unmodelled : float
         Variance of white noise that is part of the images, in the units of standardised pixels.
     bulk : dtype
-        Precision of products over images and pieces.
+        Precision of products over images and components.
     """
 
     prompts: Sequence[PromptDensity]
@@ -65,7 +65,7 @@ class Local:
 
     @lazy
     def temperature(self) -> float:
-        """What log-densities of pieces are multiplied by: the more dimensions are seen, the less; 1 where few are."""
+        """What log-densities are multiplied by: the more dimensions are seen, the less; 1 where few are."""
         values = self._information[1]
         return EVIDENCE / max(float((values / (1 + values)).sum()), EVIDENCE)
 
@@ -80,7 +80,7 @@ class Local:
     @lazy
     def _information(self) -> tuple[Array, Array, Array]:
         """What is seen of z: the factor L of ``I + J = L L'``, eigenvalues of J, and their vectors."""
-        lower = np.linalg.inv(self._conditional.pieces.root[0]).T
+        lower = np.linalg.inv(self._conditional.components.root[0]).T
         values, vectors = np.linalg.eigh(lower @ lower.T - np.eye(len(lower)))
         known = values > _KNOWN * max(values[-1], 1.0)
         return lower, values[known], vectors[:, known]
@@ -97,17 +97,17 @@ class Local:
         def in_columns(dtype: type[np.floating]) -> Array:
             return np.ascontiguousarray(rows[:, :-1], dtype).transpose(2, 0, 1)
 
-        pieces = WhiteComponents.of(self._shares, means, in_columns, self.bulk)
+        components = WhiteComponents.of(self._shares, means, in_columns, self.bulk)
         beside = (np.eye(len(white)) + white @ (self._shared - shared) @ white.T).astype(self.bulk)
 
         def some(start: int) -> Array:
             part = y[start : start + _TOGETHER]
-            return self._merge(rows, white, beside, part, *self._weigh(pieces.evidence(part)[0]))
+            return self._merge(rows, white, beside, part, *self._weigh(components.evidence(part)[0]))
 
         return np.concatenate(in_parallel(some, range(0, len(y), _TOGETHER)))
 
     def _weigh(self, log_density: Array) -> tuple[Index, Array]:
-        """The pieces near each image, and their weights; both of shape (n, near)."""
+        """The components near each image, and their weights; both of shape (n, near)."""
         prior = np.log(self._shares)
         log_rho = self.temperature * (log_density - prior) + prior
         n_near = min(N_NEAR, log_rho.shape[1])
@@ -117,10 +117,10 @@ class Local:
         return near, rho / rho.sum(axis=1, keepdims=True)
 
     def _merge(self, rows: Array, white: Array, beside: Array, y: Array, near: Index, rho: Array) -> Array:
-        """Means of z (n, q), by regression on y (n, p) in the rows (s, r + 1, p) of the pieces near.
+        """Means of z (n, q), by regression on y (n, p) in the rows (s, r + 1, p) of the components near.
 
-        ``C = sum_c rho_c B_c + a a'`` is the covariance of y, where ``beside`` has what each prompt's pieces share, B
-        (c, p, p), and the rows of ``a'`` are factors and deviations of means.
+        ``C = sum_c rho_c B_c + a a'`` is the covariance of y, where ``beside`` has what each prompt's components share,
+        B (c, p, p), and the rows of ``a'`` are factors and deviations of means.
         """
         seen, root = rows[near], np.sqrt(rho)
         m = (rho[:, None].astype(rows.dtype) @ seen[:, :, -1])[:, 0]  # (n, p)
@@ -161,24 +161,24 @@ class Local:
 
     @lazy
     def _owner(self) -> Index:
-        """Prompt of each piece, shape (s,)."""
+        """Prompt of each component, shape (s,)."""
         return np.repeat(np.arange(len(self.prompts)), [len(prompt.shares) for prompt in self.prompts])
 
     @lazy
     def _means(self) -> Array:
-        """Of z under all prompts' pieces, shape (s, q)."""
+        """Of z under all prompts' components, shape (s, q)."""
         return np.concatenate([prompt.means @ self._turn(prompt).T for prompt in self.prompts])
 
     @lazy
     def _rows(self) -> Array:
-        """Factors of z under all prompts' pieces, each with its mean as the last row, shape (s, r + 1, q)."""
+        """Factors of z under all prompts' components, each with its mean as the last row, shape (s, r + 1, q)."""
         leading = np.concatenate([prompt.leading for prompt in self.prompts])  # (s, r, q)
         scaled = leading / self._scale[: leading.shape[2]]
         return np.concatenate([scaled, self._means[:, None]], axis=1, dtype=self.bulk, casting="same_kind")
 
     @lazy
     def _shared(self) -> Array:
-        """Covariances of z that the pieces of each prompt have beside their own, shape (p, q, q)."""
+        """Covariances of z that the components of each prompt have beside their own, shape (p, q, q)."""
         shared = np.stack([(self._turn(p) * p.variances) @ self._turn(p).T for p in self.prompts])
         shared[:, range(shared.shape[1]), range(shared.shape[1])] += POPULATION
         return shared

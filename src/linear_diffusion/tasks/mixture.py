@@ -2,15 +2,15 @@
 
     p(j | y) ~ w_j p(y | j)        E[x | y] = sum_j p(j | y) E[x | y, j]
 
-over the pieces j of all prompts: their means weighed by how likely each makes what was seen, standard deviations with
-what lies between the pieces, and draws. What one prompt's pixels are, given y and a piece, is `posterior`. For whole
-images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``. See
-docs/mathematics.md, "Restoration".
+over the components j of all prompts: their means weighed by how likely each makes what was seen, standard deviations
+with what lies between the components, and draws. What one prompt's pixels are, given y and a component, is `posterior`.
+For whole images with noise it is Tweedie's formula (Efron 2011, eq. 1.4), ``E[x | y] = y + noise_std^2 grad log p(y)``.
+See docs/mathematics.md, "Restoration".
 
-Real images are not drawn from the density, and hundreds of pixels make Bayes' rule surer of one piece than it should
-be. `Posterior.robust` makes up for it: p(y | j) to the power of a temperature below 1 (Miller and Dunson 2019), and
-white noise as part of the images, which stands for what no piece knows of them. Where a mask hides pixels, its means
-are those of `local`.
+Real images are not drawn from the density, and hundreds of pixels make Bayes' rule surer of one component than it
+should be. `Posterior.robust` makes up for it: p(y | j) to the power of a temperature below 1 (Miller and Dunson 2019),
+and white noise as part of the images, which stands for what no component knows of them. Where a mask hides pixels, its
+means are those of `local`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,12 +31,13 @@ from .local import Local
 from .posterior import Conditional, View, condition
 
 TEMPERATURE = 0.3
-"""What log-densities of pieces are multiplied by, so that no piece is trusted too much."""
+"""What log-densities of components are multiplied by, so that no component is trusted too much."""
 UNMODELLED = 0.05
-"""Variance that real images have beside the pieces, as a share of that of a component."""
+"""Variance that real images have beside the components, as a share of that of a component."""
 # Both by benchmarks/results/restore-constants.md, rows TEMPERATURE and UNMODELLED.
 _NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
-"""Pieces that are less likely than this are left out, by rounding and, at temperatures below 1, for a third of the time
+"""Components that are less likely than this are left out, by rounding and, at temperatures below 1, for a third of the
+time
 that standard deviations take."""
 
 
@@ -54,7 +55,7 @@ class Posterior:
     noise_std : float
         In the units of what was seen.
     temperature : float
-        What the log-density of what was seen is multiplied by when pieces are weighed; 1 is exact.
+        What the log-density of what was seen is multiplied by when components are weighed; 1 is exact.
     unmodelled : float
         Variance of white noise that is part of the images, in the units of standardised pixels.
     as_noise : bool
@@ -79,8 +80,8 @@ class Posterior:
         unmodelled = 0.0
         if self.seen.matrix is not None:  # noise that is there already does as well
             encoder = self.prompts[0].encoder
-            level2 = self.noise_std**2 / float((self._std**2).mean())
-            unmodelled = max(UNMODELLED * float(encoder.variances.mean()) - level2, 0.0)
+            noise_variance = self.noise_std**2 / float((self._std**2).mean())
+            unmodelled = max(UNMODELLED * float(encoder.variances.mean()) - noise_variance, 0.0)
         return replace(self, temperature=TEMPERATURE, unmodelled=unmodelled)
 
     def log_evidence(self) -> Array:
@@ -129,8 +130,8 @@ class Posterior:
                 owner = np.searchsorted(sizes, drawn, side="right")
                 for c in np.unique(owner):
                     here = owner == c
-                    pieces = drawn[here] - sizes[c] + len(self.prompts[c].shares)
-                    image[here] = _draw(self._conditionals[c], pieces, g[c][i], y[i : i + 1], rng)
+                    components = drawn[here] - sizes[c] + len(self.prompts[c].shares)
+                    image[here] = _draw(self._conditionals[c], components, g[c][i], y[i : i + 1], rng)
                 if self.as_noise and self.noise_std == 0.0:
                     image += self._view.lift(y[i] - self._view.show(image))
         return self._pixels(out)
@@ -155,8 +156,8 @@ class Posterior:
 
     @lazy
     def _conditionals(self) -> list[Conditional]:
-        level2, bulk = 0.0 if self.as_noise else self.unmodelled, precision(self.seen.y).type
-        return [condition(prompt.with_noise(level2), self._view, bulk) for prompt in self.prompts]
+        noise_variance, bulk = 0.0 if self.as_noise else self.unmodelled, precision(self.seen.y).type
+        return [condition(prompt.with_noise(noise_variance), self._view, bulk) for prompt in self.prompts]
 
     @lazy
     def _local(self) -> Local | None:
@@ -171,13 +172,13 @@ class Posterior:
         return self.prompts[0].encoder.std
 
     def _joint(self, y: Array) -> tuple[list[Array], list[Array]]:
-        """Log-density (n, s) of images and pieces together, for each prompt, and g (n, s, r)."""
+        """Log-density (n, s) of images and components together, for each prompt, and g (n, s, r)."""
         found = in_parallel(lambda conditional: conditional.evidence(y), self._conditionals)
         weights = np.log(self.weights)
         return [log_density + w for (log_density, _), w in zip(found, weights, strict=True)], [g for _, g in found]
 
     def _likely(self, y: Array) -> tuple[list[Array], list[Array]]:
-        """How likely each piece (n, s) of each prompt is, and g (n, s, r)."""
+        """How likely each component (n, s) of each prompt is, and g (n, s, r)."""
         joint, gs = self._joint(y)
         if self.temperature != 1.0:
             priors = [np.log(weight * prompt.shares) for prompt, weight in zip(self.prompts, self.weights, strict=True)]
@@ -190,14 +191,14 @@ class Posterior:
         return [rho / total for rho in likely], gs
 
     def _mixed_mean(self, y: Array, likely: list[Array], gs: list[Array]) -> Array:
-        """Standardised means (n, d): those of all pieces, as likely as they are."""
+        """Standardised means (n, d): those of all components, as likely as they are."""
 
         def of_prompt(own: tuple[Conditional, Array, Array]) -> tuple[Index, Array]:
             """The images that a prompt is likely for, and what it adds to their means."""
             conditional, rho, g = own
             rows = np.flatnonzero(rho.any(axis=1))
             w = np.zeros((len(rows), conditional.prompt.means.shape[1]))
-            for j, members, found in _pieces(conditional, rho[rows], g[rows]):
+            for j, members, found in _components(conditional, rho[rows], g[rows]):
                 w[members] += rho[rows[members], j, None] * found
             return rows, conditional.complete(w, rho[rows].sum(axis=1)[:, None] * y[rows])
 
@@ -207,7 +208,7 @@ class Posterior:
         return mean
 
     def _variance(self, y: Array, likely: list[Array], gs: list[Array], mean: Array) -> Array:
-        """Within pieces, and between them, shape (n, d); none where pixels were seen as they are."""
+        """Within components, and between them, shape (n, d); none where pixels were seen as they are."""
         known: Any = self.seen.kept if self.seen.kept is not None and not self.noise_std else []
         free = np.delete(np.arange(mean.shape[1]), known)
 
@@ -218,8 +219,8 @@ class Posterior:
             if len(rows):
                 center = conditional.complete(np.zeros((1, len(conditional.prompt.variances))), y[rows]) - mean[rows]
                 moves, within, center = conditional.moves[:, free], conditional.variance[free], center[:, free]
-                for j, members, w in _pieces(conditional, rho[rows], g[rows]):
-                    spread = (conditional.prompt.factors[j] @ conditional.pieces.root[j]).T @ moves  # (r, free)
+                for j, members, w in _components(conditional, rho[rows], g[rows]):
+                    spread = (conditional.prompt.factors[j] @ conditional.components.root[j]).T @ moves  # (r, free)
                     between = (w @ moves + center[members]) ** 2
                     variance[members] += rho[rows[members], j, None] * (within + (spread**2).sum(axis=0) + between)
             return rows, variance
@@ -230,19 +231,19 @@ class Posterior:
         return variance
 
 
-def _draw(conditional: Conditional, pieces: Index, g: Array, y: Array, rng: np.random.Generator) -> Array:
-    """Draws of one image from given pieces of a prompt, standardised: first w, then what is free given w."""
-    prompt, eps = conditional.prompt, rng.standard_normal((len(pieces), g.shape[1]))
+def _draw(conditional: Conditional, components: Index, g: Array, y: Array, rng: np.random.Generator) -> Array:
+    """Draws of one image from given components of a prompt, standardised: first w, then what is free given w."""
+    prompt, eps = conditional.prompt, rng.standard_normal((len(components), g.shape[1]))
     w = [
-        prompt.means[j] + prompt.factors[j] @ (conditional.pieces.root[j] @ (g[j] + e))
-        for j, e in zip(pieces, eps, strict=True)
+        prompt.means[j] + prompt.factors[j] @ (conditional.components.root[j] @ (g[j] + e))
+        for j, e in zip(components, eps, strict=True)
     ]
-    return conditional.complete(np.stack(w), y) + conditional.draw(rng, len(pieces))
+    return conditional.complete(np.stack(w), y) + conditional.draw(rng, len(components))
 
 
-def _pieces(conditional: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
-    """The pieces that are likely for some images: (piece, images, mean of w (n, k) given the piece)."""
+def _components(conditional: Conditional, rho: Array, g: Array) -> Iterator[tuple[int, Index, Array]]:
+    """The components that are likely for some images: (component, images, mean of w (n, k) given the component)."""
     for j in np.flatnonzero(rho.any(axis=0)):
         members = np.flatnonzero(rho[:, j])
-        move = conditional.prompt.factors[j] @ conditional.pieces.root[j]  # (k, r)
+        move = conditional.prompt.factors[j] @ conditional.components.root[j]  # (k, r)
         yield int(j), members, conditional.prompt.means[j] + g[members, j] @ move.T

@@ -4,7 +4,7 @@
     R = L^-1 H U,   Z = L^-1 H G,   E = U - Z' R
     x | w, y ~ N(E w + Z' L^-1 y,  G - Z' Z)
 
-G is what the prompt's pieces share, so that one Cholesky factor serves all of them: whitened by it, piece j is
+G is what the prompt's components share, so that one Cholesky factor serves all of them: whitened by it, component j is
 ``N(R m_j, I + (R F_j) (R F_j)')``, and ``w | y, j ~ N(m_j + F_j T_j g_j, F_j T_j T_j' F_j')`` (see `WhiteComponents`).
 Source: Rasmussen and Williams (2006), eq. A.6; docs/mathematics.md, "Restoration".
 
@@ -40,25 +40,25 @@ class Noised:
     Parameters
     ----------
     prompt : PromptDensity
-    level2 : float
+    noise_variance : float
         Variance of the noise, in the units of standardised pixels.
     bulk : dtype
         Precision of products over images.
     """
 
     prompt: PromptDensity
-    level2: float
+    noise_variance: float
     bulk: type[np.floating] = np.float64
 
     @lazy
-    def pieces(self) -> WhiteComponents:
-        """The prompt's pieces in components, divided by the shared deviations."""
-        return self.prompt.pieces(self.level2, self.bulk)
+    def components(self) -> WhiteComponents:
+        """The prompt's components in components, divided by the shared deviations."""
+        return self.prompt.components(self.noise_variance, self.bulk)
 
     @lazy
     def variance(self) -> Array:
         """Of each pixel, from what is left along the components and across them; shape (d,)."""
-        frame2, kept, across = self._frame**2, self._kept * self.level2, self._kept_across * self.level2
+        frame2, kept, across = self._frame**2, self._kept * self.noise_variance, self._kept_across * self.noise_variance
         variance: Array = kept @ frame2 + across * (1 - frame2.sum(axis=0))
         return variance
 
@@ -68,22 +68,22 @@ class Noised:
         return (1 - self._kept)[:, None] * self._frame
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
-        """Log-density of y (n, m) under each piece, weighed by its share, and g; see `WhiteComponents.evidence`."""
+        """Log-density of y (n, m) under each component, weighed by its share, and g; see `WhiteComponents.evidence`."""
         z, rest = self._parts(y)
         return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))  # (n, d) -> (n,)
 
     def evidence_of(self, z: Array, energy: Array, *, expected: bool = False) -> tuple[Array, Array]:
         """The evidence of components (n, k) and of the squared length (n,) of what is left of the image.
 
-        With ``expected`` the noise is not yet in the image: its mean over draws of the noise, piece by piece.
+        With ``expected`` the noise is not yet in the image: its mean over draws of the noise, component by component.
         """
         std, n_rest = self.prompt.encoder.std, self.prompt.encoder.components.shape[1] - z.shape[1]
-        deviations, tau2 = np.sqrt(self.prompt.variances + self.level2), self.prompt.tau2 + self.level2
-        log_density, g = self.pieces.evidence(z @ self.prompt.basis / deviations)
+        deviations, tau2 = np.sqrt(self.prompt.variances + self.noise_variance), self.prompt.tau2 + self.noise_variance
+        log_density, g = self.components.evidence(z @ self.prompt.basis / deviations)
         beside = len(std) * np.log(2 * np.pi) + 2 * np.log(std).sum()
         beside += 2 * np.log(deviations).sum() + n_rest * np.log(tau2)
         if expected:
-            log_density -= 0.5 * self.level2 * (self.pieces.trace(1 / deviations) + n_rest / tau2)
+            log_density -= 0.5 * self.noise_variance * (self.components.trace(1 / deviations) + n_rest / tau2)
         return log_density - 0.5 * (energy / tau2 + beside)[:, None], g
 
     def complete(self, w: Array, y: Array) -> Array:
@@ -95,7 +95,7 @@ class Noised:
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """n draws from ``N(0, G - Z' Z)``, shape (n, d)."""
-        return spread(self._frame, self._kept * self.level2, self._kept_across * self.level2, rng, n)
+        return spread(self._frame, self._kept * self.noise_variance, self._kept_across * self.noise_variance, rng, n)
 
     def _parts(self, y: Array) -> tuple[Array, Array]:
         k = len(self.prompt.variances)
@@ -108,11 +108,11 @@ class Noised:
     @property
     def _kept(self) -> Array:
         """How much of what was seen is image and not noise, along each direction of the basis; shape (k,)."""
-        return self.prompt.variances / (self.prompt.variances + self.level2)
+        return self.prompt.variances / (self.prompt.variances + self.noise_variance)
 
     @property
     def _kept_across(self) -> float:
-        return self.prompt.tau2 / (self.prompt.tau2 + self.level2)
+        return self.prompt.tau2 / (self.prompt.tau2 + self.noise_variance)
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,8 @@ class Observed:
     bulk: type[np.floating] = np.float64
 
     @lazy
-    def pieces(self) -> WhiteComponents:
-        """The prompt's pieces as they were seen, divided by the Cholesky factor of B."""
+    def components(self) -> WhiteComponents:
+        """The prompt's components as they were seen, divided by the Cholesky factor of B."""
         seen, factors = self._seen, self.prompt.side_by_side
         k, s, r = factors.shape
 
@@ -267,7 +267,7 @@ class Observed:
     def evidence(self, y: Array) -> tuple[Array, Array]:
         """See `Noised`."""
         inside, outside = self._parts(y)
-        log_density, g = self.pieces.evidence(solve_lower(self._lower, inside.T).T)
+        log_density, g = self.components.evidence(solve_lower(self._lower, inside.T).T)
         beside = inside.shape[1] * np.log(2 * np.pi) + 2 * np.log(np.diag(self._lower)).sum()
         if outside is None:
             return log_density - 0.5 * beside, g

@@ -22,7 +22,7 @@ from .density import PromptDensity, population, unseen
 from .mixture import Posterior
 
 POPULATION = 0.06
-"""Share of the variance of all images that whole images have beside the pieces; by its rows in
+"""Share of the variance of all images that whole images have beside the components; by its rows in
 benchmarks/results/restore-constants.md."""
 _AS_MANY = 20
 """That share is at least as if a prompt had so many images more, drawn from all. Without it denoising adds noise to the
@@ -183,7 +183,7 @@ def _estimated(everything: PromptDensity, seen: Observation, y: AnyArray) -> flo
     """The deviation of the noise under which what was seen (n, m) is most likely, in the units of y.
 
     By bounded search (Brent 1973) over its logarithm, on fifty of the images, under one Gaussian of all images: it has
-    their second moments, so that it takes nothing for noise which images have themselves, as narrow pieces would.
+    their second moments, so that it takes nothing for noise which images have themselves, as narrow components would.
     """
     some = y[np.sort(np.random.default_rng(0).permutation(len(y))[:_ESTIMATED_ON])]
     mean = everything.encoder.mean

@@ -127,8 +127,10 @@ def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) 
     with one_thread():
         starts = {r: error(kernel(bags, bags, np.full_like(rho, r)), ridge) for r in _VALUES if r > 0}
         rho[:] = min(starts, key=lambda r: starts[r])
-        told = np.minimum(bags.sum(axis=0), (1 - bags).sum(axis=0))  # prompts that a word sets apart from the rest
-        words = np.sort(np.argsort(-told, kind="stable")[:MOST_WORDS])
+        informative = np.minimum(
+            bags.sum(axis=0), (1 - bags).sum(axis=0)
+        )  # prompts that a word sets apart from the rest
+        words = np.sort(np.argsort(-informative, kind="stable")[:MOST_WORDS])
         rest = np.setdiff1d(np.arange(len(rho)), words)
         fixed = kernel(bags[:, rest], bags[:, rest], rho[rest])
         for _ in range(_SWEEPS):

@@ -604,7 +604,9 @@ def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
     fitted = LinearDiffusion.from_pretrained(model)
     three, _ = fitted.sample(1, "3", random_state=1)
     picture = tmp_path / "three.png"
-    as_grey = Image.fromarray(np.rint(three[0].astype(float) / fitted._image.pixel_range[1] * 255).astype(np.uint8))
+    as_grey = Image.fromarray(
+        np.rint(three[0].astype(float) / fitted.decoder_.image.pixel_range[1] * 255).astype(np.uint8)
+    )
     as_grey.resize(size[::-1]).convert("RGB").save(picture)
     out = tmp_path / "eights.npz"
     args = ["sample", model, "8", "-n", 3, "--init", picture, "--seed", 2, "-o", out]
@@ -614,7 +616,11 @@ def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
         images = written["images"]
     assert images.shape == (3, 8, 8)
     if size == (8, 8):
-        start = np.rint(three.astype(float) / fitted._image.pixel_range[1] * 255) * fitted._image.pixel_range[1] / 255
+        start = (
+            np.rint(three.astype(float) / fitted.decoder_.image.pixel_range[1] * 255)
+            * fitted.decoder_.image.pixel_range[1]
+            / 255
+        )
         again = fitted.edit(start.astype(three.dtype).repeat(3, axis=0), "8", 0.6, random_state=2)
         np.testing.assert_allclose(images, again, atol=1e-3)
     assert invoke(*args, "--strength", "0.1").exit_code == 0

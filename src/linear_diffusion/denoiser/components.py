@@ -32,8 +32,6 @@ class WhiteComponents:
         ``T_j``.
     log_det : array of shape (s,)
         Of ``I + A_j A_j'``.
-    n_minus : int
-        The last so many dimensions count as minus in all products.
     """
 
     log_shares: Array
@@ -41,7 +39,6 @@ class WhiteComponents:
     factors: Array
     root: Array
     log_det: Array
-    n_minus: int = 0
 
     @classmethod
     def of(
@@ -50,7 +47,6 @@ class WhiteComponents:
         means: Array,
         factors: Callable[[type[np.floating]], Array],
         bulk: type[np.floating],
-        n_minus: int = 0,
     ) -> "WhiteComponents":
         """From what gives the factors (q, s, r) in a precision; in ``bulk`` only where that is safe.
 
@@ -59,11 +55,10 @@ class WhiteComponents:
         a = factors(bulk)
         if bulk is not np.float64 and np.einsum("qsr,qsr->s", a, a).max(initial=0.0) > _FAR:
             a = factors(np.float64)
-        n_plus = len(a) - n_minus
-        lower = np.linalg.cholesky(np.eye(a.shape[2]) + _gram(a[:n_plus]) - _gram(a[n_plus:]))
+        lower = np.linalg.cholesky(np.eye(a.shape[2]) + _gram(a))
         root = np.linalg.inv(lower).swapaxes(1, 2)
         log_det = 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
-        return cls(np.log(shares), means, a, root, log_det, n_minus)
+        return cls(np.log(shares), means, a, root, log_det)
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
         """Of whitened images, less the constant ``-(q / 2) log(2 pi)``.
@@ -80,11 +75,10 @@ class WhiteComponents:
             ``T_j' A_j' (y - m_j)``, of which posteriors are made.
         """
         q, s, r = self.factors.shape
-        sign = self._sign
-        along = ((y * sign).astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
+        along = (y.astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
         along -= self._of_means
         g = (along.swapaxes(0, 1) @ self.root.astype(along.dtype)).swapaxes(0, 1)  # (n, s, r)
-        distance2 = (y * y) @ sign[:, None] - 2 * ((y * sign) @ self.means.T) + (self.means * self.means) @ sign
+        distance2 = (y * y).sum(axis=1)[:, None] - 2 * (y @ self.means.T) + (self.means * self.means).sum(axis=1)
         distance2 -= np.einsum("nsr,nsr->ns", g, g)
         return self.log_shares - 0.5 * (distance2 + self.log_det), g
 
@@ -97,18 +91,14 @@ class WhiteComponents:
         return precise
 
     @lazy
-    def _sign(self) -> Array:
-        return np.where(np.arange(len(self.factors)) < len(self.factors) - self.n_minus, 1.0, -1.0)
-
-    @lazy
     def _of_means(self) -> Array:
         """``A_j' m_j``, shape (s, r)."""
-        means = (self.means * self._sign).astype(self.factors.dtype)
+        means = self.means.astype(self.factors.dtype)
         product: Array = (means[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
         return product
 
     def trace(self, weights: Array) -> Array:
-        """``tr(W (I + A_j A_j')^-1 W)`` of each component, W = diag(weights), shape (s,); of no minus dimensions."""
+        """``tr(W (I + A_j A_j')^-1 W)`` of each component with W = diag(weights), shape (s,)."""
         weighed = self.root.swapaxes(1, 2) @ _gram(self.factors * weights.astype(self.factors.dtype)[:, None, None])
         total: Array = (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
         return total

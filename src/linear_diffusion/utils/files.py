@@ -89,17 +89,18 @@ def read_file(path: Path, most: int | None = None) -> bytes:
         If it is no regular file, or too large.
     NotEnoughMemoryError
     """
-    found, available = path.stat(), available_memory()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(path.stat().st_mode):
         raise ModelFileError(f"{path} is not a regular file.")
-    if most is not None and found.st_size > most:
-        raise ModelFileError(f"{path} has {found.st_size:,} bytes; it should have at most {most:,}.")
-    if available is not None and 2 * found.st_size > available:
-        raise NotEnoughMemoryError(
-            f"{path} takes {readable(2 * found.st_size)} to read, and {readable(available)} are available."
-        )
+    available = available_memory()
     with path.open("rb") as file:
-        return file.read(found.st_size)
+        size = os.fstat(file.fileno()).st_size  # of the file that was opened: another may have taken its place
+        if most is not None and size > most:
+            raise ModelFileError(f"{path} has {size:,} bytes; it should have at most {most:,}.")
+        if available is not None and 2 * size > available:
+            raise NotEnoughMemoryError(
+                f"{path} takes {readable(2 * size)} to read, and {readable(available)} are available."
+            )
+        return file.read(size)
 
 
 @contextmanager

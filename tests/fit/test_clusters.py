@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion.denoiser.law import Law
 from linear_diffusion.denoiser.prior import joined
-from linear_diffusion.fit.clusters import LEADING, RANK, _describe, _lent, _own_directions, fit_prompt, fit_styles
+from linear_diffusion.fit.clusters import LEADING, RANK, _describe, _own_directions, _smoothing, fit_prompt, fit_styles
 from linear_diffusion.text.prompts import OneHotEncoder
 
 
@@ -164,7 +164,7 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
     scatter = np.stack([np.cov(z[labels == j].T.astype(float), bias=True) * counts[j] for j in range(12)])
     leading = np.linalg.eigh(scatter.sum(axis=0))[1][:, -LEADING:]
     fourth = (np.square((z - means[labels]) @ leading).sum(axis=1) ** 2).sum()
-    lent = _lent(counts, means, leading.T @ scatter @ leading, fourth)
+    lent = _smoothing(counts, means, leading.T @ scatter @ leading, fourth)
     expected = np.einsum("j,ji,ikl->kl", law.shares, lent, scatter)
     found = np.einsum("j,jkl->kl", law.shares, [covariance_of(law, j) for j in range(12)])
     # The shared part is diagonal in the basis, exactly.
@@ -181,7 +181,7 @@ def test_of_what_is_described_nothing_is_lost(dtype: type) -> None:
 def small_scatters(
     m: int, n: int, likeness: float, seed: int
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray, float]:
-    """Deviations of m styles of n images or more in four dimensions, and what `_lent` takes of them."""
+    """Deviations of m styles of n images or more in four dimensions, and what `_smoothing` takes of them."""
     rng = np.random.default_rng(seed)
     counts, means = rng.integers(n, 3 * n, m), 9 * rng.standard_normal((m, 4))
     roots = np.diag([3.0, 2.0, 1.0, 0.5]) + (1 - likeness) * rng.standard_normal((m, 4, 4))
@@ -205,7 +205,7 @@ def test_neighbours_lend_what_ledoit_and_wolf_say(m: int, n: int, likeness: floa
     v = np.mean(squares)
     apart = np.mean([((c - t) ** 2).sum() for c, t in zip(covariances, around, strict=True)]) - v * np.mean(1 / counts)
     assert apart > 1e-3 * v  # the bound does not act here
-    b, lent = v / apart, _lent(counts, means, scatter, fourth)
+    b, lent = v / apart, _smoothing(counts, means, scatter, fourth)
     for j in range(m):
         found = np.einsum("i,ikl->kl", lent[j], scatter)
         assert_allclose(found, (counts[j] * covariances[j] + b * around[j]) / (counts[j] + b), rtol=1e-9, atol=1e-9)
@@ -217,13 +217,13 @@ def test_neighbours_lend_what_ledoit_and_wolf_say(m: int, n: int, likeness: floa
 def test_styles_that_differ_by_chance_alone_lend_a_thousand_images_at_most() -> None:
     _, counts, means, scatter, fourth = small_scatters(20, 15, 1.0, seed=24)
     same = np.einsum("m,kl->mkl", counts, scatter.sum(axis=0) / counts.sum())
-    lent = _lent(counts, means, same, fourth)
+    lent = _smoothing(counts, means, same, fourth)
     assert_allclose(lent.diagonal(), 1 / (counts + 1000), rtol=1e-9)
     assert_allclose(lent @ counts, 1.0)
 
 
 def test_a_style_alone_is_lent_nothing() -> None:
-    assert_array_equal(_lent(np.array([7.0]), np.zeros((1, 3)), np.eye(3)[None], 9.0), [[1 / 7]])
+    assert_array_equal(_smoothing(np.array([7.0]), np.zeros((1, 3)), np.eye(3)[None], 9.0), [[1 / 7]])
 
 
 def test_a_prompt_that_varies_far_less_than_another_keeps_its_directions() -> None:

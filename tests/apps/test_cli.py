@@ -505,9 +505,13 @@ def test_a_full_disk_is_said_with_the_file(foreign, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""A job in the background of a shell ignores it, and so would all processes that it starts."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_is_quiet_during_imports():
-    code = (
+    code = HEARS_CTRL_C + (
         "import sys, time\n"
         "class Slow:\n"
         "    def find_spec(self, name, *_):\n"
@@ -528,7 +532,7 @@ def test_ctrl_c_is_quiet_during_imports():
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_is_quiet(model, tmp_path):
     args = ["sample", str(model), "7", "-n", "1", "-o", str(tmp_path / "a.npz"), "--sampler", "ddpm"]
-    code = (
+    code = HEARS_CTRL_C + (
         "import time, linear_diffusion.apps.cli as cli, linear_diffusion.apps.console as console\n"
         "def wait(*_): print('ready', flush=True); time.sleep(60)\n"
         f"cli.open_model = wait; cli.app({args!r})"

@@ -51,6 +51,7 @@ STYLES = {
     "own directions as wide as it takes": {"denoiser.law.WIDEST": 1e6},
     "without moment matching": {"fit.matching._SPEEDS": ()},
     "1 round of matching": {"fit.matching._SPEEDS": (1.0,)},
+    "3 rounds of matching": {"fit.matching._SPEEDS": (1.4, 1.2, 1.0)},
     "8 rounds of matching": {"fit.matching._SPEEDS": (1.2,) * 8},
     "rounds of matching without bounds": {"fit.matching._CHANGE": 1e9, "fit.matching._RANGE": 1e9},
     "6,000 images drawn a round": {"fit.matching._MOST_DRAWS": 6_000},

@@ -30,8 +30,8 @@ from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 
 _SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0)
-"""Powers of what standard deviations are multiplied by, a round each: more change nothing beyond chance
-(benchmarks/styles.py, "1 round of matching", "8 rounds of matching").
+"""Powers of what standard deviations are multiplied by, a round each: fewer rounds match worse, and more change nothing
+beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "8 rounds of matching").
 """
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws at most (benchmarks/styles.py, "6,000 images drawn a round", "20,000 images drawn a

@@ -18,15 +18,13 @@ from unittest.mock import patch
 import numpy as np
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet, inpaint_biharmonic
 
-from common import arguments, fashion, mnist, report, seconds
+from common import HOLE, NOISE, arguments, fashion, mnist, psnr, report, seconds
 from linear_diffusion import LinearDiffusion, operators
 from linear_diffusion.tasks import local, mixture, posterior, restore
 
-N, NOISE = 300, 0.3
+N = 300
 LEVELS = (0, 5, 10, 20, 40)
 COLOURS = np.array([[1.0, 0.2, 0.2], [0.2, 1.0, 0.3], [0.3, 0.4, 1.0], [1.0, 0.9, 0.2], [0.9, 0.3, 0.9]])
-HOLE = np.zeros((28, 28), bool)
-HOLE[7:21, 7:21] = True
 
 
 def coloured(load):
@@ -63,11 +61,6 @@ def without(owner, name, work):
             return work()
 
     return worked
-
-
-def psnr(found, truth):
-    error = ((np.clip(found, 0, 1) - truth) ** 2).reshape(len(truth), -1).mean(axis=1)
-    return float(-10 * np.log10(error).mean())
 
 
 def each(restorer, images, **settings):

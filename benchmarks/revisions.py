@@ -29,7 +29,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import linear_diffusion
-from common import HERE, N_THREADS, arguments, fashion, mnist, report, seconds
+from common import HERE, HOLE, N_THREADS, NOISE, arguments, fashion, mnist, psnr, report, seconds
 from linear_diffusion import LinearDiffusion, operators
 from sampling import floor as sampling_floor
 
@@ -135,7 +135,6 @@ def speed(folder, side, quick):
 
 def quality(folder, side, quick):
     """Restoration, classification and words; samples are left in the folder, for the judge."""
-    from restore import HOLE, NOISE, psnr
 
     found = {}
     for data in ["MNIST"] if quick else DATA:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..denoiser.components import WhiteComponents
+from ..denoiser.law import Law
 from ..denoiser.prior import Prior
 from ..image.pca import PCAEncoder, noise_floor
 from ..utils.lazy import lazy
@@ -165,8 +166,8 @@ def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list
     floor = noise_floor(encoder)
     tau2 = np.maximum(prior.residual / max(d - k, 1), floor)
 
-    def one(c: int) -> PromptDensity:
-        law = prior.law(c)
+    def one(own: tuple[int, Law]) -> PromptDensity:
+        c, law = own
         # Single precision leaves a basis all but orthonormal. One step of Newton and Schulz mends that (Higham 2008,
         # "Functions of Matrices", eq. 8.20).
         basis = 1.5 * law.basis - 0.5 * law.basis @ (law.basis.T @ law.basis)
@@ -183,7 +184,7 @@ def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list
             leading,
         )
 
-    return in_parallel(one, prompts)
+    return in_parallel(one, [(c, prior.law(c)) for c in prompts])  # laws of words are worked out several at once
 
 
 def population(prompts: Sequence[PromptDensity], weights: Array) -> PromptDensity:

@@ -85,9 +85,15 @@ def draw_paths(plan: Plan, run: Run) -> AnyArray:
     return _loop(plan, run, len(run.levels))
 
 
-def draw_from(plan: Plan, run: Run, z: Array) -> AnyArray:
-    """What a run makes of latents (n, k) that are noised to its first level, shape (n, \\*image.shape)."""
-    last: AnyArray = _loop(plan, run, 1, z)[0]
+def draw_from(plan: Plan, run: Run, z: Array, beside: Array) -> AnyArray:
+    """What a run makes of latents (n, k) that are noised to its first level, shape (n, \\*image.shape).
+
+    Parameters
+    ----------
+    beside : array of shape (n, k)
+        What is added in the end: of the latents, what no component draws.
+    """
+    last: AnyArray = _loop(plan, run, 1, z, beside)[0]
     return last
 
 
@@ -155,7 +161,7 @@ def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:
     return z
 
 
-def _loop(plan: Plan, run: Run, n_levels: int, z: Array | None = None) -> AnyArray:
+def _loop(plan: Plan, run: Run, n_levels: int, z: Array | None = None, beside: Array | None = None) -> AnyArray:
     """Images (n_levels, n, ...): at each level, or at the last one alone; from noise, or from noised latents."""
     decoder, k = plan.decoder, plan.decoder.encoder.latent_dim
     out = np.empty((n_levels, len(plan.index), decoder.image.n_pixels), decoder.image.dtype)
@@ -169,6 +175,7 @@ def _loop(plan: Plan, run: Run, n_levels: int, z: Array | None = None) -> AnyArr
             rows, loop = part.start + own, _Loop(plan, run, block, n, own, z is not None)
             path = loop.path(plan.index[rows], start[own].astype(np.float64))
             for level, at_level in enumerate(path if n_levels > 1 else deque(path, maxlen=1)):
+                at_level = at_level if beside is None else at_level + beside[rows]
                 curve = plan.curves[plan.index[rows]] if level == n_levels - 1 else None
                 out[level, rows] = decoder.decode(at_level, curve)
             ends[rows] = at_level

@@ -114,6 +114,18 @@ def test_little_noise_leaves_the_picture(plain: LinearDiffusion, data: tuple) ->
     assert_allclose(np.diff(np.log10(change)), 1.0, atol=0.05)
 
 
+@pytest.mark.parametrize("sampler", ["exact", "ddim", "ddpm"])
+def test_little_noise_leaves_the_picture_off_the_directions_of_styles_too(grey: tuple, sampler: str) -> None:
+    model = LinearDiffusion(styles=20, latent_dim=40, tone=False, random_state=0).fit(*grey)
+    pictures = grey[0][:20]
+    kept = model.inverse_transform(model.transform(pictures))
+    steps = {} if sampler == "exact" else {"n_steps": 1000}
+    for strength, most in ((0.002, 0.01), (0.02, 0.06), (0.9, 1.0)):
+        off = np.abs(model.edit(pictures, "8", strength, sampler=sampler, **steps).astype(float) - kept).mean()
+        assert off < most * np.ptp(kept)
+    assert off > 0.1 * np.ptp(kept)  # much noise leaves little
+
+
 @pytest.mark.parametrize("fixture", ["plain", "styled"])
 def test_edits_are_guided_and_mixed(fixture: str, data: tuple, request: Any) -> None:
     model, X = of(request, fixture).set_params(schedule="cosine"), data[0][:4]

@@ -2,7 +2,8 @@
 
     z_t = alpha_t z + sigma_t eps,      z_t --sampler, from level t--> z_0           t = strength
 
-Little noise keeps the picture, much leaves it to the prompt.
+Little noise keeps the picture, much leaves it to the prompt. Samples of a style have no variance off its own
+directions; what a picture has there is kept as far as the optimal denoiser sees it through the noise.
 """
 
 from dataclasses import replace
@@ -14,7 +15,8 @@ from ..denoiser.prior import Prior
 from ..draw import Run, draw, draw_from
 from ..image.decoder import Decoder
 from ..noise import CLEAN, Level, Schedule, add_noise
-from ..plan import distinct, draw_components, plan
+from ..plan import Plan, distinct, draw_components, plan
+from ..sampler import NOISE
 from ..text.mixes import Mix
 from ..utils.groups import by_group
 from ..utils.streams import EDITS, STYLES, blocks, derived, start_noise, stream
@@ -111,7 +113,29 @@ def edit(
     kinds, mix_of = distinct(mixes)
     away, away_of = distinct(negatives) if negatives else ([None], None)
     planned = plan(prior, decoder, kinds, mix_of, component, away, away_of, scale)
-    return draw(planned, run) if strength == 1.0 else draw_from(planned, run, z)
+    if strength == 1.0:
+        return draw(planned, run)
+    return draw_from(planned, run, z, kept_beside(planned, z, levels[0]))
+
+
+def kept_beside(planned: Plan, z: Array, level: Level) -> Array:
+    """What noised latents (n, k) have off the directions that their components draw, denoised; shape (n, k).
+
+    ``(I - U U') Q diag(alpha D / (alpha^2 D + sigma^2)) Q' (I - U U') (z_t - alpha m)``: the Wiener filter of what all
+    components of the prompt share.
+    """
+    kept = np.zeros_like(z)
+    for piece, rows in by_group(planned.index):
+        denoiser, (first, *_) = planned.denoiser(piece), planned.pieces[piece].parts
+        if denoiser.basis is None or denoiser.basis.shape[0] == denoiser.basis.shape[1]:
+            continue  # there is nothing off them
+        law, u = planned.prior.law(first.prompt), denoiser.basis.astype(np.float64)
+        gain = level.alpha * law.variances / (level.alpha**2 * law.variances + level.sigma**2)
+        mean = denoiser.z0(NOISE)(np.zeros((1, len(u))))  # of nothing but noise the guess is the mean
+        x = z[rows] - level.alpha * mean
+        x = (x - (x @ u) @ u.T) @ law.basis * gain @ law.basis.T
+        kept[rows] = x - (x @ u) @ u.T
+    return kept
 
 
 def draw_responsible(prior: Prior, index: Index, z: Array, level: Level, entropy: int) -> Index:

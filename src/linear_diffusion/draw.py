@@ -119,19 +119,22 @@ class _Part:
         maps = {piece: self._maps(piece, w if thin else None) for piece, _ in own}
         for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
             here = slice(rows.start + part.start, rows.start + part.stop)
-            rows_out: AnyArray = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
+            out: AnyArray = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
             for piece, own_rows in runs(self.piece[here]):
-                *matrices, shift = maps[piece]
-                rows_out[own_rows] = reduce(np.matmul, matrices, self.noise[here][own_rows]) + shift
-            out = (rows_out if thin else rows_out @ w) + mean
-            self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]])
+                *matrices, last, shift = maps[piece]
+                np.matmul(reduce(np.matmul, matrices, self.noise[here][own_rows]), last, out=out[own_rows])
+                out[own_rows] += shift
+            if not thin:
+                out = out @ w
+                out += mean
+            self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]], on_grid=thin)
 
     def _rank(self, piece: int) -> int:
         basis = self.plan.denoiser(piece).basis
         return int(self.noise.shape[1] if basis is None else basis.shape[1])
 
     def _maps(self, piece: int, w: Array | None) -> list[Array]:
-        """Maps that take noise to latents, or to pixels less their mean, and what is added; float32."""
+        """Maps that take noise to latents, or to positions in the tone curves' tables, and what is added; float32."""
         denoiser = self.plan.denoiser(piece)
         law, basis = self.run.law(denoiser), denoiser.basis
         if basis is None:
@@ -140,11 +143,14 @@ class _Part:
         else:
             shift, right = basis @ law.shift + denoiser.beside, basis.T.astype(np.float32)
             maps = [np.ascontiguousarray((basis * law.matrix).astype(np.float32)), right]
-        if w is not None:
-            maps[-1] = maps[-1] @ w
+        if w is None:
+            return [*maps, shift.astype(np.float32)]
+        low, step = self.plan.decoder.grid(int(self.plan.curves[piece]))
+        maps[-1] = maps[-1] @ w / step.astype(np.float32)
         if len(maps) == 2 and len(maps[1]) == len(maps[0]):  # of full rank: one product for each image, not two
             maps = [maps[0] @ maps[1]]
-        return [*maps, shift.astype(np.float32) if w is None else shift.astype(np.float32) @ w]
+        offset = (shift @ self.plan.decoder.encoder.to_pixels + self.plan.decoder.encoder.mean - low) / step
+        return [*maps, offset.astype(np.float32)]
 
 
 def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:

@@ -64,8 +64,23 @@ class Decoder:
         """With tone curves alone."""
         return replace(self, details=None)
 
-    def finish(self, numbers: Array, curve: Index) -> AnyArray:
-        """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype."""
+    def grid(self, curve: int) -> tuple[Array, Array]:
+        """Where the table of a tone curve begins, and its steps, for each pixel (d,); 0 and 1 without curves."""
+        d = self.image.n_pixels
+        if self.curves is None:
+            return np.zeros(d), np.ones(d)
+        own = self.curves[np.array([curve])]
+        low, step = (np.tile(a[0], d // a.shape[1]) for a in (own.low, own.step))
+        return low, step
+
+    def finish(self, numbers: Array, curve: Index, *, on_grid: bool = False) -> AnyArray:
+        """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype.
+
+        Parameters
+        ----------
+        on_grid : bool
+            Whether pixels come as positions in the tables, ``(pixel - low) / step``; see `grid`.
+        """
         if self.curves is None:
             return self.image.cast(numbers)
         cast_to = self.image.cast if self.details is None else self.image.table  # once a table, not once a pixel
@@ -73,7 +88,7 @@ class Decoder:
         for g, rows in runs(curve):
             own = self.curves[np.array([g])]
             own = replace(own, table=cast_to(own.table))
-            toned[rows] = own.look_up(own.position(numbers[rows], 0), 0)
+            toned[rows] = own.look_up(numbers[rows] if on_grid else own.position(numbers[rows], 0), 0)
         if self.details is None:
             return toned
         out = np.empty(numbers.shape, self.image.dtype)

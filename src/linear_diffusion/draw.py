@@ -255,4 +255,4 @@ def bytes_to_draw(n: int, n_pictures: int, decoder: Decoder, rank: int, n_compon
     each = 70 + n_pictures * d * np.dtype(decoder.image.dtype).itemsize
     rows = min(n, _SUPERBLOCK if n_pictures == 1 else BLOCK)
     maps = 8 * min(n, n_components) * rank * (k + d) if rank < k else 4 * blas_threads() * k * (4 * k + 2 * d)
-    return int(n * each + 12 * rows * k + blas_threads() * 16 * min(n * d, max(_PIXELS, d)) + maps)
+    return int(n * each + 8 * rows * k + blas_threads() * 12 * min(n * d, max(_PIXELS, d)) + maps)

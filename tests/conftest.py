@@ -1,6 +1,7 @@
 """What several test files share: small data, small models, and the formulas that they are held against."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
+from linear_diffusion.denoiser.prior import ClassPrior
 from linear_diffusion.denoiser.regression import RegressionDenoiser
 
 settings.register_profile(
@@ -129,3 +131,17 @@ def bilinear_weights() -> Callable[..., np.ndarray]:
 def order_of() -> Callable[[Any, Any], float]:
     """``(sizes, errors) -> slope`` of log error against log size."""
     return lambda sizes, errors: float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
+
+
+@pytest.fixture(scope="session")
+def same_priors() -> Callable[[ClassPrior, ClassPrior], None]:
+    """A check that all that two priors keep is the same, to the last bit and the dtype."""
+
+    def check(found: ClassPrior, expected: ClassPrior) -> None:
+        for field in fields(ClassPrior):
+            if field.name != "text":
+                mine, theirs = getattr(found, field.name), getattr(expected, field.name)
+                np.testing.assert_array_equal(mine, theirs)
+                assert mine is None or mine.dtype == theirs.dtype
+
+    return check

@@ -32,6 +32,7 @@ from .utils.types import AnyArray, Array
 
 
 def has_density(model: Any) -> bool:
+    """Whether a model knows likelihoods and posteriors, which the noise of sampled training does not tell."""
     if model.training == "sampled":
         raise AttributeError('a density needs training="exact"; this model has training="sampled".')
     return True
@@ -335,7 +336,7 @@ class FittedModel(
             Naming the file that cannot be written; the old model stays.
         """
         check_is_fitted(self)
-        saving.save_model(self, Path(folder))
+        saving.save_model(self, self._reading() if self.prior_.has_density else None, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -348,7 +349,8 @@ class FittedModel(
         NotEnoughMemoryError
             If the model does not fit in memory.
         """
-        return saving.load_model(cls, Path(folder))
+        model, parts, confidence = saving.load_model(cls, Path(folder))
+        return model._take(parts, model.n_images_, confidence)
 
     @property
     def class_noise_std_(self) -> Array:

@@ -36,9 +36,9 @@ from .utils.streams import entropy_of
 from .utils.types import AnyArray
 
 if TYPE_CHECKING:
-    from .model import LinearDiffusion
+    from .fitted import FittedModel
 
-Model = TypeVar("Model", bound="LinearDiffusion")
+Model = TypeVar("Model", bound="FittedModel")
 
 FORMAT = 4
 """Version of the folder's layout."""
@@ -60,8 +60,8 @@ _LARGEST = 1e30
 """Numbers beyond this may overflow in single precision on their way to a pixel."""
 
 
-def save_model(model: "LinearDiffusion", folder: Path) -> None:
-    """Write a fitted model; see `LinearDiffusion.save_pretrained`."""
+def save_model(model: "FittedModel", confidence: Confidence | None, folder: Path) -> None:
+    """Write a fitted model, and how it reads prompts; see `LinearDiffusion.save_pretrained`."""
     if not isinstance(model.text_encoder, str):
         raise ValueError(
             f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
@@ -74,9 +74,11 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
-    arrays = _arrays(model)
+    parts: dict[str, Any] = {"encoder": model.encoder_, "prior": model.prior_, "confidence": confidence}
+    parts |= {"tone": model.decoder_.curves, "detail": model.decoder_.details}
+    arrays = {name: a for part, kept in parts.items() if kept is not None for name, a in kept.arrays(part).items()}
     params = model.get_params(deep=False)
-    del params["verbose"]  # how a session is told, not what a model is
+    del params["verbose"]  # how a session shows progress, not what a model is
     if not isinstance(params["random_state"], Integral):
         params["random_state"] = None  # a generator is the state of a process, not of a model
     config = {
@@ -93,7 +95,7 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
         text = json.dumps(config, default=lambda value: value.item())
         if len(text) > _MOST_CONFIG // 4:
             raise ValueError(f"its prompts and names take {readable(len(text))}; give shorter ones")
-        _fill(*_described(type(model), json.loads(text)), dict(arrays))
+        _parts(*_described(type(model), json.loads(text)), dict(arrays))
     except Exception as error:
         raise ValueError(f"this model is not saved, since it could not be read back: {error}.") from error
     weights = pack(arrays)
@@ -105,8 +107,8 @@ def save_model(model: "LinearDiffusion", folder: Path) -> None:
     write_files(folder, {_weights(config["sha256"]): weights, _CONFIG: text.encode(), _CARD: card}, replaces=_OTHERS)
 
 
-def load_model(cls: type[Model], folder: Path) -> Model:
-    """Read a model; see `LinearDiffusion.from_pretrained`."""
+def load_model(cls: type[Model], folder: Path) -> tuple[Model, Parts, Confidence | None]:
+    """Read a model without its parts, these, and how it reads prompts; see `LinearDiffusion.from_pretrained`."""
     path = folder / _CONFIG
     with refusing(path):
         for _ in range(_TRIES):
@@ -121,8 +123,8 @@ def load_model(cls: type[Model], folder: Path) -> Model:
         raise lost
 
 
-def _read(cls: type[Model], folder: Path, text: str) -> Model:
-    """The model of a configuration's text."""
+def _read(cls: type[Model], folder: Path, text: str) -> tuple[Model, Parts, Confidence | None]:
+    """What a configuration's text says, and the weights beside it."""
     path, text = folder / _CONFIG, text.replace("\r\n", "\n")  # as version control may write it
     config = json.loads(text)
     found = config.get("format") if isinstance(config, dict) else None
@@ -130,13 +132,13 @@ def _read(cls: type[Model], folder: Path, text: str) -> Model:
         raise ModelFileError(f"{path} has format {found!r}; this version reads {FORMAT}. Is the package up to date?")
     if config["digest"] != _digest(text):
         raise ModelFileError(f"{path} was changed after it was written (its SHA-256 differs).")
-    described = _described(cls, config)
+    model, image, classes = _described(cls, config)
     weights = folder / _weights(config["sha256"])
     content = read_file(weights, config["bytes"])
     with refusing(weights):
         if hashlib.sha256(content).hexdigest() != config["sha256"]:
             raise ModelFileError(f"{weights} is not the file that {_CONFIG} was written with (its SHA-256 differs).")
-        return _fill(*described, unpack(content))
+        return model, *_parts(model, image, classes, unpack(content))
 
 
 def _digest(text: str) -> str:
@@ -149,14 +151,6 @@ def _weights(digest: str) -> str:
     if not re.fullmatch("[0-9a-f]{64}", digest):
         raise ValueError(f"sha256={digest!r} is no SHA-256")
     return f"model-{digest[:16]}.safetensors"
-
-
-def _arrays(model: "LinearDiffusion") -> dict[str, AnyArray]:
-    """All numbers that sampling, encoding and the tasks read."""
-    decoder, confidence = model.decoder_, model._reading() if model.prior_.has_density else None
-    parts: dict[str, Any] = {"encoder": model.encoder_, "prior": model.prior_}
-    parts |= {"tone": decoder.curves, "detail": decoder.details, "confidence": confidence}
-    return {name: a for part, kept in parts.items() if kept is not None for name, a in kept.arrays(part).items()}
 
 
 def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFormat, AnyArray]:
@@ -192,8 +186,10 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
     return model, ImageFormat(shape, dtype, pixel_range, (first, last), origin, unit), classes
 
 
-def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str, AnyArray]) -> Model:
-    """Give a model its numbers; each part reads its own, and refuses what no fit makes."""
+def _parts(
+    model: "FittedModel", image: ImageFormat, classes: AnyArray, arrays: dict[str, AnyArray]
+) -> tuple[Parts, Confidence | None]:
+    """The parts of a model; each reads its own arrays, and refuses what no fit makes."""
     present = {name.partition(".")[0] for name in arrays}
     sizes = {"d": image.n_pixels, "c": image.n_channels, "p": len(classes), "1+p": len(classes) + 1}
     sizes |= {"entries": N_ENTRIES, "filters": N_FILTERS, "differences": N_DIFFERENCES, "levels": N_LEVELS}
@@ -220,7 +216,7 @@ def _fill(model: Model, image: ImageFormat, classes: AnyArray, arrays: dict[str,
     if arrays:
         raise ValueError(f"its arrays are not those that are needed: {sorted(arrays)} are too many")
     _check_reach(encoder, prior.reach(_WIDE), decoder.curves)
-    return model._take(Parts(encoder, prior, decoder), model.n_images_, confidence)
+    return Parts(encoder, prior, decoder), confidence
 
 
 def _check_reach(encoder: PCAEncoder, latent: float, curves: Any) -> None:
@@ -246,7 +242,7 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _card(model: "LinearDiffusion") -> str:
+def _card(model: "FittedModel") -> str:
     """The model card: what the model is and how to use it."""
     shown = [textwrap.shorten(str(p).replace("`", "'"), 60, placeholder="...") for p in model.classes_[:50].tolist()]
     prompts = ", ".join(f"`{p}`" for p in shown) + (", ..." if len(model.classes_) > 50 else "")

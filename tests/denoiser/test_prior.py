@@ -1,6 +1,7 @@
 """The prior of prompts of their own: what a file keeps of it, each prompt by itself, and all together."""
 
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,14 +49,6 @@ def matched(prior: ClassPrior) -> ClassPrior:
     return replace(prior, gain=rng.uniform(0.5, 2, (2, 4)), matched_means=moved)
 
 
-def assert_same(found: ClassPrior, expected: ClassPrior) -> None:
-    for field in fields(ClassPrior):
-        if field.name != "text":
-            mine, theirs = getattr(found, field.name), getattr(expected, field.name)
-            assert_array_equal(mine, theirs)
-            assert mine is None or mine.dtype == theirs.dtype
-
-
 def test_laws_are_joined_and_asked_for_again() -> None:
     """As a file keeps them: means and bases in float32, factors in float16."""
     prior = make_prior()
@@ -77,15 +70,15 @@ def test_laws_are_joined_and_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize("is_matched", [False, True])
-def test_what_is_kept_comes_back_bit_by_bit(is_matched: bool) -> None:
+def test_what_is_kept_comes_back_bit_by_bit(is_matched: bool, same_priors: Callable) -> None:
     prior = matched(make_prior()) if is_matched else make_prior()
     arrays = prior.arrays("prior")
     assert len(arrays) == (12 if is_matched else 10)
     back = ClassPrior.read(arrays, "prior", {"p": 2, "k": 4}, text=TEXT)
     assert arrays == {}
-    assert_same(back, prior)
+    same_priors(back, prior)
     again = joined(TEXT, WEIGHTS, prior.residual, [prior.law(j) for j in range(2)], [prior.curves_of(0), np.arange(2)])
-    assert_same(again, replace(prior, gain=None, matched_means=None))  # rounding twice changes nothing
+    same_priors(again, replace(prior, gain=None, matched_means=None))  # rounding twice changes nothing
 
 
 @pytest.mark.parametrize("is_matched", [False, True])

@@ -6,7 +6,7 @@ Prompts of their own (`ClassPrior`), prompts of words (`denoiser.words`) and sam
 differ here, and nowhere else: who comes after asks a prior, and not what kind of prompts it has.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -34,7 +34,7 @@ class Part(NamedTuple):
     weight: float
 
 
-class Prior:
+class Prior(ABC):
     """What all stages after the prior ask of it; here for prompts that have a law, whatever gives it.
 
     Parameters

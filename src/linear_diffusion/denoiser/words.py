@@ -74,8 +74,6 @@ class WordsPrior(Kept, Prior):
     words : Words
     weights : array of shape (p,)
         How often each is drawn.
-    of_training : bool
-        Whether these are the prompts of training.
 
     Raises
     ------
@@ -86,7 +84,6 @@ class WordsPrior(Kept, Prior):
     text: OneHotEncoder
     words: Words
     weights: Array = kept("p", sums_to_one)
-    of_training: bool = True
 
     def __post_init__(self) -> None:
         _ = self.codes  # raises where a prompt is unknown
@@ -105,11 +102,11 @@ class WordsPrior(Kept, Prior):
             raise ValueError("prompts is empty; give one prompt, one per image, or None to draw them.")
         if negative_prompts is not None:
             asked += [one for p in listed(negative_prompts) for one in (p if isinstance(p, Mapping) else [p])]
-        if self.text.knows(asked):
-            return self
         text = OneHotEncoder.of_strings(asked)
+        if self.text.knows(asked):  # labels keep their dtype
+            text = OneHotEncoder(self.text.prompts[np.unique(self.text.index(asked))])
         p = len(text.prompts)
-        return replace(self, text=text, weights=np.full(p, 1 / p), of_training=False)
+        return replace(self, text=text, weights=np.full(p, 1 / p))
 
     def law(self, prompt: int) -> Law:
         """See `Prior`: worked out with the prompts beside it."""

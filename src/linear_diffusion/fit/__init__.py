@@ -1,10 +1,12 @@
 """Fit: images and prompts -> encoder, prior, decoder; all in closed form.
 
-encoder     principal components, and moments of latents                          (`fit.encoder`)
-prior       styles of each prompt, their moments matched                          (`fit.clusters`, `fit.matching`)
-            or regressions on words                                               (`fit.words`)
-            or regressions on drawn noise                                         (`draw_noise` of `fit.encoder`)
-decoder     the encoder's inverse, then tone and detail curves                    (`image`)
+    encoder     principal components, and moments of latents                      (`fit.encoder`)
+    prior       styles of each prompt, their moments matched                      (`fit.clusters`, `fit.matching`)
+                or regressions on words                                           (`fit.words`)
+                or regressions on drawn noise                                     (`draw_noise` of `fit.encoder`)
+    decoder     the encoder's inverse, then tone and detail curves                (`image`)
+
+A function here does all of it for one kind of prompts; `model` chooses which.
 """
 
 from dataclasses import dataclass, replace
@@ -39,7 +41,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """What all ways to fit are told.
+    """The parameters of an estimator that all ways to fit share.
 
     Parameters
     ----------

@@ -1,6 +1,8 @@
 """Format: what pixels mean, so that the same kind of image comes out as went in.
 
-images (n, h, w[, channels]) of any dtype <-> rows (n, d) of the numbers that a model works with
+    images (n, h, w[, channels]) of any dtype <-> rows (n, d) of the numbers that a model works with
+
+A range that is evident from pixels is taken; it bounds samples, and tones are counted in it.
 """
 
 from dataclasses import dataclass

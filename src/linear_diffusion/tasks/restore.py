@@ -1,6 +1,8 @@
 """Restore: images, given what an operator and noise left of them; from pixels to pixels.
 
-pixels of Y -> the model's units -> level of the noise -> `mixture.Posterior` -> pixels, within their range
+    pixels of Y -> the model's units -> level of the noise -> `mixture.Posterior` -> pixels, within their range
+
+What the posterior is, is in `mixture` (all prompts) and `posterior` (one prompt).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -368,20 +368,22 @@ def test_prompts_that_do_not_fit_together_are_worked_out_in_turn(
 
 def test_each_prompts_gaussian_is_worked_out_once_a_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     X, y = drawings(60)
-    asks: list[Callable[[LinearDiffusion], Any]] = [
-        lambda model: model.predict(X),
-        lambda model: model.score_samples(X, y),
-        lambda model: model.sample(prompts=y),
-        lambda model: model.covariances_,
-        lambda model: model.save_pretrained(tmp_path),
+    asks: list[tuple[Callable[[LinearDiffusion], Any], int]] = [
+        (lambda model: model.predict(X), 8),
+        (lambda model: model.score_samples(X, y), 8),
+        (lambda model: model.sample(prompts=y), 8),
+        (lambda model: model.covariances_, 8),
+        (lambda model: model.save_pretrained(tmp_path), 8),
+        (lambda model: model.score_samples(X[:2], ["left top"] * 2), 1),
+        (lambda model: model.denoise(X[:1], 0.1, "left top"), 1),  # no other prompt's
     ]
     eigh, seen = np.linalg.eigh, list[int]()
-    for ask in asks:
+    for ask, expected in asks:
         model = LinearDiffusion(text_encoder="words", latent_dim=12).fit(X, y)
         with monkeypatch.context() as patch:
             patch.setattr(np.linalg, "eigh", lambda a: seen.append(a.size // 12**2) or eigh(a))
             ask(model)
-        assert sum(seen) == len(model.classes_) == 8
+        assert sum(seen) == expected
         seen.clear()
 
 

@@ -667,3 +667,11 @@ def test_composed_prompts_that_are_refused(model, tmp_path, monkeypatch, argumen
     Image.new("L", (8, 8)).save("three.png")
     assert_one_line(invoke("sample", model, *shlex.split(arguments), "-o", "out.npz"), *words)
     assert not Path("out.npz").exists()
+
+
+def test_a_sampler_that_is_not_known_is_answered_with_names_alone(model, tmp_path):
+    done = invoke("sample", model, "7", "-n", 1, "--sampler", "dimm", "-o", tmp_path / "a.npz")
+    assert done.exit_code == 2
+    names = "'exact', 'one-step', 'ddpm', 'ddim', 'euler', 'heun', 'dpmpp_2m'"
+    assert f"error: --sampler dimm must be one of {names}." in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []

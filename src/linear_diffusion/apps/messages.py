@@ -16,6 +16,8 @@ _OTHER = {
     "styles": "style",
 }
 """What the library calls otherwise than the command."""
+_OBJECTS = ", or a Sampler"
+"""What messages offer that no option can be."""
 _NAMES = re.compile(
     r"""(?<![^\s(])                                                        # not inside a path or a prompt
     (?: The\ '(\w+)'\ parameter\ of\ \w+                                 # scikit-learn's words
@@ -43,7 +45,7 @@ def in_options(message: str) -> str:
     >>> in_options("n_steps=5 is more than eta=0 takes; resize='crop' has 2.")
     '--steps 5 is more than eta=0 takes; --crop has 2.'
     """
-    return _NAMES.sub(_replace, message)
+    return _NAMES.sub(_replace, message.replace(_OBJECTS, ""))
 
 
 def _replace(found: re.Match[str]) -> str:

@@ -426,7 +426,7 @@ class LinearDiffusion(FittedModel):
 
         Parameters
         ----------
-        X0, X1 : arrays of shape image_shape_
+        X0, X1 : arrays of shape ``image_shape_``
         n_images : int, default=8
             Both ends included: they are as `inverse_transform` gives them. In between the tone curve has its share.
         prompts : prompt, or two

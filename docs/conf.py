@@ -1,0 +1,68 @@
+"""Sphinx's settings of the site: ``make docs`` builds it, English first, then Russian (-D language=ru)."""
+
+import sys
+from pathlib import Path
+
+import linear_diffusion
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # gallery.py
+
+project = "Linear Diffusion"
+version = release = linear_diffusion.__version__
+html_title = project
+language = "en"
+locale_dirs = ["locale"]
+gettext_compact = False  # a catalogue for each page
+gettext_location = False
+gettext_uuid = False
+exclude_patterns = ["_build", "tutorial", "examples", "locale"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+]
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+autodoc_typehints = "none"  # numpydoc's sections say more
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["tutorial", "examples"],
+    "gallery_dirs": ["auto_tutorial", "auto_examples"],
+    "copyfile_regex": r"index\.rst",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("gallery.scrape_shown", "matplotlib"),
+    "reset_modules": ("gallery.set_style",),
+    "capture_repr": (),
+    "remove_config_comments": True,
+    "write_computation_times": False,
+    "min_reported_time": 1e9,  # times differ from run to run, and would be messages to translate
+    "show_signature": False,
+    "download_all_examples": False,
+    "default_thumb_file": None,
+    "parallel": True,  # as many at a time as sphinx-build -j says
+}
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+templates_path = ["_templates"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "navbar_end": ["language.html", "theme-switcher"],
+    "navbar_align": "left",
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": [],
+    "footer_end": [],
+    "navigation_with_keys": False,
+    "pygments_light_style": "tango",
+}

@@ -24,13 +24,8 @@ _KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.type
 def read_images(estimator: Any, X: Any, shape: tuple[int, ...] | None = None) -> AnyArray:
     """Images as an array of a known kind, checked as scikit-learn does.
 
-    Parameters
-    ----------
-    estimator : LinearDiffusion
-        Whose ``n_features_in_`` is set where no shape is known.
-    X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
-    shape : tuple of int, optional
-        Of the images that the estimator was fitted on.
+    `estimator`: whose ``n_features_in_`` is set where no shape is known; `X` (n, h, w); `shape`: of the images that the
+    estimator was fitted on.
     """
     X = X if hasattr(X, "ndim") else _as_array(X)
     if isinstance(X, np.ndarray) and X.dtype.kind in "iuf":  # the order of bytes is no kind of number
@@ -70,16 +65,7 @@ def read_run(
 ) -> Run:
     """How a sampler runs, from the arguments of a call.
 
-    Parameters
-    ----------
-    schedule : Schedule
-    sampler : str, Sampler or None
-    n_steps, eta
-        As in `LinearDiffusion.sample`.
-    random_states : (of the call, of the estimator)
-    prior : Prior
-    guided : bool
-    of_trajectory : bool
+    `n_steps`, `eta`: as in `LinearDiffusion.sample`.
     """
     if sampler is None:
         sampler = usual_sampler(schedule, prior, guided=guided)

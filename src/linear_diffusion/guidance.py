@@ -69,13 +69,9 @@ class GuidedDenoiser:
 class Guided:
     """The same for denoisers of any kind, in a loop: it forms no k x k matrix.
 
-    Parameters
-    ----------
-    cond, uncond, scale
-        As in `GuidedDenoiser`.
-    rescaled : bool
-        Whether a scale above 1 only turns ``z0_hat``, whose length stays that of the prompt's own (Lin et al. 2024,
-        eq. 15 and 16, with phi = 1). Latents are about the mean of all images, so their length is the contrast.
+    `cond`, `uncond`, `scale`: as in `GuidedDenoiser`; `rescaled`: whether a scale above 1 only turns ``z0_hat``, whose
+    length stays that of the prompt's own (Lin et al. 2024, eq. 15 and 16, with phi = 1). Latents are about the mean of
+    all images, so their length is the contrast.
     """
 
     cond: Denoiser
@@ -104,10 +100,7 @@ class Guided:
 class Grouped:
     """One denoiser for images of many prompts, which one loop draws together.
 
-    Parameters
-    ----------
-    parts : sequence of (rows, Denoiser)
-        Each image is in one.
+    `parts`: each image is in one.
     """
 
     parts: Sequence[tuple[Index | slice, Denoiser]]

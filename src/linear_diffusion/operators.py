@@ -237,19 +237,9 @@ class Observation:
     any other           any       None    False
     ==================  ========  ======  ========
 
-    Parameters
-    ----------
-    members : array of int, shape (n,)
-        Which images.
-    matrix : array or sparse array of shape (m, d), or None
-        H; None is the identity.
-    y : array of shape (n, m)
-    kept : array of int, shape (m,), or None
-        The pixels that y holds as they are.
-    disjoint : bool
-        Whether no pixel is part of two numbers of y.
-    rounding : float
-        Standard deviation of the noise that rounding left in y; none where y holds pixels as they are.
+    `members` (n,): which images; `matrix` (m, d): H; None is the identity; `y` (n, m); `kept` (m,): the pixels that y
+    holds as they are; `disjoint`: whether no pixel is part of two numbers of y; `rounding`: standard deviation of the
+    noise that rounding left in y; none where y holds pixels as they are.
     """
 
     members: Index
@@ -263,19 +253,9 @@ class Observation:
 def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
     """Images with the operators through which they were seen, those of one operator together.
 
-    Parameters
-    ----------
-    operator : Operator, Mask, matrix, LinearOperator or None
-        None leaves images as they are.
-    Y : array of shape (n, ...)
-        What the operator leaves of n images, in its shape or flat.
-    shape : tuple of int
-        Of one image.
-
-    Raises
-    ------
-    ValueError
-        If the operator does not go with the shape, or Y not with the operator; if either is not finite.
+    `operator`: none leaves images as they are; `Y` (n, ...): what the operator leaves of n images, in its shape or
+    flat; `shape`: of one image. Raises `ValueError`: if the operator does not go with the shape, or Y not with the
+    operator; if either is not finite.
     """
     Y = np.asarray(Y)
     if Y.ndim < 2 or len(Y) == 0 or Y.dtype.kind not in "fiub":

@@ -131,19 +131,9 @@ def run(
 ) -> Iterator[Z]:
     """Go down the levels, yielding z after each step.
 
-    Parameters
-    ----------
-    sampler : Sampler
-    levels : sequence of Level
-        From high noise to low.
-    z0_at : callable
-        From a level to the function from z_t to z0_hat: `Denoiser.z0` for latents, `LinearDenoiser.z0_map` for maps.
-    z : array of shape (n, k), or AffineMap
-        Noise at the first level; or the identity, to compile.
-    add_noise : callable
-        ``(z, std) -> z + std eps``, with fresh noise.
-    eta : float
-        DDIM's.
+    `levels`: from high noise to low; `z0_at`: from a level to the function from z_t to z0_hat: `Denoiser.z0` for
+    latents, `LinearDenoiser.z0_map` for maps; `z` (n, k): noise at the first level; or the identity, to compile;
+    `add_noise`: ``(z, std) -> z + std eps``, with fresh noise; `eta`: DDIM's.
     """
     last_z0: Z | None = None
     for u, (t, s) in zip([None, *levels], pairwise(levels), strict=False):
@@ -173,11 +163,8 @@ def compile_law(
     A deterministic run gives the same z_0 as the loop from the same start; a stochastic one gives the same mean and
     covariance, with one draw in the place of many.
 
-    Parameters
-    ----------
-    sampler : Sampler or None
-        None is the limit of infinitely many steps from the true marginal, ``z_0 = mu_c + S_c^(1/2) eps`` (see
-        docs/mathematics.md, "The exact sampler"), of a `GaussianDenoiser`.
+    `sampler`: none is the limit of infinitely many steps from the true marginal, ``z_0 = mu_c + S_c^(1/2) eps`` (see
+    docs/mathematics.md, "The exact sampler"), of a `GaussianDenoiser`.
     """
     if sampler is None:
         return denoiser.marginal(CLEAN)  # type: ignore[attr-defined, no-any-return]
@@ -200,16 +187,9 @@ def trajectory(
 ) -> Iterator[Array]:
     """The loop on latents: z at the first level, then after each step, each of shape (n, k).
 
-    Parameters
-    ----------
-    sampler : Sampler or None
-        None is the exact flow, of a denoiser that has one.
-    z : array of shape (n, k)
-        Latents at the first level, which is noise of deviation `start_std`; for the exact flow, at ``first``.
-    noise : iterator of arrays of shape (n, k)
-        Standard normal noise for the steps that add some.
-    first : Level
-        Where the exact flow starts.
+    `sampler`: none is the exact flow, of a denoiser that has one; `z` (n, k): latents at the first level, which is
+    noise of deviation `start_std`; for the exact flow, at ``first``; `noise` (n, k): standard normal noise for the
+    steps that add some; `first`: where the exact flow starts.
     """
     if sampler is None:
         for level in levels:
@@ -235,18 +215,8 @@ def bridge(
     once, ``|w| eps``. What is drawn here is the noise u given that sum, from noise u' that knows nothing of it
     (Matheron's rule, Doucet 2010). So looking at a loop does not change what comes of it.
 
-    Parameters
-    ----------
-    eps : array of shape (n, k)
-        What the compiled run starts from.
-    noise : callable
-        From nothing to an iterator of standard normal noise (n, k), the same each time.
-
-    Returns
-    -------
-    start : array of shape (n, k)
-    steps : iterator of arrays of shape (n, k)
-        As `trajectory` takes them.
+    `eps` (n, k): what the compiled run starts from; `noise`: from nothing to an iterator of standard normal noise (n,
+    k), the same each time. Returns start (n, k); steps (n, k): as `trajectory` takes them.
     """
     weights, after = [], np.ones_like(denoiser.variances)
     for t, s in reversed(list(pairwise(levels))):
@@ -279,10 +249,7 @@ def choose_levels(
 ) -> list[Level]:
     """The noise levels that a run visits, with the number of steps checked.
 
-    Parameters
-    ----------
-    sampler : Sampler or None
-        None is "exact", which takes steps only to say how many pictures a trajectory has.
+    `sampler`: none is "exact", which takes steps only to say how many pictures a trajectory has.
     """
     if n_steps is not None and not 1 <= whole(n_steps) <= _MOST_STEPS:
         raise ValueError(f"n_steps={n_steps!r} must be a whole number >= 1, or None; at most {_MOST_STEPS:,}.")

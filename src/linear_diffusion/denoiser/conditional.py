@@ -40,14 +40,8 @@ class Regression(Kept):
     What it says at a code is the same to the last bit whichever others are asked for beside: products are of so many
     codes always, filled up with zeros, since BLAS rounds products of other shapes in other ways.
 
-    Parameters
-    ----------
-    products : ProductCode or None
-        What is made of a bag of words before the regression; None is the code itself.
-    whitening : array of shape (1 + q, r)
-        W, from 1c to u.
-    weights : array of shape (r, ...)
-        ``E[u y]``.
+    `products`: what is made of a bag of words before the regression; None is the code itself; `whitening` (1 + q, r):
+    W, from 1c to u; `weights` (r, ...): ``E[u y]``.
     """
 
     products: ProductCode | None
@@ -77,18 +71,8 @@ class Regression(Kept):
 def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
     """W, the pseudo-inverse square root of ``E[1c 1c'] + ridge``, but for the intercept, which is not shrunk.
 
-    Parameters
-    ----------
-    features : array of shape (p, q)
-        Codes of the distinct prompts.
-    shares : array of shape (p,)
-        Their frequencies.
-    ridge : float or array of shape (q,)
-
-    Returns
-    -------
-    array of shape (1 + q, r)
-        With r the rank of the codes: an intercept beside a one-hot code is singular.
+    `features` (p, q): codes of the distinct prompts; `shares` (p,): their frequencies; `ridge` (q,). Returns (1 + q,
+    r): with r the rank of the codes: an intercept beside a one-hot code is singular.
     """
     one_c = np.hstack([np.ones((len(features), 1)), features])
     second = (one_c * shares[:, None]).T @ one_c
@@ -103,14 +87,8 @@ def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
 def regress(codes: Array, shares: Array, targets: Array, products: ProductCode | None = None) -> Regression:
     """Least squares of a target on the codes of distinct prompts, weighed by their frequencies.
 
-    Parameters
-    ----------
-    codes : array of shape (p, v)
-    shares : array of shape (p,)
-    targets : array of shape (p, ...)
-        Means over each prompt's images, which is all that least squares reads.
-    products : ProductCode, optional
-        With its ridge.
+    `codes` (p, v); `shares` (p,); `targets` (p, ...): means over each prompt's images, which is all that least squares
+    reads; `products`: with its ridge.
     """
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
     empty = Regression(products, whitening, np.empty(0))
@@ -123,16 +101,8 @@ def regress_products(
 ) -> tuple[Regression, Array]:
     """The regression of residual products on codes, without holding a matrix per prompt; and their mean (k, k).
 
-    Parameters
-    ----------
-    codes : array of shape (p, v)
-    counts : array of shape (p,)
-        Images of each prompt.
-    scatter : iterable of (prompt, array of shape (k, k))
-        Sum of a prompt's residual products ``r r'``.
-    k : int
-        Latent dimensions.
-    products : ProductCode, optional
+    `codes` (p, v); `counts` (p,): images of each prompt; `scatter` (k, k): sum of a prompt's residual products ``r
+    r'``; `k`: latent dimensions.
     """
     shares = counts / counts.sum()
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
@@ -154,16 +124,8 @@ def regress_products(
 class ConditionalGaussian(Kept):
     """``z | c ~ N(B 1c, S(c))`` for any code c.
 
-    Parameters
-    ----------
-    mean : Regression
-        With weights (r, k).
-    covariance : Regression
-        With weights (r, k, k).
-    pooled : array of shape (k, k)
-        Mean of the residual products, whatever the prompt.
-    ridge : float
-        Variance added to every dimension.
+    `mean`: with weights (r, k); `covariance`: with weights (r, k, k); `pooled` (k, k): mean of the residual products,
+    whatever the prompt; `ridge`: variance added to every dimension.
     """
 
     mean: Regression

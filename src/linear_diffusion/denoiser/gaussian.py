@@ -160,14 +160,8 @@ def mixed(gaussians: Sequence[GaussianDenoiser], weights: Array) -> GaussianDeno
 
     See docs/mathematics.md, "The denoiser".
 
-    Parameters
-    ----------
-    gaussians : sequence of p GaussianDenoiser
-    weights : array of shape (p,)
-        Summing to 1.
+    `weights` (p,): summing to 1.
 
-    Examples
-    --------
     >>> two = [GaussianDenoiser(np.array([m]), np.array([v]), np.eye(1)) for m, v in ((0.0, 1.0), (4.0, 3.0))]
     >>> half = mixed(two, np.array([0.5, 0.5]))
     >>> half.mean, half.variances
@@ -205,15 +199,8 @@ def in_latent(law: AffineMap, denoiser: LinearDenoiser) -> AffineMap:
 def eps_hat(denoiser: Denoiser, z_t: Array, level: Level) -> Array:
     """Predicted noise of noisy latents, ``(z_t - alpha z0_hat) / sigma``.
 
-    Parameters
-    ----------
-    denoiser : Denoiser
-    z_t : array of shape (n, k)
-    level : Level
-        With sigma above 0.
+    `z_t` (n, k); `level`: with sigma above 0.
 
-    Examples
-    --------
     >>> prior = GaussianDenoiser(np.zeros(1), np.array([3.0]), np.eye(1))
     >>> eps_hat(prior, np.array([[4.0]]), Level(alpha=1.0, sigma=1.0))
     array([[1.]])

@@ -26,12 +26,7 @@ from .prior import Part, Prior
 class RegressionDenoiser:
     """The denoiser of one prompt that ordinary least squares finds from drawn noise.
 
-    Parameters
-    ----------
-    means : array of shape (2 k,)
-        Means of (z, eps) over the training draws.
-    covariances : array of shape (2 k, 2 k)
-        Their covariance.
+    `means` (2 k,): means of (z, eps) over the training draws; `covariances` (2 k, 2 k): their covariance.
     """
 
     means: Array
@@ -58,15 +53,8 @@ class RegressionPrior(Kept, Prior):
 
     It has a denoiser for each prompt, and no density.
 
-    Parameters
-    ----------
-    text : OneHotEncoder
-    weights : array of shape (p,)
-        Frequencies of the prompts.
-    joint_means : array of shape (p, 2 k)
-        Means of (z, eps) over the training draws.
-    joint_covariances : array of shape (p, 2 k, 2 k)
-        Their covariances.
+    `weights` (p,): frequencies of the prompts; `joint_means` (p, 2 k): means of (z, eps) over the training draws;
+    `joint_covariances` (p, 2 k, 2 k): their covariances.
     """
 
     text: OneHotEncoder

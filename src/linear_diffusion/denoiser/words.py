@@ -34,14 +34,8 @@ _CACHED_BYTES, _CACHED_CURVES = 2**27, 1024
 class Words:
     """Regressions on the code of a prompt.
 
-    Parameters
-    ----------
-    code : PromptEncoder
-        From prompts to codes.
-    gaussian : ConditionalGaussian
-        Of latents.
-    residual : Regression
-        Of the mean squared length of what the image encoder discards.
+    `code`: from prompts to codes; `gaussian`: of latents; `residual`: of the mean squared length of what the image
+    encoder discards.
     """
 
     code: PromptEncoder
@@ -67,18 +61,8 @@ class Words:
 class WordsPrior(Kept, Prior):
     """The laws of some prompts of words, seen in training or not.
 
-    Parameters
-    ----------
-    text : OneHotEncoder
-        The prompts.
-    words : Words
-    weights : array of shape (p,)
-        How often each is drawn.
-
-    Raises
-    ------
-    UnknownPromptError
-        If a prompt lies outside the span of the known ones.
+    `text`: the prompts; `weights` (p,): how often each is drawn. Raises `UnknownPromptError`: if a prompt lies outside
+    the span of the known ones.
     """
 
     text: OneHotEncoder
@@ -172,11 +156,7 @@ class ToneRegression:
     A histogram is a mean over images, so it is linear in the code as the mean is. Negative shares are cut off. What it
     cannot say is that a word shifts the brightness of the same pixels: two histograms add up side by side.
 
-    Parameters
-    ----------
-    tones : Regression
-        Of the shares of pixels that have each tone, weights (r, channels, 256).
-    image : ImageFormat
+    `tones`: of the shares of pixels that have each tone, weights (r, channels, 256).
     """
 
     tones: Regression
@@ -228,12 +208,7 @@ class WordsCurves:
 def read_regression(arrays: dict[str, AnyArray], name: str, known: Array, shape: tuple[int, ...]) -> Regression:
     """A regression on products of words out of the arrays of a file.
 
-    Parameters
-    ----------
-    known : array of shape (p, v)
-        Codes of the prompts of training.
-    shape : tuple of int
-        Of what it says of one code.
+    `known` (p, v): codes of the prompts of training; `shape`: of what it says of one code.
     """
     sizes = {"v": known.shape[1], "1+q": len(known) + 1}
     products = ProductCode.read(arrays, name, sizes, known=known)

@@ -37,14 +37,8 @@ _log = logging.getLogger(__name__)
 class Learned:
     """What a pass over the data leaves.
 
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    latents : Moments
-        Of the latents, a prompt at a time.
-    residual : array of shape (p,)
-        Mean squared length of what the encoder discards of a prompt's (standardised) pixels.
-    histogram : array of shape (p, channels, 256)
+    `latents`: of the latents, a prompt at a time; `residual` (p,): mean squared length of what the encoder discards of
+    a prompt's (standardised) pixels; `histogram` (p, channels, 256).
     """
 
     encoder: PCAEncoder
@@ -57,26 +51,11 @@ class Learned:
 class Work:
     """What a fit works on, as far as memory is concerned.
 
-    Parameters
-    ----------
-    p, d, n, largest : int
-        Prompts, pixels, images, and images of the largest prompt.
-    itemsize : int
-        Bytes of a pixel.
-    n_channels : int
-        Of the histograms of tones.
-    n_styles : int
-        Of a prompt, at most.
-    n_drawn : int
-        Images that calibration draws in a round.
-    n_threads : int
-        Prompts that are worked on side by side, at most.
-    sampled : bool
-        Whether there will be moments of latents and their noise.
-    code_length : int
-        Of a code that covariances are regressed on; 0 is one for each prompt.
-    n_sums : int
-        Matrices of pixels that each prompt has.
+    `p`, `d`, `n`, `largest`: prompts, pixels, images, and images of the largest prompt; `itemsize`: bytes of a pixel;
+    `n_channels`: of the histograms of tones; `n_styles`: of a prompt, at most; `n_drawn`: images that calibration draws
+    in a round; `n_threads`: prompts that are worked on side by side, at most; `sampled`: whether there will be moments
+    of latents and their noise; `code_length`: of a code that covariances are regressed on; 0 is one for each prompt;
+    `n_sums`: matrices of pixels that each prompt has.
     """
 
     p: int
@@ -150,30 +129,12 @@ def learn(
 ) -> Learned:
     """Find the encoder and the moments of latents.
 
-    Parameters
-    ----------
-    rows : array of shape (n, d)
-    index : array of int, shape (n,)
-        Position of each image's prompt.
-    prompts : array of shape (p,)
-    image : ImageFormat
-        Histograms are taken where it has a pixel range.
-    latent_dim, standardize, rescale
-        See `pca_from_covariance`.
-    n_styles : int
-        Styles of a prompt that will be looked for, which take memory too.
-    n_drawn : int
-        Images that will be drawn to calibrate them.
-    sampled : bool
-        Whether moments with noise drawn will be taken, which need memory too.
-    code_length : int
-        Of a code that covariances will be regressed on: there will be so many, and none is kept for a prompt. 0 is one
-        for each prompt.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        Before any work, with settings that would fit.
+    `rows` (n, d); `index` (n,): position of each image's prompt; `prompts` (p,); `image`: histograms are taken where it
+    has a pixel range; `latent_dim`, `standardize`, `rescale`: see `pca_from_covariance`; `n_styles`: styles of a prompt
+    that will be looked for, which take memory too; `n_drawn`: images that will be drawn to calibrate them; `sampled`:
+    whether moments with noise drawn will be taken, which need memory too; `code_length`: of a code that covariances
+    will be regressed on: there will be so many, and none is kept for a prompt. 0 is one for each prompt. Raises
+    `NotEnoughMemoryError`: before any work, with settings that would fit.
     """
     (n, d), n_channels = rows.shape, image.n_channels if image.pixel_range else 0
     largest, itemsize = int(np.bincount(index).max()), rows.dtype.itemsize
@@ -223,10 +184,7 @@ def draw_noise(
 ) -> Moments:
     """Moments of ``(z, eps)`` with noise drawn: what the article's regression sees.
 
-    Returns
-    -------
-    Moments
-        Of 2 k features, over n_draws copies of each image.
+    They are of 2 k features, over n_draws copies of each image.
     """
     k = len(encoder.components)
     joint = Moments.empty(prompts, 2 * k)

@@ -40,20 +40,8 @@ def add_batch(
 ) -> tuple[Parts, Moments]:
     """What is learned of one more batch and of those before it; and their moments.
 
-    Parameters
-    ----------
-    moments : Moments or None
-        Of the batches before.
-    before : ImageFormat or None
-        Of their images.
-    X : array of shape (n, ...)
-        The batch.
-    index : array of int, shape (n,)
-        Position of each image's prompt.
-    classes : array of shape (p,)
-    pixel_range
-        See `LinearDiffusion`.
-    settings : Settings
+    `moments`: of the batches before; `before`: of their images; `X` (n, ...): the batch; `index` (n,): position of each
+    image's prompt; `classes` (p,); `pixel_range`: see `LinearDiffusion`.
     """
     if before and pixel_range == "auto":
         pixel_range = before.pixel_range

@@ -36,11 +36,7 @@ def fit_words(
 ) -> Parts:
     """Prompts of words, or vectors of a transformer.
 
-    Parameters
-    ----------
-    rows, index, classes, image, settings
-        See `fit.fit_classes`.
-    text_encoder : "words", or a transformer
+    `rows`, `index`, `classes`, `image`, `settings`: see `fit.fit_classes`.
     """
     tell(f"components and regressions on words, of {len(rows):,} images")
     names = [str(prompt) for prompt in classes.tolist()]
@@ -66,19 +62,9 @@ def regressions(
 ) -> Words:
     """The regressions of latents: from first moments of the prompts, then one pass over the images (two with products).
 
-    Parameters
-    ----------
-    code : PromptEncoder
-    codes : array of shape (p, v)
-        Of the prompts of training.
-    rows : array of shape (n, d)
-    index : array of int, shape (n,)
-        Position of each image's prompt.
-    learned : Learned
-        Of whose latents no second moment is read.
-    products : bool
-        Whether to regress on products of words, with correlations chosen for each target.
-    ridge : float
+    `codes` (p, v): of the prompts of training; `rows` (n, d); `index` (n,): position of each image's prompt; `learned`:
+    of whose latents no second moment is read; `products`: whether to regress on products of words, with correlations
+    chosen for each target.
     """
     encoder, latents = learned.encoder, learned.latents
 

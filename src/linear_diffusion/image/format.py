@@ -33,21 +33,11 @@ class ImageFormat:
     A model works with the pixels' own numbers, or with ``(x - origin) / unit`` where products and tables in single
     precision would lose them: where they are far from zero for how little they differ, or of extreme size.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (h, w), (h, w, channels), or (d,) for plain rows.
-    dtype : str
-        "bool", or of integers, "float32" or "float64".
-    pixel_range : (float, float) or None
-        The bounds of pixels; None for none.
-    span : (float, float), optional
-        The least and the largest pixel of the training data: tones are counted between them. By default the range.
-    origin, unit : float
-        A power of two is the unit, so that dividing by it does not round.
+    `shape`: (h, w), (h, w, channels), or (d,) for plain rows; `dtype`: "bool", or of integers, "float32" or "float64";
+    `pixel_range`: the bounds of pixels; None for none; `span`: the least and the largest pixel of the training data:
+    tones are counted between them. By default the range; `origin`, `unit`: A power of two is the unit, so that dividing
+    by it does not round.
 
-    Examples
-    --------
     >>> ImageFormat.of(np.zeros((5, 28, 28), np.uint8)).pixel_range
     (0.0, 255.0)
     """
@@ -70,24 +60,9 @@ class ImageFormat:
     ) -> "ImageFormat":
         """Read the format off images (n, h, w[, channels]) or rows (n, d); see `LinearDiffusion`.
 
-        Parameters
-        ----------
-        X : array
-        pixel_range : "auto", (low, high) or None
-        rescale : bool
-            Whether the unit is free. It is 1 for latents that keep their own scale.
-        beside : (low, high), optional
-            What images that were seen before span.
-
-        Raises
-        ------
-        ValueError
-            If pixels lie outside an explicit range, or differ by too much or too little for their dtype.
-
-        Warns
-        -----
-        UserWarning
-            If images have no range that is evident.
+        `rescale`: whether the unit is free. It is 1 for latents that keep their own scale; `beside`: what images that
+        were seen before span. Raises `ValueError`: if pixels lie outside an explicit range, or differ by too much or
+        too little for their dtype. `UserWarning`: if images have no range that is evident.
         """
         low, high = float(X.min()), float(X.max())
         if pixel_range == "auto":
@@ -146,10 +121,7 @@ class ImageFormat:
     def rows(self, X: AnyArray) -> AnyArray:
         """Images (n, ...) as rows (n, d) of the model's numbers: uint8, float32 or float64.
 
-        Raises
-        ------
-        ValueError
-            If pixels are so far from those of the training data that their squares say nothing.
+        Raises `ValueError`: if pixels are so far from those of the training data that their squares say nothing.
         """
         return self.inner(X.reshape(len(X), -1))
 
@@ -219,10 +191,7 @@ def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] |
 
     Plain rows of floats may be anything, so they have bounds only where they are whole and reach from 0 to 255.
 
-    Warns
-    -----
-    UserWarning
-        If there is none for images.
+    `UserWarning`: if there is none for images.
     """
     if X.dtype == np.bool_:
         return 0.0, 1.0

@@ -29,18 +29,9 @@ _ROUNDING = 1e-12
 class PCAEncoder(Kept):
     """Principal components of d pixels, k kept.
 
-    Parameters
-    ----------
-    mean, std : arrays of shape (d,)
-        ``std`` is 1 without standardisation and where a pixel is constant.
-    components : array of shape (k, d)
-        Orthonormal rows; their largest entry is positive.
-    variances : array of shape (k,)
-        Variance along each component, of (standardised) pixels.
-    total_variance : float
-        Of all d pixels.
-    scale : float
-        From components to latents.
+    `mean`, `std` (d,): ``std`` is 1 without standardisation and where a pixel is constant; `components` (k, d):
+    orthonormal rows; their largest entry is positive; `variances` (k,): variance along each component, of
+    (standardised) pixels; `total_variance`: of all d pixels; `scale`: from components to latents.
     """
 
     mean: Array = kept("d")
@@ -98,18 +89,9 @@ def pca_from_covariance(
 ) -> PCAEncoder:
     """Exact principal components, from the second moments of all images.
 
-    Parameters
-    ----------
-    mean : array of shape (d,)
-    covariance : array of shape (d, d)
-    latent_dim : int, or float in (0, 1)
-        How many components at most, or the share of variance that they must explain.
-    n_images : int
-        No more than ``n_images - 1`` components have any variance.
-    standardize : bool
-        Divide each pixel by its standard deviation first.
-    rescale : bool
-        Whether latents get a mean variance of 1.
+    `mean` (d,); `covariance` (d, d); `latent_dim`: how many components at most, or the share of variance that they must
+    explain; `n_images`: no more than ``n_images - 1`` components have any variance; `standardize`: divide each pixel by
+    its standard deviation first; `rescale`: whether latents get a mean variance of 1.
     """
     d = len(mean)
     variances = np.diag(covariance)
@@ -138,13 +120,8 @@ def pca_from_images(
     With ``X / sqrt(n) = U s V'``, ``X X' / n = U s^2 U'`` and ``V' = U' X / (s sqrt(n))`` (Sirovich 1987, "Turbulence
     and the dynamics of coherent structures", the method of snapshots).
 
-    Parameters
-    ----------
-    rows : array of shape (n, d)
-    mean, variances : arrays of shape (d,)
-        Of the rows.
-    latent_dim, standardize, rescale
-        See `pca_from_covariance`.
+    `rows` (n, d); `mean`, `variances` (d,): of the rows; `latent_dim`, `standardize`, `rescale`: see
+    `pca_from_covariance`.
     """
     n, d = rows.shape
     std = safe_std(variances) if standardize else np.ones(d)
@@ -184,13 +161,8 @@ def pca_from_products(
 
     Source: Halko, Martinsson and Tropp (2011), algorithm 4.4, on the covariance.
 
-    Parameters
-    ----------
-    mean, variances : arrays of shape (d,)
-    product : callable
-        ``Q (d, m) -> covariance @ Q`` (standardised where asked), one pass over the images.
-    n_iter : int
-        Passes over the images.
+    `mean`, `variances` (d,); `product`: ``Q (d, m) -> covariance @ Q`` (standardised where asked), one pass over the
+    images; `n_iter`: passes over the images.
     """
     d = len(mean)
     std = safe_std(variances) if standardize else np.ones(d)

@@ -248,8 +248,6 @@ def film_strip(
 def step_names(n: int) -> list[str]:
     """What to call the pictures of a trajectory.
 
-    Examples
-    --------
     >>> step_names(3)
     ['noise', 'step 1', 'step 2']
     """
@@ -303,8 +301,6 @@ def sheet(
 def pick(n: int, n_frames: int) -> Index:
     """Positions of n_frames out of n, evenly spaced, the first and the last among them.
 
-    Examples
-    --------
     >>> pick(51, 6)
     array([ 0, 10, 20, 30, 40, 50])
     """

@@ -45,16 +45,8 @@ def write(
 ) -> AnyArray:
     """Text at (x, y) of a page (H, W) or (H, W, 3), uint8; what is wider than ``width`` is cut.
 
-    Parameters
-    ----------
-    page : array of shape (H, W) or (H, W, 3), uint8
-    texts : sequence of (str, x, y)
-    size : int
-        Of the font, in pixels.
-    anchor : str
-        Which point of a text lies at (x, y), as in Pillow: "rm" is the right end, half-way up.
-    width : int
-        In pixels.
+    `page` (H, W) or (H, W, 3); `size`: of the font, in pixels; `anchor`: which point of a text lies at (x, y), as in
+    Pillow: "rm" is the right end, half-way up; `width`: in pixels.
     """
     if not texts:
         return page

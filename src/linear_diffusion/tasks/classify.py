@@ -39,12 +39,8 @@ def _is_share(a: AnyArray) -> bool:
 class Confidence(Kept):
     """How prompts are read off images.
 
-    Parameters
-    ----------
-    noise_variance : float
-        Variance of the noise on images, in the units of standardised pixels.
-    temperature : float
-        What log-densities are multiplied by.
+    `noise_variance`: variance of the noise on images, in the units of standardised pixels; `temperature`: what
+    log-densities are multiplied by.
     """
 
     noise_variance: float = kept("", not_negative)
@@ -61,12 +57,7 @@ class CalibrationImages:
     Sampling never reads prompts, so fitting does not wait for the choice. A saved model keeps the choice, not the
     images.
 
-    Parameters
-    ----------
-    rows : array of shape (n, d)
-        Training images.
-    index : array of int, shape (n,)
-        Prompt of each.
+    `rows` (n, d): training images; `index` (n,): prompt of each.
     """
 
     def __init__(self, rows: AnyArray, index: Index) -> None:
@@ -86,15 +77,8 @@ def choose_temperature(
 ) -> Confidence:
     """The noise and the temperature under which the images' own prompts are most probable.
 
-    Parameters
-    ----------
-    blocks : iterable of sequences of PromptDensity
-        Of p prompts, block after block, which need not be there at the same time.
-    weights : array of shape (p,)
-    rows : array of shape (n, d)
-        Images.
-    index : array of int, shape (n,)
-        Prompt of each.
+    `blocks`: of p prompts, block after block, which need not be there at the same time; `weights` (p,); `rows` (n, d):
+    images; `index` (n,): prompt of each.
     """
     best, chosen, found = np.inf, BAYES, []
     for prompts in blocks:

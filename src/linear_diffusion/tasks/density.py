@@ -35,23 +35,11 @@ LOCAL_DIM = 216
 class PromptDensity:
     """The density of one prompt's pixels; all but ``encoder`` in the units of its standardised pixels.
 
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    basis : array of shape (k, k)
-        Of the principal components, in columns, so that what the mixture's components share is diagonal.
-    variances : array of shape (k,)
-        Shared variances along the basis, above zero.
-    tau2 : float
-        Variance of each direction that the encoder discards, above zero.
-    shares : array of shape (s,)
-        Frequency of each component.
-    means : array of shape (s, k)
-        In the basis, about the encoder's mean.
-    factors : array of shape (s, k, r)
-        In the basis.
-    leading : array of shape (s, r, q)
-        The same along the first q principal components, in rows.
+    `basis` (k, k): of the principal components, in columns, so that what the mixture's components share is diagonal;
+    `variances` (k,): shared variances along the basis, above zero; `tau2`: variance of each direction that the encoder
+    discards, above zero; `shares` (s,): frequency of each component; `means` (s, k): in the basis, about the encoder's
+    mean; `factors` (s, k, r): in the basis; `leading` (s, r, q): the same along the first q principal components, in
+    rows.
     """
 
     encoder: PCAEncoder
@@ -92,12 +80,7 @@ class PromptDensity:
     def components(self, noise_variance: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhiteComponents":
         """The components in the basis, where coordinates, with noise, are divided by their shared deviation.
 
-        Parameters
-        ----------
-        noise_variance : float
-            In the units of standardised pixels.
-        bulk : dtype
-            Precision of products over images.
+        `noise_variance`: in the units of standardised pixels; `bulk`: precision of products over images.
         """
         if (found := self._last.get((noise_variance, bulk))) is None:
             std = np.sqrt(self.variances + noise_variance)
@@ -116,13 +99,7 @@ class PromptDensity:
 
 @dataclass(frozen=True)
 class Densities:
-    """The pixel densities of all prompts, worked out when they are asked for, and kept where there is room.
-
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    prior : Prior
-    """
+    """The pixel densities of all prompts, worked out when they are asked for, and kept where there is room."""
 
     encoder: PCAEncoder
     prior: Prior
@@ -155,12 +132,7 @@ class Densities:
 def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list[PromptDensity]:
     """The pixel densities of some prompts.
 
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    prior : Prior It is read as learned, not as samples are drawn.
-    prompts : sequence of int
-        Their positions.
+    `prompts`: their positions.
     """
     k, d = encoder.components.shape
     floor = noise_floor(encoder)
@@ -210,10 +182,7 @@ def unseen(everything: PromptDensity, n_images: int) -> float:
     ``e = x' B^-1 x``, where ``B = S + noise_variance I``, leaving it out makes ``e / (1 - e / n)`` of e, and adds
     ``log(1 - e / n)`` to log det B (Sherman and Morrison 1950). The mean of e follows from the variances alone.
 
-    Returns
-    -------
-    float
-        In the units of standardised pixels.
+    In the units of standardised pixels.
     """
     v, tau2, n_rest = everything.variances, everything.tau2, len(everything.encoder.mean) - len(everything.variances)
     noise_variance = np.geomspace(noise_floor(everything.encoder), v.max(), 100)[:, None]

@@ -35,13 +35,8 @@ def check_strength(strength: Any) -> float:
 def last_levels(levels: list[Level], strength: float) -> list[Level]:
     """The levels of the last ``int(strength n_steps)`` steps, as in diffusers.
 
-    Raises
-    ------
-    ValueError
-        If these are no steps at all.
+    Raises `ValueError`: if these are no steps at all.
 
-    Examples
-    --------
     >>> from linear_diffusion.noise import SCHEDULES
     >>> last_levels(SCHEDULES["flow"].levels(4), 0.5)
     [Level(alpha=0.5, sigma=0.5), Level(alpha=0.75, sigma=0.25), Level(alpha=1.0, sigma=0.0)]
@@ -78,23 +73,8 @@ def edit(
 ) -> AnyArray:
     """Images that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`.
 
-    Parameters
-    ----------
-    prior, decoder
-    rows : array of shape (n, d)
-    mixes : list of n Mix
-    negatives : list of n Mix
-        Or empty.
-    scale : float
-        The guidance scale.
-    run : Run
-        Of the whole schedule.
-    schedule : Schedule
-    strength : float
-
-    Returns
-    -------
-    array of shape (n, \\*image.shape)
+    `rows` (n, d); `negatives`: or empty; `scale`: the guidance scale; `run`: of the whole schedule. Returns (n,
+    \*image.shape).
     """
     z = decoder.encoder.encode(rows)
     if strength == 0.0:
@@ -143,18 +123,7 @@ def draw_responsible(prior: Prior, index: Index, z: Array, level: Level, entropy
 
     So the law of an edit is that of the prompt's components together, and without any signal that of its samples.
 
-    Parameters
-    ----------
-    prior : Prior
-    index : array of int, shape (n,)
-        Prompt of each image.
-    z : array of shape (n, k)
-    level : Level
-    entropy : int
-
-    Returns
-    -------
-    array of int, shape (n,)
+    `index` (n,): prompt of each image; `z` (n, k). Returns (n,).
     """
     # Not even draws, as for samples: what they are even in may be how the pictures are ordered.
     draws, drawn = stream(entropy, STYLES).random(len(index)), np.empty(len(index), np.intp)

@@ -37,8 +37,6 @@ def check_count(n_images: Any) -> int:
 def slerp(a: Array, b: Array, share: float) -> Array:
     """Spherical interpolation of two vectors (Shoemake 1985); linear where they are parallel or one is zero.
 
-    Examples
-    --------
     >>> slerp(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 0.5).round(3)
     array([0.707, 0.707])
     """
@@ -55,18 +53,7 @@ def interpolate(prior: Prior, decoder: Decoder, rows: AnyArray, mixes: Sequence[
 
     Ends are pictures, which have no need of a tone curve; the middle is drawn, and has all of it.
 
-    Parameters
-    ----------
-    prior, decoder
-    rows : array of shape (2, d)
-    mixes : two Mix
-        Prompts of each end.
-    n : int
-        Images, both ends included.
-
-    Returns
-    -------
-    array of shape (n, \\*image.shape)
+    `rows` (2, d); `mixes`: prompts of each end; `n`: images, both ends included. Returns images (n, ...).
     """
     encoder, shares = decoder.encoder, np.linspace(0.0, 1.0, n)
     z = encoder.encode(rows).astype(np.float64)
@@ -92,19 +79,8 @@ def interpolate(prior: Prior, decoder: Decoder, rows: AnyArray, mixes: Sequence[
 def latent_path(z: Array, ends: Sequence[GaussianDenoiser], shares: Array, floor: float) -> Array:
     """Latents on the way from one to the other.
 
-    Parameters
-    ----------
-    z : array of shape (2, k)
-    ends : two GaussianDenoiser
-        Of each end's prompt, with all k eigenvectors.
-    shares : array of shape (n,)
-        Of the way, from 0 to 1.
-    floor : float
-        The least variance, so that what a prompt never shows can be carried to noise and back.
-
-    Returns
-    -------
-    array of shape (n, k)
+    `z` (2, k); `ends`: of each end's prompt, with all k eigenvectors; `shares` (n,): of the way, from 0 to 1; `floor`:
+    the least variance, so that what a prompt never shows can be carried to noise and back. Returns (n, k).
     """
     both = [GaussianDenoiser(end.mean, np.maximum(end.variances, floor), end.basis) for end in ends]
     noise = [g.basis @ ((end - g.mean) @ g.basis / np.sqrt(g.variances)) for g, end in zip(both, z, strict=True)]

@@ -33,18 +33,8 @@ def log_density(
 ) -> Array:
     """Log-density of images, in nats, shape (n,).
 
-    Parameters
-    ----------
-    densities : Densities
-    weights : array of shape (p,)
-        Frequencies of the prompts.
-    image : ImageFormat
-    rows : array of shape (n, d)
-        The model's numbers.
-    index : array of int, shape (n,), optional
-        Prompt of each; None is the mixture of all prompts.
-    noise_std : float
-        Of noise on pixels that the density takes up, in the model's numbers.
+    `weights` (p,): frequencies of the prompts; `rows` (n, d): the model's numbers; `index` (n,): prompt of each; None
+    is the mixture of all prompts; `noise_std`: of noise on pixels that the density takes up, in the model's numbers.
     """
     if index is None:
         found = [log_densities(block, rows, noise_std) for block in densities.blocks()]
@@ -67,12 +57,8 @@ def bits_per_dim(
 ) -> Array:
     """Negative log-density in bits per pixel (and channel), shape (n,); see `LinearDiffusion.bits_per_dim`.
 
-    Parameters
-    ----------
-    densities, weights, image, rows, index
-        See `log_density`.
-    entropy : int or None
-        Of the noise that makes whole numbers real; None for floating images.
+    `densities`, `weights`, `image`, `rows`, `index`: see `log_density`; `entropy`: of the noise that makes whole
+    numbers real; None for floating images.
     """
     if image.pixel_range is None:
         raise ValueError("bits_per_dim needs to know what a grey level is; fit with pixel_range=(low, high).")
@@ -89,16 +75,7 @@ def bits_per_dim(
 def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
     """Log-density of each image under each prompt.
 
-    Parameters
-    ----------
-    prompts : sequence of p PromptDensity
-    rows : array of shape (n, d)
-    noise_std : float
-        Of noise on pixels, in their units.
-
-    Returns
-    -------
-    array of shape (n, p), float64, in nats
+    `rows` (n, d); `noise_std`: of noise on pixels, in their units. Returns (n, p).
     """
     view = View.of(Observation(np.arange(len(rows)), None, rows), prompts[0].encoder, noise_std)
     given = [condition(prompt, view, precision(rows).type) for prompt in prompts]
@@ -121,19 +98,9 @@ def class_log_densities(
     all, say less about an image than a Gaussian makes of them, and drown the others; noise levels them. It is the
     diffusion classifier (Li et al. 2023, eq. 6), whose mean over draws of noise is exact here.
 
-    Parameters
-    ----------
-    prompts : sequence of p PromptDensity
-    rows : array of shape (n, d)
-    noise_variance : float
-        Variance of the noise, in the units of standardised pixels.
-    leave_out : bool
-        Whether the component of each prompt that fits an image best plays no part, for images that the components were
-        made of.
-
-    Returns
-    -------
-    array of shape (n, p), float64, in nats
+    `rows` (n, d); `noise_variance`: variance of the noise, in the units of standardised pixels; `leave_out`: whether
+    the component of each prompt that fits an image best plays no part, for images that the components were made of.
+    Returns (n, p).
     """
     given = [Noised(prompt, noise_variance, precision(rows).type) for prompt in prompts]
     return _in_components(given, rows, expected=True, leave_out=leave_out)

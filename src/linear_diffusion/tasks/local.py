@@ -44,17 +44,9 @@ _TOGETHER = 25
 class Local:
     """Means of images, given what was seen of them.
 
-    Parameters
-    ----------
-    prompts : sequence of p PromptDensity
-    weights : array of shape (p,)
-        Prior frequencies of the prompts.
-    view : View
-        How images were seen.
-    unmodelled : float
-        Variance of white noise that is part of the images, in the units of standardised pixels.
-    bulk : dtype
-        Precision of products over images and components.
+    `weights` (p,): prior frequencies of the prompts; `view`: how images were seen; `unmodelled`: variance of white
+    noise that is part of the images, in the units of standardised pixels; `bulk`: precision of products over images and
+    components.
     """
 
     prompts: Sequence[PromptDensity]

@@ -45,21 +45,10 @@ that standard deviations take."""
 class Posterior:
     """Posterior of images under a mixture of prompts.
 
-    Parameters
-    ----------
-    prompts : sequence of p PromptDensity
-    weights : array of shape (p,)
-        Prior frequencies of the prompts.
-    seen : Observation
-        Of n images.
-    noise_std : float
-        In the units of what was seen.
-    temperature : float
-        What the log-density of what was seen is multiplied by when components are weighed; 1 is exact.
-    unmodelled : float
-        Variance of white noise that is part of the images, in the units of standardised pixels.
-    as_noise : bool
-        Whether that is noise of what was seen and no part of the images, as for draws.
+    `weights` (p,): prior frequencies of the prompts; `seen`: of n images; `noise_std`: in the units of what was seen;
+    `temperature`: what the log-density of what was seen is multiplied by when components are weighed; 1 is exact;
+    `unmodelled`: variance of white noise that is part of the images, in the units of standardised pixels; `as_noise`:
+    whether that is noise of what was seen and no part of the images, as for draws.
     """
 
     prompts: Sequence[PromptDensity]
@@ -110,12 +99,7 @@ class Posterior:
         Images are drawn without what is not modelled: what was seen is noisier for them, and without noise it is put
         back.
 
-        Parameters
-        ----------
-        n_samples : int
-        entropy : int
-        members : array of int, shape (n,)
-            Number of each image, on which (and on the entropy) its draws depend.
+        `members` (n,): number of each image, on which (and on the entropy) its draws depend.
         """
         if self.unmodelled and not self.as_noise:
             return replace(self, as_noise=True).samples(n_samples, entropy, members)

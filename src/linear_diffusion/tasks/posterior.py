@@ -37,13 +37,8 @@ class Noised:
 
     Images come as `coordinates` leaves them, side by side (n, k + d), which is the same for all prompts.
 
-    Parameters
-    ----------
-    prompt : PromptDensity
-    noise_variance : float
-        Variance of the noise, in the units of standardised pixels.
-    bulk : dtype
-        Precision of products over images.
+    `noise_variance`: variance of the noise, in the units of standardised pixels; `bulk`: precision of products over
+    images.
     """
 
     prompt: PromptDensity
@@ -119,18 +114,8 @@ class Noised:
 class View:
     """How images were seen, for all prompts: ``y = H x + noise_std n`` of standardised images about the mean.
 
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    matrix : array or sparse array of shape (m, d), or None
-        H; None is the identity.
-    noise_std : float
-    orthonormal : bool
-        Whether the rows of H are.
-    mean : array of shape (o,), or None
-        What is seen of the mean image.
-    combine : array or sparse array of shape (o, m), or None
-        What makes the rows of H of those of the operator.
+    `matrix` (m, d): H; None is the identity; `orthonormal`: whether the rows of H are; `mean` (o,): what is seen of the
+    mean image; `combine` (o, m): what makes the rows of H of those of the operator.
     """
 
     encoder: PCAEncoder
@@ -221,13 +206,7 @@ class View:
 class Observed:
     """Any linear operator, of full row rank where there is no noise.
 
-    Parameters
-    ----------
-    prompt : PromptDensity
-    view : View
-        What was seen comes as `View.take` leaves it.
-    bulk : dtype
-        Precision of products over images.
+    `view`: what was seen comes as `View.take` leaves it; `bulk`: precision of products over images.
     """
 
     prompt: PromptDensity

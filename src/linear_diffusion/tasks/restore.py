@@ -39,16 +39,8 @@ _BEYOND = 0.1
 class Known:
     """What restoration takes of a fitted model, and of a call's prompts.
 
-    Parameters
-    ----------
-    densities : sequence of p PromptDensity
-    weights : array of shape (p,)
-        Prior frequencies of the prompts.
-    image : ImageFormat
-    n_images : int
-        Images that the model was fitted on.
-    index : array of int, shape (n,), or None
-        The prompt of each image; None where any may be.
+    `weights` (p,): prior frequencies of the prompts; `n_images`: images that the model was fitted on; `index` (n,): the
+    prompt of each image; None where any may be.
     """
 
     densities: Sequence[PromptDensity]
@@ -76,9 +68,7 @@ def restore(
 ) -> Any:
     """Posterior of images, given what was seen of them; see `LinearDiffusion.restore`.
 
-    Returns
-    -------
-    array of shape (n, d) or (n, n_samples, d), of the dtype of what was seen; with ``return_std`` another in float64
+    Returns (n, d) or (n, n_samples, d).
     """
     d = known.image.n_pixels
     n, dtype = sum(len(group.members) for group in seen), seen[0].y.dtype
@@ -167,11 +157,7 @@ def _widened(known: Known, beside: float) -> list[PromptDensity]:
 
     A prompt without styles, of more images than pixels, has seen all directions, and is left as it is.
 
-    Parameters
-    ----------
-    known : Known
-    beside : float
-        Variance of the white noise that new images have; see `unseen`.
+    `beside`: variance of the white noise that new images have; see `unseen`.
     """
     return [
         prompt

@@ -29,31 +29,11 @@ def has_mix(prompts: Any) -> bool:
 def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: bool = False) -> list[Mix]:
     """The mix of each of n images.
 
-    Parameters
-    ----------
-    prompts : prompt, mix, sequence of both, or None
-        A mix is a dict from prompts to weights. One for all images, or one per image.
-    n : int
-    text : OneHotEncoder
-    name : str
-        What messages call the argument.
-    required : bool
-        Whether None is refused.
+    `prompts`: A mix is a dict from prompts to weights. One for all images, or one per image; `name`: what messages call
+    the argument; `required`: whether None is refused. Returns empty for None. Raises `UnknownPromptError`: if a prompt
+    is not known; `ValueError`: if the weights of a mix are not finite, negative, or do not sum to 1 within 1e-6; or
+    numbers do not match.
 
-    Returns
-    -------
-    list of n Mix
-        Empty for None.
-
-    Raises
-    ------
-    UnknownPromptError
-        If a prompt is not known.
-    ValueError
-        If the weights of a mix are not finite, negative, or do not sum to 1 within 1e-6; or numbers do not match.
-
-    Examples
-    --------
     >>> each_mix(["3", {"8": 0.75, "3": 0.25}], 2, OneHotEncoder(np.array(["3", "8"])), "prompts")
     [((0, 1.0),), ((1, 0.75), (0, 0.25))]
     """
@@ -100,11 +80,7 @@ def read_mix(weights: Mapping[Any, Any], text: OneHotEncoder) -> Mix:
 def as_given(prompts: Any, labels: AnyArray) -> AnyArray:
     """What `sample` returns as prompts: labels, or an object array with the dicts as they were given.
 
-    Parameters
-    ----------
-    prompts : mix or sequence of prompts and mixes
-    labels : array of shape (n,)
-        The label of each image's prompt, or of the heaviest of its mix.
+    `labels` (n,): the label of each image's prompt, or of the heaviest of its mix.
     """
     listed: Sequence[Any] = [prompts] if isinstance(prompts, Mapping) else list(prompts)
     named = np.empty(len(labels), object)

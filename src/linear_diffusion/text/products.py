@@ -51,14 +51,8 @@ def _within_one(a: AnyArray) -> bool:
 class ProductCode(Kept):
     """Similarities of a prompt to the known ones.
 
-    Parameters
-    ----------
-    known : array of shape (p, v)
-        Bags of words of the known prompts, 0 or 1.
-    correlations : array of shape (v,)
-        ``rho_w``, each between -1 and 1.
-    ridge : float
-        Shrinkage of a prompt with an average number of images.
+    `known` (p, v): bags of words of the known prompts, 0 or 1; `correlations` (v,): ``rho_w``, each between -1 and 1;
+    `ridge`: shrinkage of a prompt with an average number of images.
     """
 
     known: Array
@@ -72,11 +66,7 @@ class ProductCode(Kept):
     def whiten(self, shares: Array, whitening: Callable[[Array, Array, float], Array]) -> Array:
         """From ``(1, k(c, known))`` to whitened coordinates, shape (1 + p, r).
 
-        Parameters
-        ----------
-        shares : array of shape (p,)
-        whitening : callable
-            `conditional.whiten`.
+        `shares` (p,); `whitening`: `conditional.whiten`.
         """
         with one_thread():
             values, vectors = np.linalg.eigh(self(self.known))
@@ -90,8 +80,6 @@ class ProductCode(Kept):
 def kernel(a: Array, b: Array, correlations: Array) -> Array:
     """``prod_w rho_w^[a_w != b_w]`` of bags (n, v) and (m, v), shape (n, m).
 
-    Examples
-    --------
     >>> kernel(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]), np.array([0.5, -0.5]))
     array([[ 1.  ,  0.5 , -0.25]])
     """
@@ -104,14 +92,8 @@ def kernel(a: Array, b: Array, correlations: Array) -> Array:
 def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) -> ProductCode:
     """The correlations under which left-out prompts are predicted best, one word after the other.
 
-    Parameters
-    ----------
-    known : array of shape (p, v)
-    counts : array of shape (p,)
-    targets : array of shape (p, m)
-        What is to be predicted of each prompt, or random projections of it.
-    seed : int
-        Of the folds.
+    `known` (p, v); `counts` (p,); `targets` (p, m): what is to be predicted of each prompt, or random projections of
+    it; `seed`: of the folds.
     """
     first = np.sort(np.argsort(-counts, kind="stable")[:MOST_PROMPTS])
     bags, shares = known[first], counts[first] / counts[first].sum()
@@ -153,15 +135,7 @@ def left_out_error(similar: Array, gram: Array, noise: Array, folds: Sequence[In
     ``e_B = (R_BB)^-1 (R y)_B`` with ``R = (K + diag(noise))^-1``, the inverse of a block (for folds of one prompt it is
     Rasmussen and Williams 2006, eq. 5.12).
 
-    Parameters
-    ----------
-    similar : array of shape (p, p)
-        K.
-    gram : array of shape (p, p)
-        ``y y'``.
-    noise : array of shape (p,)
-    folds : sequence of arrays of int
-        Positions of the prompts of each fold.
+    `similar` (p, p): K; `gram` (p, p): ``y y'``; `noise` (p,); `folds`: positions of the prompts of each fold.
     """
     lower, _ = dpotrf(similar + np.diag(noise), lower=1)
     inverse, _ = dpotri(lower, lower=1)  # its lower triangle

@@ -20,9 +20,7 @@ from ..utils.types import AnyArray, Array, Index
 def compose(prompt: Any) -> str:
     """A prompt as a string in Unicode's composed form (NFC), so that one word has one spelling.
 
-    Examples
-    --------
-    >>> compose("cafe\\u0301") == "caf\\u00e9", compose(3)
+    >>> compose("cafe\u0301") == "caf\u00e9", compose(3)
     (True, '3')
     """
     text = str(prompt)
@@ -32,8 +30,6 @@ def compose(prompt: Any) -> str:
 def listed(prompts: Any) -> list[Any]:
     """Prompts as a list: one, or a dict that mixes several, is a list of one.
 
-    Examples
-    --------
     >>> listed("a"), listed(np.array(3)), listed(("a", {"b": 1.0}))
     (['a'], [3], ['a', {'b': 1.0}])
     """
@@ -46,13 +42,8 @@ def listed(prompts: Any) -> list[Any]:
 class OneHotEncoder:
     """The known prompts and their one-hot codes.
 
-    Parameters
-    ----------
-    prompts : array of shape (n_prompts,)
-        Distinct prompts, of any dtype.
+    `prompts` (n_prompts,): distinct prompts, of any dtype.
 
-    Examples
-    --------
     >>> text = OneHotEncoder(np.array([3, 8]))
     >>> text.index(["8", 3, 3])
     array([1, 0, 0])
@@ -69,18 +60,7 @@ class OneHotEncoder:
     def index(self, prompts: Any) -> Index:
         """Positions of prompts in the code.
 
-        Parameters
-        ----------
-        prompts : sequence of n prompts
-
-        Returns
-        -------
-        array of int, shape (n,)
-
-        Raises
-        ------
-        UnknownPromptError
-            Naming the known prompts and the nearest.
+        Returns (n,). Raises `UnknownPromptError`: naming the known prompts and the nearest.
         """
         # A list that mixes types must not pass through numpy, which would turn [3, "8"] into strings.
         values = prompts.tolist() if isinstance(prompts, np.ndarray) else list(prompts)

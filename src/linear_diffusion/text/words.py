@@ -32,13 +32,8 @@ class PromptEncoder(Protocol):
 class BagOfWords:
     """The words of the known prompts, in any order, counted once.
 
-    Parameters
-    ----------
-    prompts : sequence of p strings
-        Distinct prompts, of words with white space between.
+    `prompts`: distinct prompts, of words with white space between.
 
-    Examples
-    --------
     >>> text = BagOfWords(["3", "3 bold", "8"])
     >>> text.words, text.encode(["bold 8"])
     (['3', '8', 'bold'], array([[0., 1., 1.]]))
@@ -55,11 +50,9 @@ class BagOfWords:
     def encode(self, prompts: Sequence[str]) -> Array:
         """Codes of prompts, shape (n, n_words).
 
-        Raises
-        ------
-        UnknownPromptError
-            If a word is not known, or the prompt is no linear combination of known ones: "3 8" where each known
-            prompt has one digit. The message names the word and the nearest known one, or the nearest known prompt.
+        Raises `UnknownPromptError`: if a word is not known, or the prompt is no linear combination of known ones: "3 8"
+        where each known prompt has one digit. The message names the word and the nearest known one, or the nearest
+        known prompt.
         """
         for prompt in prompts:
             for word in prompt.split():
@@ -91,16 +84,9 @@ class BagOfWords:
 class TransformedPrompts:
     """Vectors that a transformer of strings makes, reduced to at most 16 dimensions by principal components.
 
-    Parameters
-    ----------
-    transformer : callable, or object with ``transform``
-        ``strings -> (n, m)``, dense or sparse; it is fitted on the prompts if it has ``fit`` (as a copy, where
-        scikit-learn can clone it).
-    prompts : sequence of p strings
-        Distinct prompts.
+    `transformer`: ``strings -> (n, m)``, dense or sparse; it is fitted on the prompts if it has ``fit`` (as a copy,
+    where scikit-learn can clone it); `prompts`: distinct prompts.
 
-    Examples
-    --------
     >>> text = TransformedPrompts(lambda prompts: [[len(p), p.count("a")] for p in prompts], ["a", "bb", "banana"])
     >>> text.encode(["aa", "b"]).shape
     (2, 2)
@@ -122,10 +108,8 @@ class TransformedPrompts:
     def encode(self, prompts: Sequence[str]) -> Array:
         """Codes of prompts, shape (n, q) with q at most 16.
 
-        Raises
-        ------
-        UnknownPromptError
-            If a prompt's vector is twice as far from the span of the training prompts' as any of them.
+        Raises `UnknownPromptError`: if a prompt's vector is twice as far from the span of the training prompts' as any
+        of them.
         """
         vectors = self._embed(prompts)
         scale = np.linalg.norm(vectors - self._mean, axis=1) + np.linalg.norm(self._mean)

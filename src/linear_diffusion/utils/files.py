@@ -39,17 +39,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes], replaces: str = "")
 
     One process at a time writes to a folder, others wait. What a killed one left half-written is removed.
 
-    Parameters
-    ----------
-    folder : Path
-    contents : dict from name to bytes
-    replaces : str, optional
-        A pattern of names. Files that match it and are not among the contents are removed last.
-
-    Raises
-    ------
-    OSError
-        Naming the file that cannot be written.
+    `replaces`: A pattern of names. Files that match it and are not among the contents are removed last. Raises
+    `OSError`: naming the file that cannot be written.
     """
     name = next(iter(contents))
     try:
@@ -76,18 +67,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes], replaces: str = "")
 def read_file(path: Path, most: int | None = None) -> bytes:
     """The bytes of a regular file: no pipe that would be waited for, no device without an end.
 
-    Parameters
-    ----------
-    path : Path
-    most : int, optional
-        Bytes that it may have; by default what fits in memory twice.
-
-    Raises
-    ------
-    FileNotFoundError
-    ModelFileError
-        If it is no regular file, or too large.
-    NotEnoughMemoryError
+    `most`: bytes that it may have; by default what fits in memory twice. Raises `FileNotFoundError`; `ModelFileError`:
+    if it is no regular file, or too large; `NotEnoughMemoryError`.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ModelFileError(f"{path} is not a regular file.")
@@ -129,12 +110,8 @@ def pack(arrays: dict[str, AnyArray]) -> bytes:
 def unpack(content: bytes) -> dict[str, AnyArray]:
     """Read what `pack` packed.
 
-    Raises
-    ------
-    Exception
-        Of any kind, if the content is cut short or foreign (see `refusing`).
-    ValueError
-        If it holds numbers that are not finite.
+    Raises `Exception`: of any kind, if the content is cut short or foreign (see `refusing`); `ValueError`: if it holds
+    numbers that are not finite.
     """
     arrays: dict[str, AnyArray] = safetensors.numpy.load(content)
     for name, array in arrays.items():
@@ -149,19 +126,8 @@ def check_shapes(
 ) -> None:
     """Refuse arrays that are missing, too many, or of another shape or dtype.
 
-    Parameters
-    ----------
-    arrays : dict from name to array
-    axes : dict from name to str
-        Names of each array's axes, such as "p k". An axis has one size in all arrays.
-    dtypes : dict from name to str
-        Those that are not float64.
-    sizes : dict from axis to int
-        What is known of the axes' sizes; the others are added.
-
-    Raises
-    ------
-    ValueError
+    `axes`: names of each array's axes, such as "p k". An axis has one size in all arrays; `dtypes`: those that are not
+    float64; `sizes`: what is known of the axes' sizes; the others are added. Raises `ValueError`.
     """
     if set(arrays) != set(axes):
         lacking, more = sorted(axes.keys() - arrays.keys()), sorted(arrays.keys() - axes.keys())
@@ -185,10 +151,7 @@ def labels_to_json(labels: AnyArray) -> dict[str, Any]:
 def labels_from_json(value: Any) -> AnyArray:
     """Read what `labels_to_json` wrote.
 
-    Raises
-    ------
-    ValueError
-        If the values are not plain labels of the dtype.
+    Raises `ValueError`: if the values are not plain labels of the dtype.
     """
     name, values = value["dtype"], value["values"]
     kinds: dict[str, Any] = {"object": str, "str": str, "b": bool, "i": int, "u": int, "f": (int, float)}

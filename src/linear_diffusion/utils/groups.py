@@ -10,8 +10,6 @@ from .types import Index
 def by_group(index: Index) -> Iterator[tuple[int, Index | slice]]:
     """Rows of each number in an index: (number, rows); a slice where there is one, which spares copies.
 
-    Examples
-    --------
     >>> list(by_group(np.array([3, 5, 3])))
     [(3, array([0, 2])), (5, array([1]))]
     """
@@ -26,8 +24,6 @@ def by_group(index: Index) -> Iterator[tuple[int, Index | slice]]:
 def runs(ordered: Index) -> Iterator[tuple[int, slice]]:
     """Runs of the same number in an increasing index: (number, rows).
 
-    Examples
-    --------
     >>> list(runs(np.array([3, 3, 5])))
     [(3, slice(0, 2, None)), (5, slice(2, 3, None))]
     """

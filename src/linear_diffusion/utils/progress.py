@@ -30,8 +30,6 @@ _MOST = 10
 def listening(listener: Listener) -> Iterator[None]:
     """A context in which a listener is told what work is at.
 
-    Examples
-    --------
     >>> with listening(print):
     ...     tell("tone curves")
     tone curves
@@ -52,8 +50,6 @@ def tell(text: str) -> None:
 def counted(work: Callable[[T], R], n: int, doing: str) -> Callable[[T], R]:
     """The same work on an item, on any thread, which tells how many of n items are done; ten times at most.
 
-    Examples
-    --------
     >>> with listening(print):
     ...     list(map(counted(abs, 2, "styles: prompt"), [-1, -2]))
     styles: prompt 1 of 2

@@ -25,15 +25,8 @@ the details of training images."""
 def entropy_of(random_state: Any) -> int:
     """One integer that all random streams of a call grow from.
 
-    Parameters
-    ----------
-    random_state : None, int, numpy RandomState or Generator
-        None takes fresh entropy; a RandomState or Generator is advanced.
-
-    Raises
-    ------
-    ValueError
-        For anything else, or a negative int.
+    `random_state`: none takes fresh entropy; a RandomState or Generator is advanced. Raises `ValueError`: for anything
+    else, or a negative int.
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(2, np.uint64)[0])

@@ -22,8 +22,6 @@ MOST = 1e18
 def number(value: Any) -> float:
     """An argument as a float; NaN, which no bounds let through, where it is none or too large for one.
 
-    Examples
-    --------
     >>> number(2), number("2"), number(True), number(10**400)
     (2.0, nan, nan, nan)
     """
@@ -36,8 +34,6 @@ def number(value: Any) -> float:
 def whole(value: Any) -> int:
     """An argument as a whole number; -1 where it is none.
 
-    Examples
-    --------
     >>> whole(np.int64(3)), whole(3.0), whole(True)
     (3, -1, -1)
     """

@@ -1,7 +1,9 @@
 """Sphinx's settings of the site: ``make docs`` builds it, English first, then Russian (-D language=ru)."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import linear_diffusion
 
@@ -11,6 +13,7 @@ sys.path.insert(0, str(HERE))  # gallery.py
 project = "Linear Diffusion"
 version = release = linear_diffusion.__version__
 html_title = project
+highlight_language = "none"  # formulas are no Python
 language = "en"
 locale_dirs = ["locale"]
 gettext_compact = False  # a catalogue for each page
@@ -32,6 +35,37 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+
+
+def measured(name: str) -> Any:
+    """Figures that a benchmark wrote."""
+    return json.loads((HERE.parent / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def distance(table: str, row: str, digits: int = 0) -> str:
+    """The Fréchet distance of a row."""
+    return f"{measured(table)[row]['frechet']:.{digits}f}"
+
+
+steps = measured("sampler-bias")["steps"]["cosine ddim"]
+words = {name.rpartition(" ")[2]: row["all"] for name, row in measured("words").items() if name.startswith("`words`")}
+figures = {  # what the tutorial calls |name|
+    "one shot": distance("quality", "MNIST: the article's one-shot model"),
+    "exact limit": distance("quality", "MNIST: one Gaussian per prompt, k = 144, `tone=False`"),
+    "tone curve": distance("quality", "MNIST: one Gaussian per prompt, k = 144"),
+    "144 components": distance("styles", "MNIST: k = 144", 2),
+    "500 components": distance("styles", "MNIST: 165 styles, k = 500", 2),
+    "Gaussian": distance("comparison", "mnist/gaussian", 1),
+    "U-Net": distance("comparison", "mnist/unet", 1),
+    "U-Net minutes": f"{measured('comparison')['mnist/unet']['fit_cpu_seconds'] / 60:.0f}",
+    "styles": distance("comparison", "mnist/styles", 1),
+    "1 step": f"{steps['1']:.0%}",
+    "50 steps": f"{steps['50']:.0%}",
+    "1000 steps": f"{steps['1000']:.1%}",
+    "unseen words": f"{words['unseen']:.0%}",
+    "real words": f"{measured('words')['real images: unseen']['all']:.0%}",
+}
+rst_epilog = "\n".join(f".. |{name}| replace:: {figure}" for name, figure in figures.items())
 
 sphinx_gallery_conf = {
     "examples_dirs": ["tutorial", "examples"],

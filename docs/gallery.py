@@ -12,6 +12,7 @@ STYLE = {
     "figure.dpi": 120,
     "savefig.dpi": 120,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.wspace": 0.06,
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -24,9 +25,11 @@ STYLE = {
 
 def scrape_shown(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """The picture that a block ends with, as a notebook would show it."""
-    shown = block_vars["example_globals"].get("___")
+    names = block_vars["example_globals"]
+    shown = names.get("___")  # sphinx-gallery's name for what the last block that ends with an expression ended with
     if not isinstance(shown, Image):
         return ""
+    names["___"] = None
     path = Path(next(block_vars["image_path_iterator"]))
     shown.save(path)
     return str(figure_rst([str(path)], gallery_conf["src_dir"]))

@@ -22,18 +22,15 @@ _KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.type
 
 
 def read_images(estimator: Any, X: Any, shape: tuple[int, ...] | None = None) -> AnyArray:
-    """Images as an array of a known kind, checked as scikit-learn does.
-
-    `estimator`: whose ``n_features_in_`` is set where no shape is known; `X` (n, h, w); `shape`: of the images that the
-    estimator was fitted on.
-    """
+    """Images as an array of a known kind, checked as scikit-learn does. `estimator`: whose ``n_features_in_`` is set
+    where no shape is known; `X` (n, h, w); `shape`: of the images that the estimator was fitted on."""
     X = X if hasattr(X, "ndim") else _as_array(X)
     if isinstance(X, np.ndarray) and X.dtype.kind in "iuf":  # the order of bytes is no kind of number
         X = X.astype(np.float32 if X.dtype == np.float16 else X.dtype.newbyteorder("="), copy=False)
     if shape is not None and X.ndim > 1 and X.shape == shape:
         raise ValueError(f"X is one image, of shape {X.shape}; give several, or one as images[[0]].")
     if X.ndim < 3:
-        return validate_data(estimator, X, reset=shape is None, dtype=_KINDS)  # type: ignore[no-any-return]
+        return validate_data(estimator, X, reset=shape is None, dtype=_KINDS)
     if X.ndim > 4:
         raise ValueError(f"X has {X.ndim} axes; give images (n, h, w) or (n, h, w, channels), or rows (n, d).")
     if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4:
@@ -49,7 +46,7 @@ def read_images(estimator: Any, X: Any, shape: tuple[int, ...] | None = None) ->
         estimator.__dict__.pop("feature_names_in_", None)
     elif X.shape[1:] != shape:
         raise ValueError(f"X has images of shape {X.shape[1:]}; the model was fitted on {shape}.")
-    return X  # type: ignore[no-any-return]
+    return X
 
 
 def read_run(
@@ -63,10 +60,7 @@ def read_run(
     guided: bool,
     of_trajectory: bool = False,
 ) -> Run:
-    """How a sampler runs, from the arguments of a call.
-
-    `n_steps`, `eta`: as in `LinearDiffusion.sample`.
-    """
+    """How a sampler runs, from the arguments of a call. `n_steps`, `eta`: as in `LinearDiffusion.sample`."""
     if sampler is None:
         sampler = usual_sampler(schedule, prior, guided=guided)
     if isinstance(sampler, str) and sampler == "exact":

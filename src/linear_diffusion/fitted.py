@@ -154,8 +154,7 @@ class FittedModel(
         array of shape (n,)
         """
         most_likely = self.predict_proba(X).argmax(axis=1)
-        found: AnyArray = self.classes_[most_likely]
-        return found
+        return self.classes_[most_likely]
 
     @available_if(has_density)  # type: ignore[untyped-decorator]
     def denoise(self, X: Any, noise_std: float | None = None, prompts: Any = None, *, exact: bool = False) -> AnyArray:
@@ -193,8 +192,7 @@ class FittedModel(
         out = restore.denoise(
             self._known(prompts, len(images)), images.reshape(len(images), -1), noise_std, exact=exact
         )
-        restored: AnyArray = out.reshape(np.shape(X))
-        return restored
+        return out.reshape(np.shape(X))
 
     @available_if(has_density)  # type: ignore[untyped-decorator]
     def restore(
@@ -319,8 +317,7 @@ class FittedModel(
         """The linear denoiser of one prompt, at any noise level, on latents: one Gaussian, whatever its styles."""
         check_is_fitted(self)
         prior = self.prior_.asked([prompt])
-        found: LinearDenoiser = prior.gaussian(((int(prior.text.index([prompt])[0]), 1.0),))
-        return found
+        return prior.gaussian(((int(prior.text.index([prompt])[0]), 1.0),))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to a folder: ``config.json``, ``model-<digest>.safetensors`` and a card, ``README.md``.
@@ -355,8 +352,7 @@ class FittedModel(
     @property
     def class_noise_std_(self) -> Array:
         """Standard deviation of the noise on each pixel at which prompts are read, shape (d,)."""
-        deviations: Array = np.sqrt(self._reading().noise_variance) * self.encoder_.std * self.decoder_.image.unit
-        return deviations
+        return np.sqrt(self._reading().noise_variance) * self.encoder_.std * self.decoder_.image.unit
 
     def _take(self, parts: Parts, n_images: int, confidence: Confidence | CalibrationImages | None) -> Self:
         """Take what was learned, or loaded."""
@@ -375,8 +371,7 @@ class FittedModel(
         prior = self.prior_.asked(prompts)
         if prior is not self.prior_:
             return Densities(self.encoder_, prior)
-        densities: Densities = self._answers.setdefault("densities", Densities(self.encoder_, prior))
-        return densities
+        return self._answers.setdefault("densities", Densities(self.encoder_, prior))
 
     def _known(self, prompts: Any, n: int) -> Known:
         """What restoration takes, of n images of given prompts."""

@@ -98,10 +98,7 @@ class Guided:
 
 @dataclass(frozen=True)
 class Grouped:
-    """One denoiser for images of many prompts, which one loop draws together.
-
-    `parts`: each image is in one.
-    """
+    """One denoiser for images of many prompts, which one loop draws together. `parts`: each image is in one."""
 
     parts: Sequence[tuple[Index | slice, Denoiser]]
 

@@ -71,18 +71,14 @@ class Schedule:
 
 
 def start_std(level: Level) -> float:
-    """Standard deviation of the noise that step samplers start from.
-
-    As in the field: 1 for variance-preserving and flow schedules, sigma_T for variance-exploding ones (alpha = 1).
-    """
+    """Standard deviation of the noise that step samplers start from. As in the field: 1 for variance-preserving and
+    flow schedules, sigma_T for variance-exploding ones (alpha = 1)."""
     return level.sigma if level.alpha == 1.0 else 1.0
 
 
 def _from_betas(betas: Array) -> Callable[[Array], tuple[Array, Array]]:
-    """The path through alpha_bar_i = prod (1 - beta) at t = i / n, log-linear in between.
-
-    With n steps it visits the native levels of DDPM (Ho et al. 2020, eq. 4) exactly.
-    """
+    """The path through alpha_bar_i = prod (1 - beta) at t = i / n, log-linear in between. With n steps it visits the
+    native levels of DDPM (Ho et al. 2020, eq. 4) exactly."""
     knots = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
 
     def path(t: Array) -> tuple[Array, Array]:
@@ -93,10 +89,8 @@ def _from_betas(betas: Array) -> Callable[[Array], tuple[Array, Array]]:
 
 
 def _cosine(t: Array) -> tuple[Array, Array]:
-    """Nichol and Dhariwal (2021), eq. 17: alpha_bar = cos^2 of an angle, over its value at t = 0.
-
-    Their clipping of beta, which keeps 1 / alpha finite, is not needed here: alpha_T is 0.
-    """
+    """Nichol and Dhariwal (2021), eq. 17: alpha_bar = cos^2 of an angle, over its value at t = 0. Their clipping of
+    beta, which keeps 1 / alpha finite, is not needed here: alpha_T is 0."""
     offset = 0.008
     cos = np.cos((t + offset) / (1 + offset) * np.pi / 2)
     alpha = np.where(t == 1.0, 0.0, cos / np.cos(offset / (1 + offset) * np.pi / 2))

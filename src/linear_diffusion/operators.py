@@ -55,8 +55,7 @@ class Operator:
         y = (matrix @ X.reshape(len(X), -1).T.astype(np.float64)).T
         if X.dtype == np.uint8:
             y = np.rint(np.clip(y, 0, 255))
-        out: AnyArray = y.astype(X.dtype if X.dtype.kind in "fu" else np.float64).reshape(len(X), *shape)
-        return out
+        return y.astype(X.dtype if X.dtype.kind in "fu" else np.float64).reshape(len(X), *shape)
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class Mask:
     def __call__(self, X: Any) -> AnyArray:
         """Images with zeros where pixels are missing."""
         X = np.asarray(X)
-        left: AnyArray = np.where(self.on(X.shape[1:], len(X)).reshape(X.shape), X.dtype.type(0), X)
-        return left
+        return np.where(self.on(X.shape[1:], len(X)).reshape(X.shape), X.dtype.type(0), X)
 
     def on(self, shape: Shape, n: int) -> AnyArray:
         """The mask of each of n images, shape (n, d).
@@ -314,8 +312,7 @@ def _require_finite(y: AnyArray) -> None:
 
 
 def _numbers(matrix: Any) -> Array:
-    numbers: Array = matrix.data if sparse.issparse(matrix) else matrix
-    return numbers
+    return matrix.data if sparse.issparse(matrix) else matrix
 
 
 def _check_numbers(name: str, matrix: Any) -> None:

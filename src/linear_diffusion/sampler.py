@@ -56,10 +56,8 @@ class Sampler:
 
 
 def ddim(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
-    """DDIM (Song et al. 2021, eq. 12): keep the predicted noise, or renew a share eta of it.
-
-    With eta = 0 it is Euler's method in the variables ``z / alpha`` and ``sigma / alpha``.
-    """
+    """DDIM (Song et al. 2021, eq. 12): keep the predicted noise, or renew a share eta of it. With eta = 0 it is Euler's
+    method in the variables ``z / alpha`` and ``sigma / alpha``."""
     noise = eta * _posterior_std(t, s)
     keep = sqrt(max(s.sigma**2 - noise**2, 0.0)) / t.sigma  # times eps_hat = (z_t - alpha_t z0_hat) / sigma_t
     return Step(z=keep, z0=s.alpha - t.alpha * keep, noise=noise)
@@ -73,10 +71,8 @@ def ddpm(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
 
 
 def heun(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
-    """Heun's method (Karras et al. 2022, algorithm 1): average eps_hat at t and at ddim's z_s.
-
-    Like EDM, it takes ddim's step where one end has no finite ``sigma / alpha`` or no noise.
-    """
+    """Heun's method (Karras et al. 2022, algorithm 1): average eps_hat at t and at ddim's z_s. Like EDM, it takes
+    ddim's step where one end has no finite ``sigma / alpha`` or no noise."""
     if t.alpha == 0.0 or s.sigma == 0.0:
         return ddim(t, s)
     # x = z / alpha, d = eps_hat: x_s = x_t + h (d_t + d_s) / 2 with h = sigma_s / alpha_s - sigma_t / alpha_t,
@@ -91,10 +87,8 @@ def heun(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
 
 
 def dpmpp_2m(t: Level, s: Level, u: Level | None = None, eta: float = 0.0) -> Step:
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): extrapolate z0_hat from this step and the last.
-
-    The first step, and the last one to zero noise, are of first order (ddim's).
-    """
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): extrapolate z0_hat from this step and the last. The first step,
+    and the last one to zero noise, are of first order (ddim's)."""
     if u is None or s.sigma == 0.0:
         return ddim(t, s)
     h = _log_snr(s) - _log_snr(t)
@@ -167,7 +161,7 @@ def compile_law(
     docs/mathematics.md, "The exact sampler"), of a `GaussianDenoiser`.
     """
     if sampler is None:
-        return denoiser.marginal(CLEAN)  # type: ignore[attr-defined, no-any-return]
+        return denoiser.marginal(CLEAN)  # type: ignore[attr-defined]
     return compile_map(sampler, levels, denoiser, eta).from_noise(start_std(levels[0]))
 
 
@@ -247,10 +241,8 @@ def find_sampler(sampler: Any) -> Sampler:
 def choose_levels(
     sampler: Sampler | None, schedule: Schedule, n_steps: int | None, *, of_trajectory: bool = False
 ) -> list[Level]:
-    """The noise levels that a run visits, with the number of steps checked.
-
-    `sampler`: none is "exact", which takes steps only to say how many pictures a trajectory has.
-    """
+    """The noise levels that a run visits, with the number of steps checked. `sampler`: none is "exact", which takes
+    steps only to say how many pictures a trajectory has."""
     if n_steps is not None and not 1 <= whole(n_steps) <= _MOST_STEPS:
         raise ValueError(f"n_steps={n_steps!r} must be a whole number >= 1, or None; at most {_MOST_STEPS:,}.")
     if sampler is None and n_steps is not None and not of_trajectory:

@@ -133,8 +133,7 @@ def read_picture(path: Path, model: "LinearDiffusion", resize: Any = "squash") -
     pixels = read_images([Encoded(str(path), path)], (height, width), mode, resize=resize, report=note)
     scaled = low + pixels.astype(np.float64) * ((high - low) / 255)
     dtype = model.decoder_.image.dtype
-    start: AnyArray = (np.rint(scaled) if dtype == "uint8" else scaled).astype(dtype)
-    return start
+    return (np.rint(scaled) if dtype == "uint8" else scaled).astype(dtype)
 
 
 def reading(

@@ -53,8 +53,7 @@ class Regression(Kept):
         features = codes if self.products is None else self.products(codes)
         with one_thread():
             moved = [row @ self.whitening[1:] for row in features]
-        u: Array = self.whitening[0] + np.reshape(moved, (len(codes), -1))
-        return u
+        return self.whitening[0] + np.reshape(moved, (len(codes), -1))
 
     def __call__(self, codes: Array) -> Array:
         """What the regression says at codes (n, v), shape (n, ...)."""
@@ -70,26 +69,21 @@ class Regression(Kept):
 
 def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
     """W, the pseudo-inverse square root of ``E[1c 1c'] + ridge``, but for the intercept, which is not shrunk.
-
     `features` (p, q): codes of the distinct prompts; `shares` (p,): their frequencies; `ridge` (q,). Returns (1 + q,
-    r): with r the rank of the codes: an intercept beside a one-hot code is singular.
-    """
+    r): with r the rank of the codes: an intercept beside a one-hot code is singular."""
     one_c = np.hstack([np.ones((len(features), 1)), features])
     second = (one_c * shares[:, None]).T @ one_c
     second[np.arange(1, len(second)), np.arange(1, len(second))] += ridge
     with one_thread():
         values, vectors = np.linalg.eigh(second)
     seen = values > _TOLERANCE * values[-1]
-    whitening: Array = vectors[:, seen] / np.sqrt(values[seen])
-    return whitening
+    return vectors[:, seen] / np.sqrt(values[seen])
 
 
 def regress(codes: Array, shares: Array, targets: Array, products: ProductCode | None = None) -> Regression:
-    """Least squares of a target on the codes of distinct prompts, weighed by their frequencies.
-
-    `codes` (p, v); `shares` (p,); `targets` (p, ...): means over each prompt's images, which is all that least squares
-    reads; `products`: with its ridge.
-    """
+    """Least squares of a target on the codes of distinct prompts, weighed by their frequencies. `codes` (p, v);
+    `shares` (p,); `targets` (p, ...): means over each prompt's images, which is all that least squares reads;
+    `products`: with its ridge."""
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
     empty = Regression(products, whitening, np.empty(0))
     u = empty.whitened(codes) * shares[:, None]
@@ -99,11 +93,9 @@ def regress(codes: Array, shares: Array, targets: Array, products: ProductCode |
 def regress_products(
     codes: Array, counts: Array, scatter: Iterable[tuple[int, Array]], k: int, products: ProductCode | None = None
 ) -> tuple[Regression, Array]:
-    """The regression of residual products on codes, without holding a matrix per prompt; and their mean (k, k).
-
-    `codes` (p, v); `counts` (p,): images of each prompt; `scatter` (k, k): sum of a prompt's residual products ``r
-    r'``; `k`: latent dimensions.
-    """
+    """The regression of residual products on codes, without holding a matrix per prompt; and their mean (k, k). `codes`
+    (p, v); `counts` (p,): images of each prompt; `scatter` (k, k): sum of a prompt's residual products ``r r'``; `k`:
+    latent dimensions."""
     shares = counts / counts.sum()
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
     u = Regression(products, whitening, np.empty(0)).whitened(codes) / counts.sum()
@@ -122,11 +114,8 @@ def regress_products(
 
 @dataclass(frozen=True)
 class ConditionalGaussian(Kept):
-    """``z | c ~ N(B 1c, S(c))`` for any code c.
-
-    `mean`: with weights (r, k); `covariance`: with weights (r, k, k); `pooled` (k, k): mean of the residual products,
-    whatever the prompt; `ridge`: variance added to every dimension.
-    """
+    """``z | c ~ N(B 1c, S(c))`` for any code c. `mean`: with weights (r, k); `covariance`: with weights (r, k, k);
+    `pooled` (k, k): mean of the residual products, whatever the prompt; `ridge`: variance added to every dimension."""
 
     mean: Regression
     covariance: Regression
@@ -160,5 +149,4 @@ class ConditionalGaussian(Kept):
     def _is_negative(self, some: Array, values: Array) -> AnyArray:
         """Below zero by more than rounding, of this S(c) or of the matrices that it is a sum of."""
         scale = np.abs(values[:, -1:]) + np.trace(self.pooled) / len(self.pooled)
-        below: AnyArray = some < -_TOLERANCE * scale
-        return below
+        return some < -_TOLERANCE * scale

@@ -80,20 +80,17 @@ class GaussianDenoiser:
     @property
     def covariance(self) -> Array:
         """Shape (k, k)."""
-        covariance: Array = (self.basis * self.variances) @ self.basis.T
-        return covariance
+        return (self.basis * self.variances) @ self.basis.T
 
     @lazy
     def center(self) -> Array:
         """Coordinates of the mean, shape (r,)."""
-        center: Array = self.mean @ self.basis
-        return center
+        return self.mean @ self.basis
 
     @lazy
     def beside(self) -> Array:
         """What of the mean lies beside the basis, shape (k,)."""
-        beside: Array = self.mean - self.basis @ self.center
-        return beside
+        return self.mean - self.basis @ self.center
 
     def z0_map(self, level: Level) -> AffineMap:
         """z0_hat in coordinates; finite at alpha = 0, where it is the mean."""
@@ -129,8 +126,7 @@ class GaussianDenoiser:
 
         def carry(z: Array) -> Array:
             x = z - t.alpha * self.mean
-            carried: Array = s.alpha * self.mean + outside * x + (x @ self.basis * (scale - outside)) @ self.basis.T
-            return carried
+            return s.alpha * self.mean + outside * x + (x @ self.basis * (scale - outside)) @ self.basis.T
 
         return carry
 
@@ -142,10 +138,8 @@ class GaussianDenoiser:
 
 
 def eigen_of_factors(factors: Array) -> tuple[Array, Array]:
-    """Eigenvalues (s, r) of ``F_j F_j'`` for factors (s, k, r), increasing, and eigenvectors (s, k, r) in columns.
-
-    ``F' F = V s^2 V'`` and ``U = F V / s``. Where s is zero, so is the column.
-    """
+    """Eigenvalues (s, r) of ``F_j F_j'`` for factors (s, k, r), increasing, and eigenvectors (s, k, r) in columns. ``F'
+    F = V s^2 V'`` and ``U = F V / s``. Where s is zero, so is the column."""
     exact = factors.astype(np.float64)
     with one_thread():
         values, rotation = np.linalg.eigh(exact.swapaxes(1, 2) @ exact)
@@ -205,5 +199,4 @@ def eps_hat(denoiser: Denoiser, z_t: Array, level: Level) -> Array:
     >>> eps_hat(prior, np.array([[4.0]]), Level(alpha=1.0, sigma=1.0))
     array([[1.]])
     """
-    predicted: Array = (z_t - level.alpha * denoiser.z0(level)(z_t)) / level.sigma
-    return predicted
+    return (z_t - level.alpha * denoiser.z0(level)(z_t)) / level.sigma

@@ -133,8 +133,7 @@ class Moments:
     @property
     def weights(self) -> Array:
         """Frequencies of the prompts, shape (p,)."""
-        share: Array = self.counts / max(self.counts.sum(), 1.0)
-        return share
+        return self.counts / max(self.counts.sum(), 1.0)
 
     def pooled(self) -> tuple[Array, Array]:
         """Mean (d,) and covariance (d, d), or variances (d,), of all images, whatever their prompt."""
@@ -213,11 +212,9 @@ def members(index: Index, n_prompts: int) -> list[Index]:
 
 
 def _exact_moments(rows: AnyArray) -> tuple[Array, Array]:
-    """Mean (d,) and scatter (d, d) of uint8 images, the same to the last bit on every processor.
-
-    About the middle of their range pixels are whole numbers of at most 7 bits, and a sum of 1,024 of their products has
-    at most 24, which float32 holds exactly, whatever the order that a processor or its threads add them up in.
-    """
+    """Mean (d,) and scatter (d, d) of uint8 images, the same to the last bit on every processor. About the middle of
+    their range pixels are whole numbers of at most 7 bits, and a sum of 1,024 of their products has at most 24, which
+    float32 holds exactly, whatever the order that a processor or its threads add them up in."""
     d = rows.shape[1]
     total, square = np.zeros(d), np.zeros((d, d))
     for start in range(0, len(rows), _EXACT_ROWS):

@@ -24,10 +24,8 @@ from .prior import Part, Prior
 
 @dataclass(frozen=True)
 class RegressionDenoiser:
-    """The denoiser of one prompt that ordinary least squares finds from drawn noise.
-
-    `means` (2 k,): means of (z, eps) over the training draws; `covariances` (2 k, 2 k): their covariance.
-    """
+    """The denoiser of one prompt that ordinary least squares finds from drawn noise. `means` (2 k,): means of (z, eps)
+    over the training draws; `covariances` (2 k, 2 k): their covariance."""
 
     means: Array
     covariances: Array
@@ -49,13 +47,9 @@ class RegressionDenoiser:
 
 @dataclass(frozen=True)
 class RegressionPrior(Kept, Prior):
-    """What sampled training finds of p prompts.
-
-    It has a denoiser for each prompt, and no density.
-
-    `weights` (p,): frequencies of the prompts; `joint_means` (p, 2 k): means of (z, eps) over the training draws;
-    `joint_covariances` (p, 2 k, 2 k): their covariances.
-    """
+    """What sampled training finds of p prompts. It has a denoiser for each prompt, and no density. `weights` (p,):
+    frequencies of the prompts; `joint_means` (p, 2 k): means of (z, eps) over the training draws; `joint_covariances`
+    (p, 2 k, 2 k): their covariances."""
 
     text: OneHotEncoder
     weights: Array = kept("p", sums_to_one)

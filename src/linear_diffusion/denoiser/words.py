@@ -32,11 +32,8 @@ _CACHED_BYTES, _CACHED_CURVES = 2**27, 1024
 
 @dataclass(frozen=True)
 class Words:
-    """Regressions on the code of a prompt.
-
-    `code`: from prompts to codes; `gaussian`: of latents; `residual`: of the mean squared length of what the image
-    encoder discards.
-    """
+    """Regressions on the code of a prompt. `code`: from prompts to codes; `gaussian`: of latents; `residual`: of the
+    mean squared length of what the image encoder discards."""
 
     code: PromptEncoder
     gaussian: ConditionalGaussian
@@ -59,11 +56,8 @@ class Words:
 
 @dataclass(frozen=True)
 class WordsPrior(Kept, Prior):
-    """The laws of some prompts of words, seen in training or not.
-
-    `text`: the prompts; `weights` (p,): how often each is drawn. Raises `UnknownPromptError`: if a prompt lies outside
-    the span of the known ones.
-    """
+    """The laws of some prompts of words, seen in training or not. `text`: the prompts; `weights` (p,): how often each
+    is drawn. Raises `UnknownPromptError`: if a prompt lies outside the span of the known ones."""
 
     text: OneHotEncoder
     words: Words
@@ -206,10 +200,8 @@ class WordsCurves:
 
 
 def read_regression(arrays: dict[str, AnyArray], name: str, known: Array, shape: tuple[int, ...]) -> Regression:
-    """A regression on products of words out of the arrays of a file.
-
-    `known` (p, v): codes of the prompts of training; `shape`: of what it says of one code.
-    """
+    """A regression on products of words out of the arrays of a file. `known` (p, v): codes of the prompts of training;
+    `shape`: of what it says of one code."""
     sizes = {"v": known.shape[1], "1+q": len(known) + 1}
     products = ProductCode.read(arrays, name, sizes, known=known)
     regression = Regression.read(arrays, name, sizes, products=products)

@@ -93,13 +93,11 @@ class Judge:
     @property
     def prompts(self) -> AnyArray:
         """What it can read."""
-        known: AnyArray = self.network.classes_
-        return known
+        return self.network.classes_
 
     def predict(self, images: AnyArray) -> AnyArray:
         """The prompt that it reads off each image, (n,)."""
-        read: AnyArray = self.network.predict(to_rows(images, self.bounds))
-        return read
+        return self.network.predict(to_rows(images, self.bounds))
 
 
 class Components:
@@ -130,8 +128,7 @@ class Components:
 
     def features(self, images: AnyArray) -> Array:
         """Principal components of images, (n, n_features)."""
-        found: Array = self.pca.transform(to_rows(images, self.bounds))
-        return found
+        return self.pca.transform(to_rows(images, self.bounds))
 
 
 def _fit_quietly(network: Any, rows: Array, prompts: AnyArray) -> Any:

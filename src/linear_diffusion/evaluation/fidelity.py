@@ -91,5 +91,4 @@ def _root(covariance: Array) -> Array:
     """The symmetric root; eigenvalues that are 0 but for rounding are 0, for their roots would be 1e-8."""
     values, basis = np.linalg.eigh(np.asarray(covariance, np.float64))
     rounding = len(values) * np.finfo(np.float64).eps * values[-1]
-    root: Array = (basis * np.sqrt(np.where(values > rounding, values, 0))) @ basis.T
-    return root
+    return (basis * np.sqrt(np.where(values > rounding, values, 0))) @ basis.T

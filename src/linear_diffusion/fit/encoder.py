@@ -35,11 +35,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Learned:
-    """What a pass over the data leaves.
-
-    `latents`: of the latents, a prompt at a time; `residual` (p,): mean squared length of what the encoder discards of
-    a prompt's (standardised) pixels; `histogram` (p, channels, 256).
-    """
+    """What a pass over the data leaves. `latents`: of the latents, a prompt at a time; `residual` (p,): mean squared
+    length of what the encoder discards of a prompt's (standardised) pixels; `histogram` (p, channels, 256)."""
 
     encoder: PCAEncoder
     latents: Moments
@@ -182,10 +179,8 @@ def learn_from(pixels: Moments, latent_dim: int | float, *, standardize: bool, r
 def draw_noise(
     rows: AnyArray, index: Index, prompts: AnyArray, encoder: PCAEncoder, n_draws: int, entropy: int
 ) -> Moments:
-    """Moments of ``(z, eps)`` with noise drawn: what the article's regression sees.
-
-    They are of 2 k features, over n_draws copies of each image.
-    """
+    """Moments of ``(z, eps)`` with noise drawn: what the article's regression sees. They are of 2 k features, over
+    n_draws copies of each image."""
     k = len(encoder.components)
     joint = Moments.empty(prompts, 2 * k)
     for block, part in blocks(len(rows)):
@@ -199,15 +194,12 @@ def draw_noise(
 
 def training_noise(entropy: int, draw: int, block: int, z: Array) -> Array:
     """The noise that one draw adds to a block of latents, in their shape and dtype."""
-    eps: Array = stream(entropy, DRAWS, draw, block).standard_normal(z.shape, dtype=z.dtype)
-    return eps
+    return stream(entropy, DRAWS, draw, block).standard_normal(z.shape, dtype=z.dtype)
 
 
 def require_memory(work: Work, k: int) -> None:
-    """Refuse a fit of k components that would not fit in memory, saying what would.
-
-    With a code, what its regression takes, in memory and in time, is logged (`logging`, level INFO) first.
-    """
+    """Refuse a fit of k components that would not fit in memory, saying what would. With a code, what its regression
+    takes, in memory and in time, is logged (`logging`, level INFO) first."""
     available, needed = available_memory(), work.n_bytes(k)
     if work.code_length:
         _log.info("regression on %d numbers per prompt: %s", work.code_length, _cost(needed, work, k))
@@ -278,5 +270,4 @@ def _residual(pixels: Moments, latents: Moments, encoder: PCAEncoder) -> Array:
     """Pythagoras: the mean squared length of a prompt's pixels, less that of its latents."""
     whole = ((pixels.variances + (pixels.means - encoder.mean) ** 2) / encoder.std**2).sum(axis=1)
     kept = (latents.variances + latents.means**2).sum(axis=1) / encoder.scale**2
-    residual: Array = np.maximum(whole - kept, 0.0)
-    return residual
+    return np.maximum(whole - kept, 0.0)

@@ -34,10 +34,8 @@ _SKETCH = 24
 def fit_words(
     rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, text_encoder: Any
 ) -> Parts:
-    """Prompts of words, or vectors of a transformer.
-
-    `rows`, `index`, `classes`, `image`, `settings`: see `fit.fit_classes`.
-    """
+    """Prompts of words, or vectors of a transformer. `rows`, `index`, `classes`, `image`, `settings`: see
+    `fit.fit_classes`."""
     tell(f"components and regressions on words, of {len(rows):,} images")
     names = [str(prompt) for prompt in classes.tolist()]
     products = isinstance(text_encoder, str)

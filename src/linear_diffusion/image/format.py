@@ -119,10 +119,8 @@ class ImageFormat:
         return (low - self.origin) / self.unit, (high - self.origin) / self.unit
 
     def rows(self, X: AnyArray) -> AnyArray:
-        """Images (n, ...) as rows (n, d) of the model's numbers: uint8, float32 or float64.
-
-        Raises `ValueError`: if pixels are so far from those of the training data that their squares say nothing.
-        """
+        """Images (n, ...) as rows (n, d) of the model's numbers: uint8, float32 or float64. Raises `ValueError`: if
+        pixels are so far from those of the training data that their squares say nothing."""
         return self.inner(X.reshape(len(X), -1))
 
     def inner(self, pixels: AnyArray, origin: AnyArray | float | None = None) -> AnyArray:
@@ -187,12 +185,9 @@ class ImageFormat:
 
 
 def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] | None:
-    """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None.
-
-    Plain rows of floats may be anything, so they have bounds only where they are whole and reach from 0 to 255.
-
-    `UserWarning`: if there is none for images.
-    """
+    """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None. Plain
+    rows of floats may be anything, so they have bounds only where they are whole and reach from 0 to 255.
+    `UserWarning`: if there is none for images."""
     if X.dtype == np.bool_:
         return 0.0, 1.0
     if X.dtype.kind in "iu" and low >= 0 and high <= 65535:

@@ -157,13 +157,9 @@ def pca_from_products(
     n_iter: int = 4,
     seed: int = 0,
 ) -> PCAEncoder:
-    """Principal components where a d x d matrix would not fit: randomised subspace iteration.
-
-    Source: Halko, Martinsson and Tropp (2011), algorithm 4.4, on the covariance.
-
-    `mean`, `variances` (d,); `product`: ``Q (d, m) -> covariance @ Q`` (standardised where asked), one pass over the
-    images; `n_iter`: passes over the images.
-    """
+    """Principal components where a d x d matrix would not fit: randomised subspace iteration. Source: Halko, Martinsson
+    and Tropp (2011), algorithm 4.4, on the covariance. `mean`, `variances` (d,); `product`: ``Q (d, m) -> covariance @
+    Q`` (standardised where asked), one pass over the images; `n_iter`: passes over the images."""
     d = len(mean)
     std = safe_std(variances) if standardize else np.ones(d)
     most = max(min(latent_dim, d, n_images - 1), 1)
@@ -183,11 +179,9 @@ def safe_std(variances: Array) -> Array:
 
 
 def noise_floor(encoder: PCAEncoder) -> float:
-    """The least variance of a direction in a density: a share of the mean variance of a pixel.
-
-    Where no pixel varies (one image, or all alike) there is none to take a share of; then it is that of rounding to
-    256 levels, up to the largest pixel.
-    """
+    """The least variance of a direction in a density: a share of the mean variance of a pixel. Where no pixel varies
+    (one image, or all alike) there is none to take a share of; then it is that of rounding to 256 levels, up to the
+    largest pixel."""
     variance = encoder.total_variance / len(encoder.mean)
     largest = float(np.abs(encoder.mean / encoder.std).max()) or 1.0
     return _FLOOR * variance if variance > (_ROUNDING * largest) ** 2 else (largest / 255) ** 2 / 12

@@ -358,8 +358,7 @@ def styles(model: "LinearDiffusion", n: int = 15, n_prompts: int = 20) -> AnyArr
 
 def range_of(model: "LinearDiffusion") -> tuple[float, float] | None:
     """What a fitted model's images call black and white."""
-    found: tuple[float, float] | None = model.decoder_.image.pixel_range
-    return found
+    return model.decoder_.image.pixel_range
 
 
 def signed(X: Any) -> AnyArray:

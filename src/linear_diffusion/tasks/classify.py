@@ -37,11 +37,8 @@ def _is_share(a: AnyArray) -> bool:
 
 @dataclass(frozen=True)
 class Confidence(Kept):
-    """How prompts are read off images.
-
-    `noise_variance`: variance of the noise on images, in the units of standardised pixels; `temperature`: what
-    log-densities are multiplied by.
-    """
+    """How prompts are read off images. `noise_variance`: variance of the noise on images, in the units of standardised
+    pixels; `temperature`: what log-densities are multiplied by."""
 
     noise_variance: float = kept("", not_negative)
     temperature: float = kept("", _is_share)
@@ -52,13 +49,9 @@ BAYES = Confidence(0.0, 1.0)
 
 
 class CalibrationImages:
-    """Some training images, kept until a prompt is read.
-
-    Sampling never reads prompts, so fitting does not wait for the choice. A saved model keeps the choice, not the
-    images.
-
-    `rows` (n, d): training images; `index` (n,): prompt of each.
-    """
+    """Some training images, kept until a prompt is read. Sampling never reads prompts, so fitting does not wait for the
+    choice. A saved model keeps the choice, not the images. `rows` (n, d): training images; `index` (n,): prompt of
+    each."""
 
     def __init__(self, rows: AnyArray, index: Index) -> None:
         some = np.random.default_rng(0).permutation(len(rows))[:_N_IMAGES]
@@ -75,11 +68,9 @@ class CalibrationImages:
 def choose_temperature(
     blocks: Iterable[Sequence[PromptDensity]], weights: Array, rows: AnyArray, index: Index
 ) -> Confidence:
-    """The noise and the temperature under which the images' own prompts are most probable.
-
-    `blocks`: of p prompts, block after block, which need not be there at the same time; `weights` (p,); `rows` (n, d):
-    images; `index` (n,): prompt of each.
-    """
+    """The noise and the temperature under which the images' own prompts are most probable. `blocks`: of p prompts,
+    block after block, which need not be there at the same time; `weights` (p,); `rows` (n, d): images; `index` (n,):
+    prompt of each."""
     best, chosen, found = np.inf, BAYES, []
     for prompts in blocks:
         variances = np.array(NOISE_LEVELS) * prompts[0].encoder.variances.mean()
@@ -98,5 +89,4 @@ def prompt_probabilities(densities: Densities, weights: Array, rows: AnyArray, c
     """How likely each prompt is, given an image (n, d), shape (n, p); see `LinearDiffusion.predict_proba`."""
     variance, t = confidence.noise_variance, confidence.temperature
     found = [class_log_densities(block, rows, variance) for block in densities.blocks()]
-    likely: Array = softmax(t * np.hstack(found) + np.log(weights), axis=1)
-    return likely
+    return softmax(t * np.hstack(found) + np.log(weights), axis=1)

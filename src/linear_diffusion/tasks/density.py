@@ -54,8 +54,7 @@ class PromptDensity:
     @property
     def frame(self) -> Array:
         """U', the principal components in the prompt's basis: orthonormal rows, shape (k, d)."""
-        frame: Array = self.basis.T @ self.encoder.components
-        return frame
+        return self.basis.T @ self.encoder.components
 
     def with_noise(self, noise_variance: float) -> "PromptDensity":
         """The same with white noise of a variance on standardised pixels, as part of the images."""
@@ -79,9 +78,7 @@ class PromptDensity:
 
     def components(self, noise_variance: float = 0.0, bulk: type[np.floating] = np.float64) -> "WhiteComponents":
         """The components in the basis, where coordinates, with noise, are divided by their shared deviation.
-
-        `noise_variance`: in the units of standardised pixels; `bulk`: precision of products over images.
-        """
+        `noise_variance`: in the units of standardised pixels; `bulk`: precision of products over images."""
         if (found := self._last.get((noise_variance, bulk))) is None:
             std = np.sqrt(self.variances + noise_variance)
             scaled = self.side_by_side / std.astype(self.factors.dtype)[:, None, None]
@@ -130,10 +127,7 @@ class Densities:
 
 
 def densities(encoder: PCAEncoder, prior: Prior, prompts: Sequence[int]) -> list[PromptDensity]:
-    """The pixel densities of some prompts.
-
-    `prompts`: their positions.
-    """
+    """The pixel densities of some prompts. `prompts`: their positions."""
     k, d = encoder.components.shape
     floor = noise_floor(encoder)
     tau2 = np.maximum(prior.residual / max(d - k, 1), floor)

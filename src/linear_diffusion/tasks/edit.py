@@ -71,11 +71,8 @@ def edit(
     schedule: Schedule,
     strength: float,
 ) -> AnyArray:
-    """Images that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`.
-
-    `rows` (n, d); `negatives`: or empty; `scale`: the guidance scale; `run`: of the whole schedule. Returns (n,
-    \*image.shape).
-    """
+    """Images that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`. `rows` (n, d); `negatives`:
+    or empty; `scale`: the guidance scale; `run`: of the whole schedule. Returns (n, \*image.shape)."""
     z = decoder.encoder.encode(rows)
     if strength == 0.0:
         return decoder.image.images(decoder.decode(z))
@@ -99,11 +96,9 @@ def edit(
 
 
 def kept_beside(planned: Plan, z: Array, level: Level) -> Array:
-    """What noised latents (n, k) have off the directions that their components draw, denoised; shape (n, k).
-
-    ``(I - U U') Q diag(alpha D / (alpha^2 D + sigma^2)) Q' (I - U U') (z_t - alpha m)``: the Wiener filter of what all
-    components of the prompt share.
-    """
+    """What noised latents (n, k) have off the directions that their components draw, denoised; shape (n, k). ``(I - U
+    U') Q diag(alpha D / (alpha^2 D + sigma^2)) Q' (I - U U') (z_t - alpha m)``: the Wiener filter of what all
+    components of the prompt share."""
     kept = np.zeros_like(z)
     for piece, rows in by_group(planned.index):
         denoiser, (first, *_) = planned.denoiser(piece), planned.pieces[piece].parts
@@ -119,12 +114,9 @@ def kept_beside(planned: Plan, z: Array, level: Level) -> Array:
 
 
 def draw_responsible(prior: Prior, index: Index, z: Array, level: Level, entropy: int) -> Index:
-    """Components drawn by how likely they are, given noised latents: their posterior.
-
-    So the law of an edit is that of the prompt's components together, and without any signal that of its samples.
-
-    `index` (n,): prompt of each image; `z` (n, k). Returns (n,).
-    """
+    """Components drawn by how likely they are, given noised latents: their posterior. So the law of an edit is that of
+    the prompt's components together, and without any signal that of its samples. `index` (n,): prompt of each image;
+    `z` (n, k). Returns (n,)."""
     # Not even draws, as for samples: what they are even in may be how the pictures are ordered.
     draws, drawn = stream(entropy, STYLES).random(len(index)), np.empty(len(index), np.intp)
     for j, rows in by_group(index):

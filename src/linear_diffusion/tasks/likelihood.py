@@ -31,11 +31,9 @@ def log_density(
     index: Index | None = None,
     noise_std: float = 0.0,
 ) -> Array:
-    """Log-density of images, in nats, shape (n,).
-
-    `weights` (p,): frequencies of the prompts; `rows` (n, d): the model's numbers; `index` (n,): prompt of each; None
-    is the mixture of all prompts; `noise_std`: of noise on pixels that the density takes up, in the model's numbers.
-    """
+    """Log-density of images, in nats, shape (n,). `weights` (p,): frequencies of the prompts; `rows` (n, d): the
+    model's numbers; `index` (n,): prompt of each; None is the mixture of all prompts; `noise_std`: of noise on pixels
+    that the density takes up, in the model's numbers."""
     if index is None:
         found = [log_densities(block, rows, noise_std) for block in densities.blocks()]
         out: Array = logsumexp(np.hstack(found) + np.log(weights), axis=1)
@@ -43,8 +41,7 @@ def log_density(
         out = np.empty(len(rows))
         for j, members in by_group(index):
             out[members] = log_densities(densities.of([j]), rows[members], noise_std)[:, 0]
-    of_pixels: Array = out - image.n_pixels * np.log(image.unit)
-    return of_pixels
+    return out - image.n_pixels * np.log(image.unit)
 
 
 def bits_per_dim(
@@ -56,10 +53,8 @@ def bits_per_dim(
     entropy: int | None,
 ) -> Array:
     """Negative log-density in bits per pixel (and channel), shape (n,); see `LinearDiffusion.bits_per_dim`.
-
     `densities`, `weights`, `image`, `rows`, `index`: see `log_density`; `entropy`: of the noise that makes whole
-    numbers real; None for floating images.
-    """
+    numbers real; None for floating images."""
     if image.pixel_range is None:
         raise ValueError("bits_per_dim needs to know what a grey level is; fit with pixel_range=(low, high).")
     low, high = image.pixel_range
@@ -73,10 +68,8 @@ def bits_per_dim(
 
 
 def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
-    """Log-density of each image under each prompt.
-
-    `rows` (n, d); `noise_std`: of noise on pixels, in their units. Returns (n, p).
-    """
+    """Log-density of each image under each prompt. `rows` (n, d); `noise_std`: of noise on pixels, in their units.
+    Returns (n, p)."""
     view = View.of(Observation(np.arange(len(rows)), None, rows), prompts[0].encoder, noise_std)
     given = [condition(prompt, view, precision(rows).type) for prompt in prompts]
     if view.matrix is None:
@@ -107,10 +100,8 @@ def class_log_densities(
 
 
 def _in_components(prompts: Sequence[Any], rows: AnyArray, *, expected: bool = False, leave_out: bool = False) -> Array:
-    """Log-densities of images whose components are found once for all prompts.
-
-    With ``leave_out``, of a prompt that has several components the one that fits the image best plays no part.
-    """
+    """Log-densities of images whose components are found once for all prompts. With ``leave_out``, of a prompt that has
+    several components the one that fits the image best plays no part."""
     out = np.empty((len(rows), len(prompts)))
     for part in chunks(*rows.shape):
         z, rest = coordinates(prompts[0].prompt.encoder, rows[part])
@@ -120,8 +111,7 @@ def _in_components(prompts: Sequence[Any], rows: AnyArray, *, expected: bool = F
             log_density, _ = prompt.evidence_of(z, energy, expected=expected)
             if leave_out and log_density.shape[1] > 1:
                 np.put_along_axis(log_density, log_density.argmax(axis=1)[:, None], -np.inf, axis=1)
-            total: Array = logsumexp(log_density, axis=1)
-            return total
+            return logsumexp(log_density, axis=1)
 
         out[part] = np.stack(in_parallel(one, prompts), axis=1)
     return out

@@ -42,12 +42,9 @@ _TOGETHER = 25
 
 @dataclass(frozen=True)
 class Local:
-    """Means of images, given what was seen of them.
-
-    `weights` (p,): prior frequencies of the prompts; `view`: how images were seen; `unmodelled`: variance of white
-    noise that is part of the images, in the units of standardised pixels; `bulk`: precision of products over images and
-    components.
-    """
+    """Means of images, given what was seen of them. `weights` (p,): prior frequencies of the prompts; `view`: how
+    images were seen; `unmodelled`: variance of white noise that is part of the images, in the units of standardised
+    pixels; `bulk`: precision of products over images and components."""
 
     prompts: Sequence[PromptDensity]
     weights: Array
@@ -109,11 +106,9 @@ class Local:
         return near, rho / rho.sum(axis=1, keepdims=True)
 
     def _merge(self, rows: Array, white: Array, beside: Array, y: Array, near: Index, rho: Array) -> Array:
-        """Means of z (n, q), by regression on y (n, p) in the rows (s, r + 1, p) of the components near.
-
-        ``C = sum_c rho_c B_c + a a'`` is the covariance of y, where ``beside`` has what each prompt's components share,
-        B (c, p, p), and the rows of ``a'`` are factors and deviations of means.
-        """
+        """Means of z (n, q), by regression on y (n, p) in the rows (s, r + 1, p) of the components near. ``C = sum_c
+        rho_c B_c + a a'`` is the covariance of y, where ``beside`` has what each prompt's components share, B (c, p,
+        p), and the rows of ``a'`` are factors and deviations of means."""
         seen, root = rows[near], np.sqrt(rho)
         m = (rho[:, None].astype(rows.dtype) @ seen[:, :, -1])[:, 0]  # (n, p)
         seen[:, :, -1] -= m[:, None]
@@ -126,10 +121,9 @@ class Local:
         weights[..., -1] += rho * (1 - weights[..., -1].sum(axis=1, keepdims=True))
         own = weights.astype(a.dtype).reshape(len(y), 1, -1) @ self._rows[near].reshape(*a.shape[:2], -1)  # (n, 1, q)
         of_all = solved[..., 0].astype(np.float64) @ white  # (n, q)
-        z: Array = own[:, 0] + sum(
+        return own[:, 0] + sum(
             share[:, None] * (of_all @ c) for share, c in zip(of_prompt.T, self._shared, strict=True)
         )
-        return z
 
     @lazy
     def _conditional(self) -> Conditional:

@@ -60,10 +60,8 @@ class Posterior:
     as_noise: bool = False
 
     def robust(self) -> "Posterior":
-        """The same for images that are no draws from the density; where there are no styles, the same exactly.
-
-        Of whole images with noise, the prompts are to be widened (see `restore.widened`).
-        """
+        """The same for images that are no draws from the density; where there are no styles, the same exactly. Of whole
+        images with noise, the prompts are to be widened (see `restore.widened`)."""
         if all(len(prompt.shares) == 1 for prompt in self.prompts):
             return self
         unmodelled = 0.0
@@ -94,13 +92,9 @@ class Posterior:
         return self._pixels(means), np.sqrt(variances) * self._std
 
     def samples(self, n_samples: int, entropy: int, members: Index) -> Array:
-        """Draws from the posterior, shape (n, n_samples, d).
-
-        Images are drawn without what is not modelled: what was seen is noisier for them, and without noise it is put
-        back.
-
-        `members` (n,): number of each image, on which (and on the entropy) its draws depend.
-        """
+        """Draws from the posterior, shape (n, n_samples, d). Images are drawn without what is not modelled: what was
+        seen is noisier for them, and without noise it is put back. `members` (n,): number of each image, on which (and
+        on the entropy) its draws depend."""
         if self.unmodelled and not self.as_noise:
             return replace(self, as_noise=True).samples(n_samples, entropy, members)
         out = np.empty((len(self.seen.y), n_samples, len(self._std)))

@@ -33,13 +33,9 @@ _SINGULAR, _SINGULAR_FLOAT32 = 1e-10, 1e-5
 
 @dataclass(frozen=True)
 class Noised:
-    """Whole images, with noise that is alike in all directions of standardised pixels.
-
-    Images come as `coordinates` leaves them, side by side (n, k + d), which is the same for all prompts.
-
-    `noise_variance`: variance of the noise, in the units of standardised pixels; `bulk`: precision of products over
-    images.
-    """
+    """Whole images, with noise that is alike in all directions of standardised pixels. Images come as `coordinates`
+    leaves them, side by side (n, k + d), which is the same for all prompts. `noise_variance`: variance of the noise, in
+    the units of standardised pixels; `bulk`: precision of products over images."""
 
     prompt: PromptDensity
     noise_variance: float
@@ -54,8 +50,7 @@ class Noised:
     def variance(self) -> Array:
         """Of each pixel, from what is left along the components and across them; shape (d,)."""
         frame2, kept, across = self._frame**2, self._kept * self.noise_variance, self._kept_across * self.noise_variance
-        variance: Array = kept @ frame2 + across * (1 - frame2.sum(axis=0))
-        return variance
+        return kept @ frame2 + across * (1 - frame2.sum(axis=0))
 
     @lazy
     def moves(self) -> Array:
@@ -68,10 +63,8 @@ class Noised:
         return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))  # (n, d) -> (n,)
 
     def evidence_of(self, z: Array, energy: Array, *, expected: bool = False) -> tuple[Array, Array]:
-        """The evidence of components (n, k) and of the squared length (n,) of what is left of the image.
-
-        With ``expected`` the noise is not yet in the image: its mean over draws of the noise, component by component.
-        """
+        """The evidence of components (n, k) and of the squared length (n,) of what is left of the image. With
+        ``expected`` the noise is not yet in the image: its mean over draws of the noise, component by component."""
         std, n_rest = self.prompt.encoder.std, self.prompt.encoder.components.shape[1] - z.shape[1]
         deviations, tau2 = np.sqrt(self.prompt.variances + self.noise_variance), self.prompt.tau2 + self.noise_variance
         log_density, g = self.components.evidence(z @ self.prompt.basis / deviations)
@@ -85,8 +78,7 @@ class Noised:
         """``E w + Z' L^-1 y``: standardised images (n, d) about the mean, from w (n, k) and y (n, m)."""
         z, rest = self._parts(y)
         along = w * (1 - self._kept) + z @ self.prompt.basis * self._kept  # (n, k)
-        moved: Array = along @ self._frame + rest * self._kept_across
-        return moved
+        return along @ self._frame + rest * self._kept_across
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """n draws from ``N(0, G - Z' Z)``, shape (n, d)."""
@@ -112,11 +104,9 @@ class Noised:
 
 @dataclass(frozen=True)
 class View:
-    """How images were seen, for all prompts: ``y = H x + noise_std n`` of standardised images about the mean.
-
-    `matrix` (m, d): H; None is the identity; `orthonormal`: whether the rows of H are; `mean` (o,): what is seen of the
-    mean image; `combine` (o, m): what makes the rows of H of those of the operator.
-    """
+    """How images were seen, for all prompts: ``y = H x + noise_std n`` of standardised images about the mean. `matrix`
+    (m, d): H; None is the identity; `orthonormal`: whether the rows of H are; `mean` (o,): what is seen of the mean
+    image; `combine` (o, m): what makes the rows of H of those of the operator."""
 
     encoder: PCAEncoder
     matrix: Any
@@ -127,11 +117,9 @@ class View:
 
     @classmethod
     def of(cls, seen: Observation, encoder: PCAEncoder, noise_std: float) -> "View":
-        """The view of an observation, with noise in its units.
-
-        Rows that share no pixel are divided by their lengths, but where there is noise and their lengths differ. Other
-        rows become orthonormal where there is no noise, so that what is said twice counts once.
-        """
+        """The view of an observation, with noise in its units. Rows that share no pixel are divided by their lengths,
+        but where there is noise and their lengths differ. Other rows become orthonormal where there is no noise, so
+        that what is said twice counts once."""
         std = encoder.std
         if seen.matrix is None and (noise_std == 0.0 or np.ptp(std) == 0.0):
             return cls(encoder, None, noise_std / float(std[0]))
@@ -204,10 +192,8 @@ class View:
 
 @dataclass(frozen=True)
 class Observed:
-    """Any linear operator, of full row rank where there is no noise.
-
-    `view`: what was seen comes as `View.take` leaves it; `bulk`: precision of products over images.
-    """
+    """Any linear operator, of full row rank where there is no noise. `view`: what was seen comes as `View.take` leaves
+    it; `bulk`: precision of products over images."""
 
     prompt: PromptDensity
     view: View
@@ -234,14 +220,12 @@ class Observed:
             whole = self.view.matrix
             beside = np.asarray((whole * whole).sum(axis=0)).ravel() - (self.view.rows**2).sum(axis=0)
             variance -= tau2 * self._kept_outside * beside
-        clipped: Array = np.maximum(variance, 0.0)
-        return clipped
+        return np.maximum(variance, 0.0)
 
     @lazy
     def moves(self) -> Array:
         """E', shape (k, d)."""
-        moves: Array = self._frame - self._seen.T @ self._gain
-        return moves
+        return self._frame - self._seen.T @ self._gain
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
         """See `Noised`."""
@@ -277,8 +261,7 @@ class Observed:
         solved = solve_lower(self._lower, solve_lower(self._lower, residual.T), transposed=True)
         v, tau2 = self.prompt.variances, self.prompt.tau2
         along = (solved.T @ self._of_frame * (v - tau2)) @ self._frame
-        corrected: Array = along + tau2 * (self.view.rows.T @ solved).T
-        return corrected
+        return along + tau2 * (self.view.rows.T @ solved).T
 
     @property
     def _kept_outside(self) -> float:
@@ -292,8 +275,7 @@ class Observed:
     @lazy
     def _of_frame(self) -> Array:
         """H U, shape (p, k)."""
-        of_frame: Array = self.view.of_components @ self.prompt.basis
-        return of_frame
+        return self.view.of_components @ self.prompt.basis
 
     @lazy
     def _lower(self) -> Array:
@@ -301,8 +283,7 @@ class Observed:
         v, tau2 = self.prompt.variances, self.prompt.tau2
         b = tau2 * self.view.square + (self._of_frame * (v - tau2)) @ self._of_frame.T
         b[np.diag_indices_from(b)] += self.view.noise_std**2
-        lower: Array = np.linalg.cholesky(b)
-        return lower
+        return np.linalg.cholesky(b)
 
     @lazy
     def _seen(self) -> Array:
@@ -328,12 +309,10 @@ def condition(prompt: PromptDensity, view: View, bulk: type[np.floating] = np.fl
 
 def solve_lower(lower: Array, b: Array, *, transposed: bool = False) -> Array:
     """``L^-1 b``, or ``L^-T b``, of a lower triangle L."""
-    solved: Array = solve_triangular(lower, b, lower=True, trans=int(transposed), check_finite=False)
-    return solved
+    return solve_triangular(lower, b, lower=True, trans=int(transposed), check_finite=False)
 
 
 def spread(frame: Array, along: Array, across: float, rng: np.random.Generator, n: int) -> Array:
     """n draws from ``N(0, U diag(along) U' + across (I - U U'))``, shape (n, d)."""
     eps = rng.standard_normal((n, frame.shape[1]))
-    drawn: Array = np.sqrt(across) * eps + (eps @ frame.T * (np.sqrt(along) - np.sqrt(across))) @ frame
-    return drawn
+    return np.sqrt(across) * eps + (eps @ frame.T * (np.sqrt(along) - np.sqrt(across))) @ frame

@@ -37,11 +37,9 @@ _BEYOND = 0.1
 
 @dataclass(frozen=True)
 class Known:
-    """What restoration takes of a fitted model, and of a call's prompts.
-
-    `weights` (p,): prior frequencies of the prompts; `n_images`: images that the model was fitted on; `index` (n,): the
-    prompt of each image; None where any may be.
-    """
+    """What restoration takes of a fitted model, and of a call's prompts. `weights` (p,): prior frequencies of the
+    prompts; `n_images`: images that the model was fitted on; `index` (n,): the prompt of each image; None where any may
+    be."""
 
     densities: Sequence[PromptDensity]
     weights: Array
@@ -66,10 +64,8 @@ def restore(
     exact: bool,
     entropy: int,
 ) -> Any:
-    """Posterior of images, given what was seen of them; see `LinearDiffusion.restore`.
-
-    Returns (n, d) or (n, n_samples, d).
-    """
+    """Posterior of images, given what was seen of them; see `LinearDiffusion.restore`. Returns (n, d) or (n, n_samples,
+    d)."""
     d = known.image.n_pixels
     n, dtype = sum(len(group.members) for group in seen), seen[0].y.dtype
     if n_samples is not None:
@@ -153,12 +149,9 @@ def _by_group(
 
 
 def _widened(known: Known, beside: float) -> list[PromptDensity]:
-    """Prompts for whole images that are no draws from the density: with a share of the variance of all images beside.
-
-    A prompt without styles, of more images than pixels, has seen all directions, and is left as it is.
-
-    `beside`: variance of the white noise that new images have; see `unseen`.
-    """
+    """Prompts for whole images that are no draws from the density: with a share of the variance of all images beside. A
+    prompt without styles, of more images than pixels, has seen all directions, and is left as it is. `beside`: variance
+    of the white noise that new images have; see `unseen`."""
     return [
         prompt
         if len(prompt.shares) == 1 and n > len(prompt.encoder.mean)
@@ -168,11 +161,9 @@ def _widened(known: Known, beside: float) -> list[PromptDensity]:
 
 
 def _estimated(everything: PromptDensity, seen: Observation, y: AnyArray) -> float:
-    """The deviation of the noise under which what was seen (n, m) is most likely, in the units of y.
-
-    By bounded search (Brent 1973) over its logarithm, on fifty of the images, under one Gaussian of all images: it has
-    their second moments, so that it takes nothing for noise which images have themselves, as narrow components would.
-    """
+    """The deviation of the noise under which what was seen (n, m) is most likely, in the units of y. By bounded search
+    (Brent 1973) over its logarithm, on fifty of the images, under one Gaussian of all images: it has their second
+    moments, so that it takes nothing for noise which images have themselves, as narrow components would."""
     some = y[np.sort(np.random.default_rng(0).permutation(len(y))[:_ESTIMATED_ON])]
     mean = everything.encoder.mean
     largest = 2 * float(np.sqrt(((some - (mean if seen.matrix is None else seen.matrix @ mean)) ** 2).mean()))

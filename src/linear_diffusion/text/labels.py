@@ -13,11 +13,8 @@ _LONG = 1000
 
 
 def check_prompts(y: Any, n: int) -> tuple[AnyArray, Index]:
-    """Distinct prompts, and the position of each image's.
-
-    Numbers stay numbers and strings strings, also where Python objects hold them; spellings of one string in Unicode
-    (NFC, NFD) are one prompt.
-    """
+    """Distinct prompts, and the position of each image's. Numbers stay numbers and strings strings, also where Python
+    objects hold them; spellings of one string in Unicode (NFC, NFD) are one prompt."""
     y = np.full(n, "") if y is None else _as_labels(y)
     if y.shape not in ((n,), (n, 1)):
         raise ValueError(f"y has shape {y.shape}; give one prompt for each of the {n} images, shape ({n},).")

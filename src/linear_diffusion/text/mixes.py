@@ -78,10 +78,8 @@ def read_mix(weights: Mapping[Any, Any], text: OneHotEncoder) -> Mix:
 
 
 def as_given(prompts: Any, labels: AnyArray) -> AnyArray:
-    """What `sample` returns as prompts: labels, or an object array with the dicts as they were given.
-
-    `labels` (n,): the label of each image's prompt, or of the heaviest of its mix.
-    """
+    """What `sample` returns as prompts: labels, or an object array with the dicts as they were given. `labels` (n,):
+    the label of each image's prompt, or of the heaviest of its mix."""
     listed: Sequence[Any] = [prompts] if isinstance(prompts, Mapping) else list(prompts)
     named = np.empty(len(labels), object)
     for i, label in enumerate(labels.tolist()):

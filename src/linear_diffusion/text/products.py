@@ -49,11 +49,9 @@ def _within_one(a: AnyArray) -> bool:
 
 @dataclass(frozen=True)
 class ProductCode(Kept):
-    """Similarities of a prompt to the known ones.
-
-    `known` (p, v): bags of words of the known prompts, 0 or 1; `correlations` (v,): ``rho_w``, each between -1 and 1;
-    `ridge`: shrinkage of a prompt with an average number of images.
-    """
+    """Similarities of a prompt to the known ones. `known` (p, v): bags of words of the known prompts, 0 or 1;
+    `correlations` (v,): ``rho_w``, each between -1 and 1; `ridge`: shrinkage of a prompt with an average number of
+    images."""
 
     known: Array
     correlations: Array = kept("v", _within_one)
@@ -64,10 +62,8 @@ class ProductCode(Kept):
         return kernel(codes, self.known, self.correlations)
 
     def whiten(self, shares: Array, whitening: Callable[[Array, Array, float], Array]) -> Array:
-        """From ``(1, k(c, known))`` to whitened coordinates, shape (1 + p, r).
-
-        `shares` (p,); `whitening`: `conditional.whiten`.
-        """
+        """From ``(1, k(c, known))`` to whitened coordinates, shape (1 + p, r). `shares` (p,); `whitening`:
+        `conditional.whiten`."""
         with one_thread():
             values, vectors = np.linalg.eigh(self(self.known))
         values, vectors = values[::-1][:MOST_DIMENSIONS], vectors[:, ::-1][:, :MOST_DIMENSIONS]
@@ -90,11 +86,9 @@ def kernel(a: Array, b: Array, correlations: Array) -> Array:
 
 
 def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) -> ProductCode:
-    """The correlations under which left-out prompts are predicted best, one word after the other.
-
-    `known` (p, v); `counts` (p,); `targets` (p, m): what is to be predicted of each prompt, or random projections of
-    it; `seed`: of the folds.
-    """
+    """The correlations under which left-out prompts are predicted best, one word after the other. `known` (p, v);
+    `counts` (p,); `targets` (p, m): what is to be predicted of each prompt, or random projections of it; `seed`: of the
+    folds."""
     first = np.sort(np.argsort(-counts, kind="stable")[:MOST_PROMPTS])
     bags, shares = known[first], counts[first] / counts[first].sum()
     centred = targets[first] - shares @ targets[first]

@@ -58,10 +58,8 @@ class OneHotEncoder:
         self._by_value: dict[Hashable, int] = {p: j for j, p in enumerate(prompts.tolist())}
 
     def index(self, prompts: Any) -> Index:
-        """Positions of prompts in the code.
-
-        Returns (n,). Raises `UnknownPromptError`: naming the known prompts and the nearest.
-        """
+        """Positions of prompts in the code. Returns (n,). Raises `UnknownPromptError`: naming the known prompts and the
+        nearest."""
         # A list that mixes types must not pass through numpy, which would turn [3, "8"] into strings.
         values = prompts.tolist() if isinstance(prompts, np.ndarray) else list(prompts)
         return np.array([self._find(p) for p in values], dtype=np.intp)

@@ -48,12 +48,9 @@ class BagOfWords:
         self._span = rows[values > _TOLERANCE * values[0]]
 
     def encode(self, prompts: Sequence[str]) -> Array:
-        """Codes of prompts, shape (n, n_words).
-
-        Raises `UnknownPromptError`: if a word is not known, or the prompt is no linear combination of known ones: "3 8"
-        where each known prompt has one digit. The message names the word and the nearest known one, or the nearest
-        known prompt.
-        """
+        """Codes of prompts, shape (n, n_words). Raises `UnknownPromptError`: if a word is not known, or the prompt is
+        no linear combination of known ones: "3 8" where each known prompt has one digit. The message names the word and
+        the nearest known one, or the nearest known prompt."""
         for prompt in prompts:
             for word in prompt.split():
                 if word not in self._position:
@@ -106,11 +103,8 @@ class TransformedPrompts:
         self._reach = 2 * float(self._off(vectors).max())
 
     def encode(self, prompts: Sequence[str]) -> Array:
-        """Codes of prompts, shape (n, q) with q at most 16.
-
-        Raises `UnknownPromptError`: if a prompt's vector is twice as far from the span of the training prompts' as any
-        of them.
-        """
+        """Codes of prompts, shape (n, q) with q at most 16. Raises `UnknownPromptError`: if a prompt's vector is twice
+        as far from the span of the training prompts' as any of them."""
         vectors = self._embed(prompts)
         scale = np.linalg.norm(vectors - self._mean, axis=1) + np.linalg.norm(self._mean)
         for j in np.flatnonzero(self._off(vectors) > self._reach + _TOLERANCE * scale).tolist():
@@ -118,8 +112,7 @@ class TransformedPrompts:
                 f"unknown prompt {prompts[j]!r}: its vector lies outside the span of the {len(self.prompts)} known "
                 f"prompts{nearest(prompts[j], self.prompts)}."
             )
-        codes: Array = (vectors - self._mean) @ self._rows.T
-        return codes
+        return (vectors - self._mean) @ self._rows.T
 
     def _embed(self, prompts: Sequence[str]) -> Array:
         transform = getattr(self._transformer, "transform", self._transformer)
@@ -135,8 +128,7 @@ class TransformedPrompts:
     def _off(self, vectors: Array) -> Array:
         """Distance of vectors from the plane of the components."""
         centred = vectors - self._mean
-        distance: Array = np.linalg.norm(centred - centred @ self._rows.T @ self._rows, axis=1)
-        return distance
+        return np.linalg.norm(centred - centred @ self._rows.T @ self._rows, axis=1)
 
 
 def _with_intercept(codes: Array) -> Array:

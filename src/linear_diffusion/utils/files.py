@@ -65,11 +65,9 @@ def write_files(folder: Path, contents: Mapping[str, bytes], replaces: str = "")
 
 
 def read_file(path: Path, most: int | None = None) -> bytes:
-    """The bytes of a regular file: no pipe that would be waited for, no device without an end.
-
-    `most`: bytes that it may have; by default what fits in memory twice. Raises `FileNotFoundError`; `ModelFileError`:
-    if it is no regular file, or too large; `NotEnoughMemoryError`.
-    """
+    """The bytes of a regular file: no pipe that would be waited for, no device without an end. `most`: bytes that it
+    may have; by default what fits in memory twice. Raises `FileNotFoundError`; `ModelFileError`: if it is no regular
+    file, or too large; `NotEnoughMemoryError`."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ModelFileError(f"{path} is not a regular file.")
     available = available_memory()
@@ -103,16 +101,12 @@ def pack(arrays: dict[str, AnyArray]) -> bytes:
     """Arrays as the bytes of a safetensors file; labels (strings or others) go to its metadata."""
     numbers = {name: np.asarray(a, order="C") for name, a in arrays.items() if a.dtype.kind in "fiub"}
     labels = {name: json.dumps(labels_to_json(a)) for name, a in arrays.items() if name not in numbers}
-    packed: bytes = safetensors.numpy.save(numbers, labels or None)
-    return packed
+    return safetensors.numpy.save(numbers, labels or None)
 
 
 def unpack(content: bytes) -> dict[str, AnyArray]:
-    """Read what `pack` packed.
-
-    Raises `Exception`: of any kind, if the content is cut short or foreign (see `refusing`); `ValueError`: if it holds
-    numbers that are not finite.
-    """
+    """Read what `pack` packed. Raises `Exception`: of any kind, if the content is cut short or foreign (see
+    `refusing`); `ValueError`: if it holds numbers that are not finite."""
     arrays: dict[str, AnyArray] = safetensors.numpy.load(content)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
@@ -124,11 +118,9 @@ def unpack(content: bytes) -> dict[str, AnyArray]:
 def check_shapes(
     arrays: Mapping[str, AnyArray], axes: Mapping[str, str], dtypes: Mapping[str, str], sizes: dict[str, int]
 ) -> None:
-    """Refuse arrays that are missing, too many, or of another shape or dtype.
-
-    `axes`: names of each array's axes, such as "p k". An axis has one size in all arrays; `dtypes`: those that are not
-    float64; `sizes`: what is known of the axes' sizes; the others are added. Raises `ValueError`.
-    """
+    """Refuse arrays that are missing, too many, or of another shape or dtype. `axes`: names of each array's axes, such
+    as "p k". An axis has one size in all arrays; `dtypes`: those that are not float64; `sizes`: what is known of the
+    axes' sizes; the others are added. Raises `ValueError`."""
     if set(arrays) != set(axes):
         lacking, more = sorted(axes.keys() - arrays.keys()), sorted(arrays.keys() - axes.keys())
         raise ValueError(f"its arrays are not those that are needed: {lacking} are missing, {more} are too many")
@@ -149,10 +141,7 @@ def labels_to_json(labels: AnyArray) -> dict[str, Any]:
 
 
 def labels_from_json(value: Any) -> AnyArray:
-    """Read what `labels_to_json` wrote.
-
-    Raises `ValueError`: if the values are not plain labels of the dtype.
-    """
+    """Read what `labels_to_json` wrote. Raises `ValueError`: if the values are not plain labels of the dtype."""
     name, values = value["dtype"], value["values"]
     kinds: dict[str, Any] = {"object": str, "str": str, "b": bool, "i": int, "u": int, "f": (int, float)}
     expected = kinds.get(name) or kinds.get(name[1] if len(name) == 3 else "")

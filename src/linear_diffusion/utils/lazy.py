@@ -7,11 +7,9 @@ T = TypeVar("T")
 
 
 class lazy(Generic[T]):  # noqa: N801 (read as a decorator)
-    """`functools.cached_property` without its lock, which before Python 3.12 lets one thread run at a time.
-
-    The lock is one for all objects of a class, so that prompts could not be worked on side by side. Without it two
-    threads may work out the same thing of the same object; it comes out the same.
-    """
+    """`functools.cached_property` without its lock, which before Python 3.12 lets one thread run at a time. The lock is
+    one for all objects of a class, so that prompts could not be worked on side by side. Without it two threads may work
+    out the same thing of the same object; it comes out the same."""
 
     def __init__(self, work: Callable[[Any], T]) -> None:
         self.work, self.__doc__ = work, work.__doc__

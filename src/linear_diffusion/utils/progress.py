@@ -71,9 +71,7 @@ def counted(work: Callable[[T], R], n: int, doing: str) -> Callable[[T], R]:
 @contextmanager
 def printed(verbose: int | bool, name: str) -> Iterator[None]:
     """A context whose progress is written to stdout, a line each, as scikit-learn's ``verbose`` does; 0 is silent.
-
-    Within another such context, that one writes it.
-    """
+    Within another such context, that one writes it."""
     if not verbose or _is_printed.get():
         yield
         return

@@ -23,11 +23,8 @@ the details of training images."""
 
 
 def entropy_of(random_state: Any) -> int:
-    """One integer that all random streams of a call grow from.
-
-    `random_state`: none takes fresh entropy; a RandomState or Generator is advanced. Raises `ValueError`: for anything
-    else, or a negative int.
-    """
+    """One integer that all random streams of a call grow from. `random_state`: none takes fresh entropy; a RandomState
+    or Generator is advanced. Raises `ValueError`: for anything else, or a negative int."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(2, np.uint64)[0])
     if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool) and int(random_state) >= 0:
@@ -50,21 +47,16 @@ def derived(entropy: int, *key: int) -> int:
 
 
 def even_draws(entropy: int, purpose: int, n: int, *key: int) -> Array:
-    """Uniform numbers in [0, 1), shape (n,), that fill the interval evenly however many are drawn.
-
-    A randomly shifted Kronecker sequence (Niederreiter 1992, section 3.4): each number is uniform, but together they
-    are spread, so that prompts and styles come out as often as they should.
-    """
+    """Uniform numbers in [0, 1), shape (n,), that fill the interval evenly however many are drawn. A randomly shifted
+    Kronecker sequence (Niederreiter 1992, section 3.4): each number is uniform, but together they are spread, so that
+    prompts and styles come out as often as they should."""
     ratio = {PROMPTS: (5**0.5 - 1) / 2, STYLES: 2**0.5 - 1}[purpose]
-    draws: Array = (stream(entropy, purpose, *key).random() + ratio * np.arange(n)) % 1.0
-    return draws
+    return (stream(entropy, purpose, *key).random() + ratio * np.arange(n)) % 1.0
 
 
 def blocks(n_rows: int) -> Iterator[tuple[int, slice]]:
-    """Cut n rows into blocks of fixed size: (block number, rows).
-
-    Each block has its own stream, so that row i is the same however many rows are asked for.
-    """
+    """Cut n rows into blocks of fixed size: (block number, rows). Each block has its own stream, so that row i is the
+    same however many rows are asked for."""
     for block, start in enumerate(range(0, n_rows, BLOCK)):
         yield block, slice(start, min(start + BLOCK, n_rows))
 

@@ -25,20 +25,14 @@ def one_thread() -> AbstractContextManager[None]:
 
 
 def one_openmp_thread() -> AbstractContextManager[object]:
-    """A context in which scikit-learn's loops run on this thread alone.
-
-    With more, their sums depend on which thread ends first, and a process that is forked later hangs in them: OpenMP's
-    threads do not come along.
-    """
-    limit: AbstractContextManager[object] = _controller("openmp").limit(limits=1, user_api="openmp")
-    return limit
+    """A context in which scikit-learn's loops run on this thread alone. With more, their sums depend on which thread
+    ends first, and a process that is forked later hangs in them: OpenMP's threads do not come along."""
+    return _controller("openmp").limit(limits=1, user_api="openmp")
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """``[work(item) for item in items]`` on as many threads as BLAS may use, with one of BLAS each.
-
-    So OMP_NUM_THREADS and threadpoolctl limit them as they limit BLAS, and within one another they are one.
-    """
+    """``[work(item) for item in items]`` on as many threads as BLAS may use, with one of BLAS each. So OMP_NUM_THREADS
+    and threadpoolctl limit them as they limit BLAS, and within one another they are one."""
     items = list(items)
     n_threads = min(len(items), blas_threads())
     with one_thread():

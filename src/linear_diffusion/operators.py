@@ -83,17 +83,11 @@ class Mask:
         ValueError
             If the mask is of another size.
         """
-        d, mask = prod(shape), self.missing
-        grey = shape[:-1] if len(shape) == 3 else shape
-        for whole in (shape, (d,)):
-            if mask.shape == whole:
-                return np.broadcast_to(mask.reshape(d), (n, d))
-            if mask.shape == (n, *whole):
-                return mask.reshape(n, d)
-        if mask.shape == grey:
-            return np.broadcast_to(np.broadcast_to(mask[..., None], shape).reshape(d), (n, d))
-        if mask.shape == (n, *grey):
-            return np.broadcast_to(mask[..., None], (n, *shape)).reshape(n, d)
+        d, mask, grey = prod(shape), self.missing, shape[:2]
+        for pixels in (shape, (d,), grey):
+            if mask.shape in (pixels, (n, *pixels)):
+                whole = np.repeat(mask[..., None], shape[2], axis=-1) if pixels == grey != shape else mask
+                return np.broadcast_to(whole.reshape(-1, d), (n, d))
         raise ValueError(
             f"the mask has shape {mask.shape}; {n} images of shape {shape} take a mask of shape {grey}"
             f"{f', {shape}' if grey != shape else ''}, or one mask an image, {(n, *grey)}."
@@ -215,7 +209,7 @@ def from_matrix(operator: Any) -> Operator:
                 f"an operator of shape {(m, d)} takes {readable(16 * m * d)} as a matrix, and {readable(available)} "
                 "are available; give a sparse matrix, or use smaller images."
             )
-        dense = operator.matmat(np.eye(d)) if hasattr(operator, "matmat") else np.asarray(operator)
+        dense = operator.matmat(np.eye(d)) if hasattr(operator, "matmat") else operator
         _check_numbers("operator", dense)
         return np.asarray(dense, dtype=np.float64), (m,)
 
@@ -260,37 +254,28 @@ def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
         raise ValueError(f"Y is {Y.dtype} of shape {Y.shape}; give at least one image, as numbers (n, ...).")
     everything = np.arange(len(Y))
     if operator is None:
-        rows = _flat(Y, shape, "no operator")
-        _require_finite(rows)
-        return [Observation(everything, None, rows)]
+        return [Observation(everything, None, _rows(Y, shape, "no operator"))]
     if isinstance(operator, Mask):
-        rows = _flat(Y, shape, operator.name)
         masks = operator.on(shape, len(Y))
-        _require_finite(np.where(masks, 0, rows))
+        rows = _rows(Y, shape, operator.name, masks)
         if masks.strides[0] == 0:  # one for all
             patterns, which = masks[:1], np.zeros(len(Y), np.intp)
         else:
             patterns, which = np.unique(masks, axis=0, return_inverse=True)
-        return [
-            _selection(np.flatnonzero(~pattern), len(pattern), np.flatnonzero(which.ravel() == i), rows)
-            for i, pattern in enumerate(patterns)
-        ]
+        identity, groups = sparse.eye(prod(shape), format="csr"), []
+        for i, pattern in enumerate(patterns):
+            left, members = np.flatnonzero(~pattern), np.flatnonzero(which.ravel() == i)
+            groups.append(Observation(members, sparse.csr_array(identity[left]), rows[np.ix_(members, left)], left))
+        return groups
     if not isinstance(operator, Operator):
         operator = from_matrix(operator)
     matrix, out = operator.build(shape)
     _check_numbers(operator.name, matrix)
-    rows = _flat(Y, out, operator.name)
-    _require_finite(rows)
+    rows = _rows(Y, out, operator.name)
     if operator.disjoint is None and (kept := _selected(matrix)) is not None:
         return [Observation(everything, sparse.csr_array(matrix), rows, kept)]
     rounding = 0.0 if Y.dtype.kind == "f" else ROUNDING
     return [Observation(everything, matrix, rows, None, bool(operator.disjoint), rounding)]
-
-
-def _selection(kept: Index, d: int, members: Index, rows: AnyArray) -> Observation:
-    """What a mask leaves: the pixels ``kept`` of rows (n, d)."""
-    matrix = sparse.csr_array(sparse.eye(d, format="csr")[kept])
-    return Observation(members, matrix, rows[np.ix_(members, kept)], kept)
 
 
 def _selected(matrix: Any) -> Index | None:
@@ -300,23 +285,18 @@ def _selected(matrix: Any) -> Index | None:
     return columns.astype(np.intp) if one_each and np.all(matrix.sum(axis=1) == 1) else None
 
 
-def _flat(Y: AnyArray, shape: Shape, name: str) -> AnyArray:
+def _rows(Y: AnyArray, shape: Shape, name: str, missing: AnyArray | bool = False) -> AnyArray:
+    """What an operator left of images, flat; finite but where it is missing."""
     if Y.shape[1:] not in (shape, (prod(shape),)):
         raise ValueError(f"Y has images of shape {Y.shape[1:]}; {name} leaves {shape} of one.")
-    return Y.reshape(len(Y), -1)
-
-
-def _require_finite(y: AnyArray) -> None:
-    if not np.isfinite(y).all():
+    rows = Y.reshape(len(Y), -1)
+    if not np.isfinite(np.where(missing, 0, rows)).all():
         raise ValueError("Y contains NaN or infinity; only inpaint allows them, where its mask is True.")
-
-
-def _numbers(matrix: Any) -> Array:
-    return matrix.data if sparse.issparse(matrix) else matrix
+    return rows
 
 
 def _check_numbers(name: str, matrix: Any) -> None:
-    largest = np.abs(_numbers(matrix)).max(initial=0.0)
+    largest = np.abs(matrix.data if sparse.issparse(matrix) else matrix).max(initial=0.0)
     if not np.isfinite(largest):
         raise ValueError(f"the {name} holds NaN or infinity.")
     if largest and not 1 / _MOST < largest < _MOST:

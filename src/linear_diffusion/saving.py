@@ -30,6 +30,7 @@ from .image.pca import PCAEncoder
 from .image.tone import N_ENTRIES, N_TONES, ToneCurves
 from .tasks.classify import Confidence
 from .text.prompts import OneHotEncoder
+from .utils.arrays import require_none_left
 from .utils.files import labels_from_json, labels_to_json, pack, read_file, refusing, unpack, write_files
 from .utils.memory import readable
 from .utils.streams import entropy_of
@@ -213,8 +214,7 @@ def _parts(
         details = DetailCurves.read(arrays, "detail", sizes, owner=prior.curve_owner)
         decoder = Decoder(encoder, image, decoder.curves, details)
     confidence = Confidence.read(arrays, "confidence", sizes) if "confidence" in present else None
-    if arrays:
-        raise ValueError(f"its arrays are not those that are needed: {sorted(arrays)} are too many")
+    require_none_left(arrays)
     _check_reach(encoder, prior.reach(_WIDE), decoder.curves)
     return Parts(encoder, prior, decoder), confidence
 

@@ -8,13 +8,14 @@ is far from zero. Products of uint8 images are exact in float32, those of all ot
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from ..utils.files import check_shapes, pack, read_file, refusing, unpack, write_files
+from ..utils.arrays import Kept, kept, require_none_left
+from ..utils.files import pack, read_file, refusing, unpack, write_files
 from ..utils.types import AnyArray, Array, Index
 
 N_TONES = 256
@@ -25,8 +26,12 @@ _MIDDLE, _EXACT_ROWS = 128, 1024
 """See `_exact_moments`."""
 
 
+def _is_scatter(a: AnyArray) -> bool:
+    return a.shape[2:] in ((), a.shape[1:2])
+
+
 @dataclass(frozen=True)
-class Moments:
+class Moments(Kept):
     """Counts, means and scatter of d features for each of p prompts.
 
     Parameters
@@ -49,11 +54,11 @@ class Moments:
     (True, array([1., 5.]))
     """
 
-    prompts: AnyArray
-    counts: Array
-    means: Array
-    scatter: Array
-    histogram: Array
+    prompts: AnyArray = kept("p", dtype="any")
+    counts: Array = kept("p")
+    means: Array = kept("p d")
+    scatter: Array = kept("p d ...", _is_scatter)
+    histogram: Array = kept("p channels tones")
 
     @classmethod
     def empty(cls, prompts: AnyArray, d: int, n_channels: int = 0, *, diagonal: bool = False) -> Self:
@@ -145,7 +150,7 @@ class Moments:
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file, whole or not at all."""
         path = Path(path)
-        write_files(path.parent, {path.name: pack({f.name: getattr(self, f.name) for f in fields(self)})})
+        write_files(path.parent, {path.name: pack(self.arrays(""))})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -158,11 +163,9 @@ class Moments:
         """
         with refusing(Path(path)):
             arrays = unpack(read_file(Path(path)))
-            axes = {"prompts": "p", "counts": "p", "means": "p d", "scatter": "p d d", "histogram": "p channels tones"}
-            if arrays["scatter"].ndim == 2:
-                axes["scatter"] = "p d"
-            check_shapes(arrays, axes, {"prompts": str(arrays["prompts"].dtype)}, {"tones": N_TONES})
-            return cls(**arrays)
+            moments = cls.read(arrays, "", {"tones": N_TONES})
+            require_none_left(arrays)
+            return moments
 
     def _combine(self, other: "Moments", sign: float) -> "Moments":
         mine, theirs = ((m.scatter.shape[1:], m.histogram.shape[1:]) for m in (self, other))

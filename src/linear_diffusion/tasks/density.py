@@ -51,7 +51,7 @@ class PromptDensity:
     factors: Array
     leading: Array
 
-    @property
+    @lazy
     def frame(self) -> Array:
         """U', the principal components in the prompt's basis: orthonormal rows, shape (k, d)."""
         return self.basis.T @ self.encoder.components
@@ -68,8 +68,12 @@ class PromptDensity:
 
     @property
     def n_bytes(self) -> int:
-        """What it takes in memory, with the components that it makes."""
-        return 8 * self.basis.size + 3 * self.factors.nbytes + self.leading.nbytes
+        """What it takes in memory, with its frame and the components that it makes."""
+        return (
+            8 * len(self.basis) * (len(self.basis) + len(self.encoder.mean))
+            + 3 * self.factors.nbytes
+            + self.leading.nbytes
+        )
 
     @lazy
     def side_by_side(self) -> Array:

@@ -72,7 +72,7 @@ def edit(
     strength: float,
 ) -> AnyArray:
     """Images that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`. `rows` (n, d); `negatives`:
-    or empty; `scale`: the guidance scale; `run`: of the whole schedule. Returns (n, \*image.shape)."""
+    or empty; `scale`: the guidance scale; `run`: of the whole schedule. Returns images (n, ...)."""
     z = decoder.encoder.encode(rows)
     if strength == 0.0:
         return decoder.image.images(decoder.decode(z))

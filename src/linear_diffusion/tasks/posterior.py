@@ -49,17 +49,21 @@ class Noised:
     @lazy
     def variance(self) -> Array:
         """Of each pixel, from what is left along the components and across them; shape (d,)."""
-        frame2, kept, across = self._frame**2, self._kept * self.noise_variance, self._kept_across * self.noise_variance
+        frame2, kept, across = (
+            self.prompt.frame**2,
+            self._kept * self.noise_variance,
+            self._kept_across * self.noise_variance,
+        )
         return kept @ frame2 + across * (1 - frame2.sum(axis=0))
 
     @lazy
     def moves(self) -> Array:
         """E', how the mean moves with w; shape (k, d)."""
-        return (1 - self._kept)[:, None] * self._frame
+        return (1 - self._kept)[:, None] * self.prompt.frame
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
         """Log-density of y (n, m) under each component, weighed by its share, and g; see `WhiteComponents.evidence`."""
-        z, rest = self._parts(y)
+        z, rest = np.hsplit(y, [len(self.prompt.variances)])
         return self.evidence_of(z, np.einsum("nd,nd->n", rest, rest))  # (n, d) -> (n,)
 
     def evidence_of(self, z: Array, energy: Array, *, expected: bool = False) -> tuple[Array, Array]:
@@ -76,21 +80,15 @@ class Noised:
 
     def complete(self, w: Array, y: Array) -> Array:
         """``E w + Z' L^-1 y``: standardised images (n, d) about the mean, from w (n, k) and y (n, m)."""
-        z, rest = self._parts(y)
+        z, rest = np.hsplit(y, [len(self.prompt.variances)])
         along = w * (1 - self._kept) + z @ self.prompt.basis * self._kept  # (n, k)
-        return along @ self._frame + rest * self._kept_across
+        return along @ self.prompt.frame + rest * self._kept_across
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """n draws from ``N(0, G - Z' Z)``, shape (n, d)."""
-        return spread(self._frame, self._kept * self.noise_variance, self._kept_across * self.noise_variance, rng, n)
-
-    def _parts(self, y: Array) -> tuple[Array, Array]:
-        k = len(self.prompt.variances)
-        return y[:, :k], y[:, k:]
-
-    @lazy
-    def _frame(self) -> Array:
-        return self.prompt.frame
+        return spread(
+            self.prompt.frame, self._kept * self.noise_variance, self._kept_across * self.noise_variance, rng, n
+        )
 
     @property
     def _kept(self) -> Array:
@@ -214,7 +212,7 @@ class Observed:
     @lazy
     def variance(self) -> Array:
         """``diag(G - Z' Z)``, less what is seen of the remainder alone; shape (d,)."""
-        frame2, v, tau2 = self._frame**2, self.prompt.variances, self.prompt.tau2
+        frame2, v, tau2 = self.prompt.frame**2, self.prompt.variances, self.prompt.tau2
         variance = v @ frame2 + tau2 * (1 - frame2.sum(axis=0)) - (self._gain**2).sum(axis=0)
         if self.view.q is not None:
             whole = self.view.matrix
@@ -225,10 +223,9 @@ class Observed:
     @lazy
     def moves(self) -> Array:
         """E', shape (k, d)."""
-        return self._frame - self._seen.T @ self._gain
+        return self.prompt.frame - self._seen.T @ self._gain
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
-        """See `Noised`."""
         inside, outside = self._parts(y)
         log_density, g = self.components.evidence(solve_lower(self._lower, inside.T).T)
         beside = inside.shape[1] * np.log(2 * np.pi) + 2 * np.log(np.diag(self._lower)).sum()
@@ -239,16 +236,15 @@ class Observed:
         return log_density - 0.5 * ((outside**2).sum(axis=1) / variance + beside)[:, None], g
 
     def complete(self, w: Array, y: Array) -> Array:
-        """See `Noised`."""
         inside, outside = self._parts(y)
-        completed: Array = w @ self._frame + self._correct(inside - w @ self._of_frame.T)
+        completed: Array = w @ self.prompt.frame + self._correct(inside - w @ self._of_frame.T)
         if outside is not None:
             completed += self._kept_outside * (self.view.matrix.T @ outside.T).T
         return completed
 
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Draws from the prior, less what they show of themselves (Matheron's rule, Doucet 2010)."""
-        x = spread(self._frame, self.prompt.variances, self.prompt.tau2, rng, n)
+        x = spread(self.prompt.frame, self.prompt.variances, self.prompt.tau2, rng, n)
         return x - self.complete(np.zeros((1, len(self.prompt.variances))), self.view.show(x, rng))
 
     def _parts(self, y: Array) -> tuple[Array, Array | None]:
@@ -260,17 +256,13 @@ class Observed:
         """``Z' L^-1 residual``, that is ``G H' B^-1 residual``, (n, p) -> (n, d); Z itself takes longer to make."""
         solved = solve_lower(self._lower, solve_lower(self._lower, residual.T), transposed=True)
         v, tau2 = self.prompt.variances, self.prompt.tau2
-        along = (solved.T @ self._of_frame * (v - tau2)) @ self._frame
+        along = (solved.T @ self._of_frame * (v - tau2)) @ self.prompt.frame
         return along + tau2 * (self.view.rows.T @ solved).T
 
     @property
     def _kept_outside(self) -> float:
         """How much of what was seen of the remainder is image and not noise."""
         return self.prompt.tau2 / (self.prompt.tau2 + self.view.noise_std**2)
-
-    @lazy
-    def _frame(self) -> Array:
-        return self.prompt.frame
 
     @lazy
     def _of_frame(self) -> Array:
@@ -295,7 +287,7 @@ class Observed:
         """Z, shape (p, d)."""
         v, tau2 = self.prompt.variances, self.prompt.tau2
         rows = self.view.rows.toarray() if sparse.issparse(self.view.rows) else self.view.rows
-        return solve_lower(self._lower, (self._of_frame * (v - tau2)) @ self._frame + tau2 * rows)
+        return solve_lower(self._lower, (self._of_frame * (v - tau2)) @ self.prompt.frame + tau2 * rows)
 
 
 Conditional = Noised | Observed

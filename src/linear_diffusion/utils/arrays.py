@@ -40,7 +40,7 @@ def orthonormal(a: AnyArray) -> bool:
 def kept(axes: str = "", holds: Check | None = None, dtype: str = "float64", *, optional: bool = False) -> Any:
     """A field whose array is saved. `axes`: names of its axes, such as "p k"; an axis has one size in all arrays of a
     model. "..." at the end is any more, and no axis at all is one number; `holds`: whether its numbers are such as a
-    model has; `dtype`: "float" is float32 or float64; `optional`: whether it may be None."""
+    model has; `dtype`: "float" is float32 or float64, "any" is any; `optional`: whether it may be None."""
     metadata = {_AXES: tuple(axes.split()), _DTYPE: dtype, _HOLDS: holds}
     return field(metadata=metadata, default=None) if optional else field(metadata=metadata)
 
@@ -51,7 +51,7 @@ class Kept:
     def arrays(self, name: str) -> dict[str, AnyArray]:
         """All that is kept, by "name.field"."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if _AXES in f.metadata}  # type: ignore[arg-type]
-        return {f"{name}.{key}": np.asarray(value) for key, value in values.items() if value is not None}
+        return {_key(name, field): np.asarray(value) for field, value in values.items() if value is not None}
 
     @classmethod
     def read(cls, arrays: dict[str, AnyArray], name: str, sizes: dict[str, int], **others: Any) -> Self:
@@ -60,7 +60,7 @@ class Kept:
         if an array is missing, or none that a model has."""
         found: dict[str, Any] = {}
         for f in fields(cls):  # type: ignore[arg-type]
-            key = f"{name}.{f.name}"
+            key = _key(name, f.name)
             if _AXES not in f.metadata or (key not in arrays and f.default is not MISSING):
                 continue
             if key not in arrays:
@@ -74,6 +74,16 @@ class Kept:
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
 
+def require_none_left(arrays: Mapping[str, AnyArray]) -> None:
+    """Refuse a file with arrays that no part has taken."""
+    if arrays:
+        raise ValueError(f"its arrays are not those that are needed: {sorted(arrays)} are too many")
+
+
+def _key(part: str, field: str) -> str:
+    return f"{part}.{field}" if part else field
+
+
 def _check(key: str, array: AnyArray, wanted: Mapping[str, Any], sizes: dict[str, int]) -> None:
     axes, dtype, holds = wanted[_AXES], wanted[_DTYPE], wanted[_HOLDS]
     if axes[-1:] == ("...",):
@@ -81,7 +91,7 @@ def _check(key: str, array: AnyArray, wanted: Mapping[str, Any], sizes: dict[str
     if array.ndim == len(axes):
         sizes |= {axis: n for axis, n in zip(axes, array.shape, strict=True) if axis not in sizes}
     shape = tuple(sizes.get(axis, axis) for axis in axes)
-    is_dtype = array.dtype in (np.float32, np.float64) if dtype == "float" else array.dtype == dtype
+    is_dtype = dtype == "any" or array.dtype in ((np.float32, np.float64) if dtype == "float" else (dtype,))
     if array.shape != shape or not is_dtype:
         raise ValueError(f"array {key!r} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}")
     if holds is not None and not holds(array):

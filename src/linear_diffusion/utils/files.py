@@ -115,26 +115,6 @@ def unpack(content: bytes) -> dict[str, AnyArray]:
     return arrays | {name: labels_from_json(json.loads(text)) for name, text in header.get("__metadata__", {}).items()}
 
 
-def check_shapes(
-    arrays: Mapping[str, AnyArray], axes: Mapping[str, str], dtypes: Mapping[str, str], sizes: dict[str, int]
-) -> None:
-    """Refuse arrays that are missing, too many, or of another shape or dtype. `axes`: names of each array's axes, such
-    as "p k". An axis has one size in all arrays; `dtypes`: those that are not float64; `sizes`: what is known of the
-    axes' sizes; the others are added. Raises `ValueError`."""
-    if set(arrays) != set(axes):
-        lacking, more = sorted(axes.keys() - arrays.keys()), sorted(arrays.keys() - axes.keys())
-        raise ValueError(f"its arrays are not those that are needed: {lacking} are missing, {more} are too many")
-    for name, array in arrays.items():
-        named, dtype = axes[name].split(), dtypes.get(name, "float64")
-        if array.ndim == len(named):
-            sizes |= {axis: n for axis, n in zip(named, array.shape, strict=True) if axis not in sizes}
-        wanted = tuple(sizes.get(axis, axis) for axis in named)
-        if array.shape != wanted or array.dtype != dtype:
-            raise ValueError(
-                f"array {name!r} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {wanted}"
-            )
-
-
 def labels_to_json(labels: AnyArray) -> dict[str, Any]:
     """Prompts as JSON, with their dtype; strings are as wide as the longest."""
     return {"dtype": {"O": "object", "U": "str"}.get(labels.dtype.kind, labels.dtype.str), "values": labels.tolist()}

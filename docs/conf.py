@@ -13,7 +13,6 @@ sys.path.insert(0, str(HERE))  # gallery.py
 project = "Linear Diffusion"
 version = release = linear_diffusion.__version__
 html_title = project
-highlight_language = "none"  # formulas are no Python
 language = "en"
 locale_dirs = ["locale"]
 gettext_compact = False  # a catalogue for each page

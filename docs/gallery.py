@@ -18,6 +18,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
+    "image.interpolation": "nearest",
     "lines.linewidth": 2,
     "legend.frameon": False,
 }

@@ -62,7 +62,7 @@ print(f"{'what is predicted':18} {eps.shape[1]:6,} columns: the noise")
 # negative, white is 0.
 
 one_each = [np.flatnonzero(prompts == digit)[0] for digit in "0123456789"]
-fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, width_ratios=[2, 0.8, 6])
+fig, axes = plt.subplots(1, 3, figsize=(7, 3), sharey=True, width_ratios=[2, 0.8, 6])
 edges = np.cumsum(sizes)[:-1]
 for ax, name, part in zip(
     axes, names, np.split(X[one_each], edges, axis=1), strict=True
@@ -99,7 +99,7 @@ print(f"R² on new images:             {r2(denoiser.predict(X[test]), eps[test])
 #
 # New images score lower than those of the training. For each number that it predicts,
 # the regression has 1,449 weights, but only 4,500 examples, and so it learns part of
-# its examples by heart. The article has 70,000 images; :doc:`page 6 <plot_6_training>`
+# its examples by heart. The article had 70,000 images; :doc:`page 6 <plot_6_training>`
 # shows another way out.
 #
 # We look at the typical image since a few are far off: they have ink where hardly any
@@ -196,12 +196,11 @@ pictures.show(
 )
 
 # %%
-# Without products a prompt can only add one constant image, its mean, to what the noise
-# says. The noise is treated in the same way whatever the prompt is: where there is a
-# stroke in one digit, there is its shadow in all others. With products each prompt has
-# weights of its own. In effect there are ten regressions, one for each digit, in one
-# formula. For a one-hot code this is exact: ten regressions of 144 features give the
-# same predictions as this one of 1,449.
+# Without products, all that a prompt can do is to add a constant image of its own. The
+# noise is treated in the same way whatever the prompt is, so all ten digits look nearly
+# the same. With products each prompt has weights of its own. In effect there are ten
+# regressions, one for each digit, in one formula. For a one-hot code this is exact: ten
+# regressions of 144 features give the same predictions as this one of 1,449.
 
 ten = np.empty_like(eps[train])
 for digit in text_encoder.categories_[0]:

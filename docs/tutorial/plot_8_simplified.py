@@ -19,9 +19,9 @@ It begins with what costs most: the single step.
 #
 # It goes from the level ``t``, at which the guesses were made, to a lower level ``s``.
 #
-# The model below has a cosine schedule, whose first level is pure noise, so it is
-# trained where it starts. We give it the same noise each time, and 1, 2, 5, 50 and
-# 1,000 steps.
+# The model below has a cosine schedule, which reaches to pure noise, so it is trained
+# for the place where it starts. We give it the same noise each time, and 1, 2, 5, 50
+# and 1,000 steps.
 
 import json
 from pathlib import Path
@@ -125,7 +125,7 @@ models = {
     "unet": "diffusion model with a U-Net",
     "styles": "this library's default",
 }
-fig, ax = plt.subplots(figsize=(7.5, 3))
+fig, ax = plt.subplots(figsize=(7, 3))
 for place, name in enumerate(models):
     figures = measured[f"mnist/{name}"]
     seconds, distance = figures["fit_cpu_seconds"], figures["frechet"]

@@ -111,8 +111,7 @@ plt.show()
 # makes images different from each other. **Moment matching** gives it back beforehand:
 # the Gaussians that samples are drawn from are made a little wider, and their means are
 # moved, until finished images vary as much as real ones do. The effect on one image is
-# small, so the last row of each half shows the difference: orange is brighter, blue is
-# darker.
+# small, so the last row shows the difference: orange is brighter, blue is darker.
 
 
 def compare_closely(without, with_it):

@@ -124,10 +124,7 @@ class LinearDiffusion(FittedModel):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "text_encoder": [StrOptions({"one-hot", "words"}), HasMethods(["transform"]), callable],
-        "latent_dim": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
-        ],
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
         "styles": [Interval(Integral, 1, None, closed="left")],
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],

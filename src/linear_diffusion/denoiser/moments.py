@@ -26,10 +26,6 @@ _MIDDLE, _EXACT_ROWS = 128, 1024
 """See `_exact_moments`."""
 
 
-def _is_scatter(a: AnyArray) -> bool:
-    return a.shape[2:] in ((), a.shape[1:2])
-
-
 @dataclass(frozen=True)
 class Moments(Kept):
     """Counts, means and scatter of d features for each of p prompts.
@@ -57,7 +53,7 @@ class Moments(Kept):
     prompts: AnyArray = kept("p", dtype="any")
     counts: Array = kept("p")
     means: Array = kept("p d")
-    scatter: Array = kept("p d ...", _is_scatter)
+    scatter: Array = kept("p d ...", lambda a: a.shape[2:] in ((), a.shape[1:2]))
     histogram: Array = kept("p channels tones")
 
     @classmethod

@@ -68,7 +68,6 @@ class RegressionPrior(Kept, Prior):
         return self.joint_covariances[:, : self._k, : self._k]
 
     def variance_of(self, prompt: int) -> float:
-        """See `Prior`."""
         return float(np.trace(self.covariances[prompt]))
 
     def law(self, prompt: int) -> Law:
@@ -76,28 +75,24 @@ class RegressionPrior(Kept, Prior):
         raise AttributeError("sampled training knows no law of a prompt.")
 
     def reach(self, deviations: float) -> float:
-        """See `Prior`."""
         return float(np.abs(self.joint_means).max() + deviations * np.sqrt(np.abs(self.joint_covariances).max()))
 
     def style_means_of(self, prompt: int) -> Array:
-        """See `Prior`."""
         return self.means[[prompt]]
 
     def components(self, prompt: int) -> Any:
-        """See `Prior`."""
         return RegressionComponents(self.means[[prompt]])
 
     def component(self, parts: Sequence[Part]) -> RegressionDenoiser:
-        """See `Prior`."""
         return self.gaussian(tuple((part.prompt, part.weight) for part in parts))
 
     def gaussian(self, mix: Mix) -> RegressionDenoiser:
-        """See `Prior`: moments are linear in the code."""
+        # moments are linear in the code
         means = sum(weight * self.joint_means[j] for j, weight in mix)
         return RegressionDenoiser(np.asarray(means), sum(weight * self.joint_covariances[j] for j, weight in mix))
 
     def pooled(self) -> RegressionDenoiser:
-        """See `Prior`: the variance between prompts is added to that within."""
+        # the variance between prompts is added to that within
         within, mean = np.tensordot(self.weights, self.joint_covariances, 1), self.weights @ self.joint_means
         apart = self.joint_means - mean
         return RegressionDenoiser(mean, within + (self.weights * apart.T) @ apart)

@@ -93,7 +93,6 @@ class WordsPrior(Kept, Prior):
 
     @lazy
     def means(self) -> Array:
-        """See `Prior`."""
         return self.words.gaussian.mean(self.codes)
 
     @lazy
@@ -195,7 +194,6 @@ class WordsCurves:
         return self.regression.of(self.prior, curves, self.encoder)
 
     def mixed(self, weights: dict[int, float], plain: float = 0.0) -> ToneCurves:
-        """See `ToneCurves.mixed`."""
         return self[np.fromiter(weights, np.intp)].mixed(dict(enumerate(weights.values())), plain)
 
 

@@ -10,6 +10,7 @@ encoder's components are randomised.
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -143,25 +144,24 @@ def learn(
     pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not work.dense)
     if work.dense:
         return learn_from(pixels, latent_dim, standardize=standardize, rescale=rescale)
+    how = {"standardize": standardize, "rescale": rescale}
+    mean, variances = pixels.pooled()
     if n < d and n <= MOST_PIXELS:
-        encoder = pca_from_images(rows, *pixels.pooled(), latent_dim, standardize=standardize, rescale=rescale)
+        encoder = pca_from_images(rows, mean, variances, latent_dim, **how)
     elif d <= MOST_PIXELS:
-        mean, covariance = Moments.of(rows, np.zeros(len(rows), np.intp), np.array([""])).pooled()
-        encoder = pca_from_covariance(
-            mean, covariance, latent_dim, n_images=n, standardize=standardize, rescale=rescale
+        mean, covariance = Moments.of(rows, np.zeros(n, np.intp), np.array([""])).pooled()
+        encoder = pca_from_covariance(mean, covariance, latent_dim, n_images=n, **how)
+    elif latent_dim < 1:
+        raise ValueError(
+            f"latent_dim={latent_dim} asks for a share of the variance, which needs all components; above "
+            f"{MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
         )
     else:
-        mean, variances = pixels.pooled()
-        encoder = pca_from_products(
-            mean,
-            variances,
-            lambda q: _covariance_product(rows, mean, q),
-            _integer(latent_dim),
-            n_images=n,
-            standardize=standardize,
-            rescale=rescale,
-        )
-    latents = _encode_moments(rows, index, prompts, encoder, diagonal=code_length > 0)
+        product = partial(_covariance_product, rows, mean)
+        encoder = pca_from_products(mean, variances, product, int(latent_dim), n_images=n, **how)
+    latents = Moments.empty(prompts, len(encoder.components), diagonal=code_length > 0)
+    for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
+        latents.include(j, encoder.encode(chunk))
     return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
 
 
@@ -172,7 +172,10 @@ def learn_from(pixels: Moments, latent_dim: int | float, *, standardize: bool, r
     encoder = pca_from_covariance(
         mean, covariance, latent_dim, n_images=n_images, standardize=standardize, rescale=rescale
     )
-    latents = _project(pixels, encoder)
+    to_latent = (encoder.components * (encoder.scale / encoder.std)).T
+    scatter = np.stack([to_latent.T @ s @ to_latent for s in pixels.scatter])
+    means = encoder.encode(pixels.means)
+    latents = Moments(pixels.prompts, pixels.counts, means, scatter, pixels.histogram)
     return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
 
 
@@ -201,8 +204,10 @@ def require_memory(work: Work, k: int) -> None:
     """Refuse a fit of k components that would not fit in memory, saying what would. With a code, what its regression
     takes, in memory and in time, is logged (`logging`, level INFO) first."""
     available, needed = available_memory(), work.n_bytes(k)
-    if work.code_length:
-        _log.info("regression on %d numbers per prompt: %s", work.code_length, _cost(needed, work, k))
+    if q := work.code_length:  # at ten billion operations a second
+        seconds = 2e-10 * (2 * work.n * k * k + work.p * q * k * k + 50 * min(work.p, q) ** 3)
+        cost = f"about {readable(needed)} beside the images, and {seconds:.2g} s beyond the passes over them"
+        _log.info("regression on %d numbers per prompt: %s", q, cost)
     if available is None or needed <= available:
         return
     fitting = next((smaller for smaller in range(k - 1, 0, -1) if work.n_bytes(smaller) <= available), None)
@@ -211,13 +216,6 @@ def require_memory(work: Work, k: int) -> None:
         f"fitting {work.p} prompts, {work.d} pixels and latent_dim={k} needs about {readable(needed)} beside the "
         f"images, and {readable(available)} are available; {advice}."
     )
-
-
-def _cost(needed: float, work: Work, k: int) -> str:
-    """Memory, and time at ten billion operations a second."""
-    p, q = work.p, work.code_length
-    seconds = 2e-10 * (2 * work.n * k * k + p * q * k * k + 50 * min(p, q) ** 3)
-    return f"about {readable(needed)} beside the images, and {seconds:.2g} s beyond the passes over them"
 
 
 def fits_dense(p: int, d: int) -> bool:
@@ -230,15 +228,6 @@ def most_components(latent_dim: int | float, n: int, d: int) -> int:
     return max(min(int(latent_dim) if latent_dim >= 1 else d, d, n), 1)
 
 
-def _integer(latent_dim: int | float) -> int:
-    if latent_dim < 1:
-        raise ValueError(
-            f"latent_dim={latent_dim} asks for a share of the variance, which needs all components; above "
-            f"{MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
-        )
-    return int(latent_dim)
-
-
 def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:
     """``covariance @ q`` in one pass over the images, shape (d, m)."""
     dtype = precision(rows)
@@ -249,21 +238,6 @@ def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:
         out += x.T @ (x @ q.astype(dtype))
         del x  # before the next chunk is made
     return out / len(rows)
-
-
-def _project(pixels: Moments, encoder: PCAEncoder) -> Moments:
-    """Moments of latents from moments of pixels."""
-    to_latent = (encoder.components * (encoder.scale / encoder.std)).T
-    scatter = np.stack([to_latent.T @ s @ to_latent for s in pixels.scatter])
-    return Moments(pixels.prompts, pixels.counts, encoder.encode(pixels.means), scatter, pixels.histogram)
-
-
-def _encode_moments(rows: AnyArray, index: Index, prompts: AnyArray, encoder: PCAEncoder, *, diagonal: bool) -> Moments:
-    """Moments of latents from a second pass over the images."""
-    latents = Moments.empty(prompts, len(encoder.components), diagonal=diagonal)
-    for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
-        latents.include(j, encoder.encode(chunk))
-    return latents
 
 
 def _residual(pixels: Moments, latents: Moments, encoder: PCAEncoder) -> Array:

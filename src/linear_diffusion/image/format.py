@@ -51,12 +51,7 @@ class ImageFormat:
 
     @classmethod
     def of(
-        cls,
-        X: AnyArray,
-        pixel_range: Any = "auto",
-        *,
-        rescale: bool = True,
-        beside: tuple[float, float] | None = None,
+        cls, X: AnyArray, pixel_range: Any = "auto", *, rescale: bool = True, beside: tuple[float, float] | None = None
     ) -> "ImageFormat":
         """Read the format off images (n, h, w[, channels]) or rows (n, d); see `LinearDiffusion`.
 

@@ -79,13 +79,7 @@ class PCAEncoder(Kept):
 
 
 def pca_from_covariance(
-    mean: Array,
-    covariance: Array,
-    latent_dim: int | float,
-    *,
-    n_images: int,
-    standardize: bool,
-    rescale: bool,
+    mean: Array, covariance: Array, latent_dim: int | float, *, n_images: int, standardize: bool, rescale: bool
 ) -> PCAEncoder:
     """Exact principal components, from the second moments of all images.
 
@@ -107,13 +101,7 @@ def pca_from_covariance(
 
 
 def pca_from_images(
-    rows: AnyArray,
-    mean: Array,
-    variances: Array,
-    latent_dim: int | float,
-    *,
-    standardize: bool,
-    rescale: bool,
+    rows: AnyArray, mean: Array, variances: Array, latent_dim: int | float, *, standardize: bool, rescale: bool
 ) -> PCAEncoder:
     """Exact principal components of fewer images than pixels, from the n x n products of images with each other.
 
@@ -188,13 +176,7 @@ def noise_floor(encoder: PCAEncoder) -> float:
 
 
 def _pca(
-    mean: Array,
-    std: Array,
-    values: Array,
-    vectors: Array,
-    total: float,
-    latent_dim: int | float,
-    rescale: bool,
+    mean: Array, std: Array, values: Array, vectors: Array, total: float, latent_dim: int | float, rescale: bool
 ) -> PCAEncoder:
     """Keep the components that carry variance, fix their signs, set the scale."""
     k = max(int((values > _FLOOR * values[0]).sum()), 1)

@@ -217,11 +217,7 @@ def _texts(texts: Texts | None, n: int, name: str, each: str) -> list[str]:
 
 
 def film_strip(
-    frames: Any,
-    n_frames: int = 10,
-    *,
-    pixel_range: tuple[float, float] | None = None,
-    captions: Texts | None = None,
+    frames: Any, n_frames: int = 10, *, pixel_range: tuple[float, float] | None = None, captions: Texts | None = None
 ) -> AnyArray:
     """One image's way from noise, in a row.
 
@@ -255,11 +251,7 @@ def step_names(n: int) -> list[str]:
 
 
 def sheet(
-    images: Any,
-    labels: Texts,
-    *,
-    pixel_range: tuple[float, float] | None = None,
-    most: int | None = None,
+    images: Any, labels: Texts, *, pixel_range: tuple[float, float] | None = None, most: int | None = None
 ) -> AnyArray:
     """A row of images for each label, or several rows where there are many.
 
@@ -385,7 +377,7 @@ def save_png(picture: AnyArray, path: str | Path) -> None:
 
     content = BytesIO()
     Image.fromarray(picture).save(content, "PNG")
-    _replace(Path(path), content.getvalue())
+    write_files(Path(path).parent, {Path(path).name: content.getvalue()})
 
 
 def save_gif(
@@ -414,11 +406,7 @@ def save_gif(
     content = BytesIO()
     durations = [frame_ms] * (len(shown) - 1) + [last_ms]
     shown[0].save(content, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0)
-    _replace(Path(path), content.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    write_files(path.parent, {path.name: content})
+    write_files(Path(path).parent, {Path(path).name: content.getvalue()})
 
 
 def _signed(model: "LinearDiffusion", rows: Array) -> AnyArray:

@@ -22,18 +22,9 @@ _INK, _SIZE = 64, 20
 _LONGEST = 200
 """Letters of a text that are looked at; more are too wide for any place."""
 _SYSTEM = (
-    "DejaVuSans.ttf",
-    "NotoSans-Regular.ttf",
-    "segoeui.ttf",
-    "arial.ttf",
-    "NotoSansCJK-Regular.ttc",
-    "wqy-microhei.ttc",
-    "DroidSansFallbackFull.ttf",
-    "msyh.ttc",
-    "YuGothM.ttc",
-    "malgun.ttf",
-    "Arial Unicode.ttf",
-    "Hiragino Sans GB.ttc",
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "segoeui.ttf", "arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "DroidSansFallbackFull.ttf", "msyh.ttc"),
+    *("YuGothM.ttc", "malgun.ttf", "Arial Unicode.ttf", "Hiragino Sans GB.ttc"),
 )
 """Fonts of Linux, Windows and macOS; Pillow knows in which folders they are."""
 _NONE = "\U0010ffff"

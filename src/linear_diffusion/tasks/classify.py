@@ -31,17 +31,13 @@ _N_IMAGES = 200
 """Training images to choose by (benchmarks/styles.py, "chosen by 50 images", "chosen by 800 images")."""
 
 
-def _is_share(a: AnyArray) -> bool:
-    return bool(0 < a <= 1)
-
-
 @dataclass(frozen=True)
 class Confidence(Kept):
     """How prompts are read off images. `noise_variance`: variance of the noise on images, in the units of standardised
     pixels; `temperature`: what log-densities are multiplied by."""
 
     noise_variance: float = kept("", not_negative)
-    temperature: float = kept("", _is_share)
+    temperature: float = kept("", lambda t: bool(0 < t <= 1))
 
 
 BAYES = Confidence(0.0, 1.0)

@@ -45,12 +45,7 @@ def log_density(
 
 
 def bits_per_dim(
-    densities: Densities,
-    weights: Array,
-    image: ImageFormat,
-    rows: AnyArray,
-    index: Index | None,
-    entropy: int | None,
+    densities: Densities, weights: Array, image: ImageFormat, rows: AnyArray, index: Index | None, entropy: int | None
 ) -> Array:
     """Negative log-density in bits per pixel (and channel), shape (n,); see `LinearDiffusion.bits_per_dim`.
     `densities`, `weights`, `image`, `rows`, `index`: see `log_density`; `entropy`: of the noise that makes whole

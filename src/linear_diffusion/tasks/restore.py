@@ -5,7 +5,7 @@
 What the posterior is, is in `mixture` (all prompts) and `posterior` (one prompt).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,8 +68,12 @@ def restore(
     d)."""
     d = known.image.n_pixels
     n, dtype = sum(len(group.members) for group in seen), seen[0].y.dtype
-    if n_samples is not None:
-        _require_draws(n * n_samples, d)
+    needed, available = 8 * n * d * (n_samples or 0), available_memory()
+    if available is not None and needed > available:
+        raise NotEnoughMemoryError(
+            f"{n * (n_samples or 0):,} draws (n_samples for each image) take {readable(needed)}, and "
+            f"{readable(available)} are available; ask for fewer, or for fewer images at once."
+        )
     dtype = dtype.newbyteorder("=") if dtype.kind in "iu" or dtype == np.float32 else np.dtype(np.float64)
     std = np.zeros((n, d)) if return_std else None
 
@@ -117,7 +121,9 @@ def _answers(
         inner = image.inner(group.y, zeros if whole_images else group.matrix @ zeros)
         level = _estimated(everything, group, inner) if noise_std is None else float(noise_std) / image.unit
         level = max(level, group.rounding / image.unit)
-        for prompts, weights, rows in _by_group(known, whole if whole_images else known.densities, group.members):
+        densities = whole if whole_images else known.densities
+        for j, rows in [(None, slice(None))] if known.index is None else by_group(known.index[group.members]):
+            prompts, weights = (densities, known.weights) if j is None else ([densities[j]], np.ones(1))
             y, members = group.y[rows], group.members[rows]
             if whole_images and level == 0.0:
                 found: AnyArray = y.astype(np.float64)
@@ -135,17 +141,6 @@ def _answers(
                 out = np.empty((sum(len(g.members) for g in seen), *found.shape[1:]), dtype)
             out[members] = _as(dtype, found, image)
     return np.asarray(out)
-
-
-def _by_group(
-    known: Known, densities: Sequence[PromptDensity], members: Index
-) -> Iterator[tuple[Sequence[PromptDensity], Array, Index | slice]]:
-    """Which prompts may be, their weights, and for which of the members."""
-    if known.index is None:
-        yield densities, known.weights, slice(None)
-    else:
-        for j, rows in by_group(known.index[members]):
-            yield [densities[j]], np.ones(1), rows
 
 
 def _widened(known: Known, beside: float) -> list[PromptDensity]:
@@ -166,7 +161,8 @@ def _estimated(everything: PromptDensity, seen: Observation, y: AnyArray) -> flo
     moments, so that it takes nothing for noise which images have themselves, as narrow components would."""
     some = y[np.sort(np.random.default_rng(0).permutation(len(y))[:_ESTIMATED_ON])]
     mean = everything.encoder.mean
-    largest = 2 * float(np.sqrt(((some - (mean if seen.matrix is None else seen.matrix @ mean)) ** 2).mean()))
+    usual = mean if seen.matrix is None else seen.matrix @ mean
+    largest = 2 * float(np.sqrt(((some - usual) ** 2).mean()))
     if largest == 0.0:
         return 0.0
     own = Observation(np.arange(len(some)), seen.matrix, some, seen.kept, seen.disjoint)
@@ -203,15 +199,6 @@ def _as(dtype: Any, pixels: Array, image: ImageFormat) -> AnyArray:
     return pixels.astype(dtype)
 
 
-def _require_draws(n: int, d: int) -> None:
-    available, needed = available_memory(), 8 * n * d
-    if available is not None and needed > available:
-        raise NotEnoughMemoryError(
-            f"{n:,} draws (n_samples for each image) take {readable(needed)}, and {readable(available)} are "
-            "available; ask for fewer, or for fewer images at once."
-        )
-
-
 def _require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
     """Refuse an operator that leaves m numbers of an image where its matrices would not fit, saying what would."""
     k, d = prompts[0].encoder.components.shape
@@ -221,12 +208,9 @@ def _require_memory(prompts: Sequence[PromptDensity], m: int) -> None:
     available = available_memory()
     if available is None or len(prompts) * a_prompt + beside <= available:
         return
-    fitting = max(available - beside, 0) // a_prompt
-    advice = (
-        f"{fitting} prompts would fit, one after the other with prompts=..."
-        if fitting
-        else "use a model of smaller images, or an operator that leaves less"
-    )
+    advice = "use a model of smaller images, or an operator that leaves less"
+    if fitting := max(available - beside, 0) // a_prompt:
+        advice = f"{fitting} prompts would fit, one after the other with prompts=..."
     raise NotEnoughMemoryError(
         f"restoring images of {d} pixels from {m} numbers under {len(prompts)} prompts needs about "
         f"{readable(len(prompts) * a_prompt + beside)}, and {readable(available)} are available; {advice}."

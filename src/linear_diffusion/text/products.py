@@ -21,7 +21,7 @@ from scipy.linalg.lapack import dpotrf, dpotri
 
 from ..utils.arrays import Kept, kept, not_negative
 from ..utils.threads import one_thread
-from ..utils.types import AnyArray, Array, Index
+from ..utils.types import Array, Index
 
 _VALUES = (-0.98, -0.9, -0.7, -0.4, 0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Correlations to choose from (benchmarks/styles.py, "5 correlations to choose from")."""
@@ -43,10 +43,6 @@ MOST_DIMENSIONS = 512
 """Dimensions of the code at most, each with a k x k matrix (benchmarks/styles.py, "64 dimensions")."""
 
 
-def _within_one(a: AnyArray) -> bool:
-    return bool((np.abs(a) <= 1).all())
-
-
 @dataclass(frozen=True)
 class ProductCode(Kept):
     """Similarities of a prompt to the known ones. `known` (p, v): bags of words of the known prompts, 0 or 1;
@@ -54,7 +50,7 @@ class ProductCode(Kept):
     images."""
 
     known: Array
-    correlations: Array = kept("v", _within_one)
+    correlations: Array = kept("v", lambda rho: bool((np.abs(rho) <= 1).all()))
     ridge: float = kept("", not_negative)
 
     def __call__(self, codes: Array) -> Array:
@@ -103,9 +99,7 @@ def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) 
     with one_thread():
         starts = {r: error(kernel(bags, bags, np.full_like(rho, r)), ridge) for r in _VALUES if r > 0}
         rho[:] = min(starts, key=lambda r: starts[r])
-        informative = np.minimum(
-            bags.sum(axis=0), (1 - bags).sum(axis=0)
-        )  # prompts that a word sets apart from the rest
+        informative = np.minimum(bags.sum(axis=0), (1 - bags).sum(axis=0))  # prompts that a word sets apart
         words = np.sort(np.argsort(-informative, kind="stable")[:MOST_WORDS])
         rest = np.setdiff1d(np.arange(len(rho)), words)
         fixed = kernel(bags[:, rest], bags[:, rest], rho[rest])

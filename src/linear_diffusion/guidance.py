@@ -69,9 +69,8 @@ class GuidedDenoiser:
 class Guided:
     """The same for denoisers of any kind, in a loop: it forms no k x k matrix.
 
-    `cond`, `uncond`, `scale`: as in `GuidedDenoiser`; `rescaled`: whether a scale above 1 only turns ``z0_hat``, whose
-    length stays that of the prompt's own (Lin et al. 2024, eq. 15 and 16, with phi = 1). Latents are about the mean of
-    all images, so their length is the contrast.
+    Where it is rescaled, a scale above 1 only turns ``z0_hat``, whose length stays that of the prompt's own (Lin et al.
+    2024, eq. 15 and 16, with phi = 1). Latents are about the mean of all images, so their length is the contrast.
     """
 
     cond: Denoiser

@@ -95,15 +95,9 @@ class AffineMap:
         return AffineMap(self.matrix, self.shift, np.linalg.cholesky(covariance))
 
     def from_noise(self, std: float) -> "AffineMap":
-        """The law of the map's result when z itself is noise N(0, std^2 I).
-
-        Returns
-        -------
-        AffineMap
-            ``eps -> root eps + shift`` from one standard normal eps, with
-            ``root root' = std^2 matrix matrix' + factor factor'``. A deterministic map is kept as it is, so that
-            the same start gives the same picture; a noisy one takes the symmetric root.
-        """
+        """The law of the map's result when z itself is noise N(0, std^2 I), as a map from one standard normal eps. A
+        deterministic map is kept as it is, so that the same start gives the same picture; a noisy one takes the
+        symmetric root of ``std^2 matrix matrix' + factor factor'``."""
         if self.factor is None:
             return AffineMap(std * self.matrix, self.shift)
         if self.diagonal:

@@ -35,13 +35,10 @@ _BLOCK = 32
 
 @dataclass(frozen=True)
 class Regression(Kept):
-    """A linear regression on a code, in whitened coordinates.
+    """A linear regression on a code: weights (r, ...) are ``E[u y]``, ``products`` are made of a bag of words first.
 
     What it says at a code is the same to the last bit whichever others are asked for beside: products are of so many
     codes always, filled up with zeros, since BLAS rounds products of other shapes in other ways.
-
-    `products`: what is made of a bag of words before the regression; None is the code itself; `whitening` (1 + q, r):
-    W, from 1c to u; `weights` (r, ...): ``E[u y]``.
     """
 
     products: ProductCode | None
@@ -68,9 +65,8 @@ class Regression(Kept):
 
 
 def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
-    """W, the pseudo-inverse square root of ``E[1c 1c'] + ridge``, but for the intercept, which is not shrunk.
-    `features` (p, q): codes of the distinct prompts; `shares` (p,): their frequencies; `ridge` (q,). Returns (1 + q,
-    r): with r the rank of the codes: an intercept beside a one-hot code is singular."""
+    """W (1 + q, r) from codes (p, q) of prompts with shares (p,): the pseudo-inverse square root of ``E[1c 1c'] +
+    ridge``, with no ridge on the intercept. Its rank r is below 1 + q for one-hot codes, which sum to the intercept."""
     one_c = np.hstack([np.ones((len(features), 1)), features])
     second = (one_c * shares[:, None]).T @ one_c
     second[np.arange(1, len(second)), np.arange(1, len(second))] += ridge
@@ -81,9 +77,8 @@ def whiten(features: Array, shares: Array, ridge: Array | float = 0.0) -> Array:
 
 
 def regress(codes: Array, shares: Array, targets: Array, products: ProductCode | None = None) -> Regression:
-    """Least squares of a target on the codes of distinct prompts, weighed by their frequencies. `codes` (p, v);
-    `shares` (p,); `targets` (p, ...): means over each prompt's images, which is all that least squares reads;
-    `products`: with its ridge."""
+    """Least squares on the codes (p, v) of prompts with shares (p,), of targets (p, ...) that are means over each
+    prompt's images."""
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
     empty = Regression(products, whitening, np.empty(0))
     u = empty.whitened(codes) * shares[:, None]
@@ -93,9 +88,8 @@ def regress(codes: Array, shares: Array, targets: Array, products: ProductCode |
 def regress_products(
     codes: Array, counts: Array, scatter: Iterable[tuple[int, Array]], k: int, products: ProductCode | None = None
 ) -> tuple[Regression, Array]:
-    """The regression of residual products on codes, without holding a matrix per prompt; and their mean (k, k). `codes`
-    (p, v); `counts` (p,): images of each prompt; `scatter` (k, k): sum of a prompt's residual products ``r r'``; `k`:
-    latent dimensions."""
+    """The regression of residual products on codes (p, v), and their mean (k, k), without a matrix for each prompt:
+    ``scatter`` yields one prompt's sum of ``r r'`` after the other, over its ``counts`` images."""
     shares = counts / counts.sum()
     whitening = whiten(codes, shares) if products is None else products.whiten(shares, whiten)
     u = Regression(products, whitening, np.empty(0)).whitened(codes) / counts.sum()
@@ -114,8 +108,8 @@ def regress_products(
 
 @dataclass(frozen=True)
 class ConditionalGaussian(Kept):
-    """``z | c ~ N(B 1c, S(c))`` for any code c. `mean`: with weights (r, k); `covariance`: with weights (r, k, k);
-    `pooled` (k, k): mean of the residual products, whatever the prompt; `ridge`: variance added to every dimension."""
+    """``z | c ~ N(B 1c, S(c))`` for any code c; ``pooled`` is the mean of all residual products, and the ridge is added
+    to every variance."""
 
     mean: Regression
     covariance: Regression
@@ -125,10 +119,9 @@ class ConditionalGaussian(Kept):
     def at(self, codes: Array) -> tuple[Array, Array, Array]:
         """Means (n, k), eigenvalues (n, k) and eigenvectors (n, k, k) of the covariances at codes (n, v).
 
-        A regression of products is not positive by itself. Where S(c) has an eigenvalue below zero, no direction gets
-        less than a hundredth of the pooled variance along it (with none, a density would rule out images for what is
-        an error of estimation), and all are scaled so that the total variance is the regression's own. How often that
-        happens is measured in docs/words.md.
+        A regression of products may have eigenvalues below zero. Then no direction gets less than a hundredth of the
+        pooled variance along it (with none, a density would rule out images for an error of estimation), and all are
+        scaled so that the total variance is the regression's own. docs/words.md says how often.
         """
         found = in_parallel(np.linalg.eigh, self.covariance(codes))
         values, basis = (np.stack(parts) for parts in zip(*found, strict=True))

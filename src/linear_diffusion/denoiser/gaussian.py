@@ -109,13 +109,9 @@ class GaussianDenoiser:
         return AffineMap(np.sqrt(level.alpha**2 * self.variances + level.sigma**2), level.alpha * self.center)
 
     def flow_map(self, t: Level, s: Level) -> AffineMap:
-        """The exact solution of the probability-flow ODE from level t to level s, in coordinates.
-
-        See docs/mathematics.md, "The exact sampler".
-
-        It carries the marginal at t to the marginal at s, coordinate by coordinate. A dimension without variance
-        has no flow from a level without noise; there it is the mean.
-        """
+        """The exact solution of the probability-flow ODE from level t to level s, in coordinates: it carries the
+        marginal at t to that at s (docs/mathematics.md, "The exact sampler"). Where there is neither variance nor noise
+        at t, it is the mean."""
         source, target = self.marginal(t), self.marginal(s)
         scale = np.divide(target.matrix, source.matrix, out=np.zeros_like(source.matrix), where=source.matrix > 0)
         return AffineMap(scale, target.shift - scale * source.shift)
@@ -150,11 +146,7 @@ def eigen_of_factors(factors: Array) -> tuple[Array, Array]:
 
 
 def mixed(gaussians: Sequence[GaussianDenoiser], weights: Array) -> GaussianDenoiser:
-    """The denoiser of a weighted mix of prompts: means and covariances are linear in the code.
-
-    See docs/mathematics.md, "The denoiser".
-
-    `weights` (p,): summing to 1.
+    """The denoiser of a mix of prompts, of weights (p,) that sum to 1: means and covariances are linear in the code.
 
     >>> two = [GaussianDenoiser(np.array([m]), np.array([v]), np.eye(1)) for m, v in ((0.0, 1.0), (4.0, 3.0))]
     >>> half = mixed(two, np.array([0.5, 0.5]))
@@ -191,9 +183,7 @@ def in_latent(law: AffineMap, denoiser: LinearDenoiser) -> AffineMap:
 
 
 def eps_hat(denoiser: Denoiser, z_t: Array, level: Level) -> Array:
-    """Predicted noise of noisy latents, ``(z_t - alpha z0_hat) / sigma``.
-
-    `z_t` (n, k); `level`: with sigma above 0.
+    """Predicted noise of noisy latents (n, k), ``(z_t - alpha z0_hat) / sigma``.
 
     >>> prior = GaussianDenoiser(np.zeros(1), np.array([3.0]), np.eye(1))
     >>> eps_hat(prior, np.array([[4.0]]), Level(alpha=1.0, sigma=1.0))

@@ -24,8 +24,8 @@ from .prior import Part, Prior
 
 @dataclass(frozen=True)
 class RegressionDenoiser:
-    """The denoiser of one prompt that ordinary least squares finds from drawn noise. `means` (2 k,): means of (z, eps)
-    over the training draws; `covariances` (2 k, 2 k): their covariance."""
+    """The denoiser of one prompt that least squares finds from means (2 k,) and covariances (2 k, 2 k) of drawn (z,
+    eps)."""
 
     means: Array
     covariances: Array
@@ -47,9 +47,7 @@ class RegressionDenoiser:
 
 @dataclass(frozen=True)
 class RegressionPrior(Kept, Prior):
-    """What sampled training finds of p prompts. It has a denoiser for each prompt, and no density. `weights` (p,):
-    frequencies of the prompts; `joint_means` (p, 2 k): means of (z, eps) over the training draws; `joint_covariances`
-    (p, 2 k, 2 k): their covariances."""
+    """What sampled training finds of p prompts: means and covariances of drawn (z, eps); no density."""
 
     text: OneHotEncoder
     weights: Array = kept("p", sums_to_one)

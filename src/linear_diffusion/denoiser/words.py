@@ -32,8 +32,7 @@ _CACHED_BYTES, _CACHED_CURVES = 2**27, 1024
 
 @dataclass(frozen=True)
 class Words:
-    """Regressions on the code of a prompt. `code`: from prompts to codes; `gaussian`: of latents; `residual`: of the
-    mean squared length of what the image encoder discards."""
+    """Regressions on the code of a prompt: of latents, and of the mean squared length of what the encoder discards."""
 
     code: PromptEncoder
     gaussian: ConditionalGaussian
@@ -56,8 +55,7 @@ class Words:
 
 @dataclass(frozen=True)
 class WordsPrior(Kept, Prior):
-    """The laws of some prompts of words, seen in training or not. `text`: the prompts; `weights` (p,): how often each
-    is drawn. Raises `UnknownPromptError`: if a prompt lies outside the span of the known ones."""
+    """The laws of some prompts of words, seen in training or not; a prompt outside the span of those is refused."""
 
     text: OneHotEncoder
     words: Words
@@ -146,10 +144,8 @@ class WordsPrior(Kept, Prior):
 class ToneRegression:
     """Tone curves by a regression on the code of a prompt; see `image.decoder.Curves`.
 
-    A histogram is a mean over images, so it is linear in the code as the mean is. Negative shares are cut off. What it
+    A histogram is a mean over images, so it is linear in the code as the mean is; negative shares are cut off. What it
     cannot say is that a word shifts the brightness of the same pixels: two histograms add up side by side.
-
-    `tones`: of the shares of pixels that have each tone, weights (r, channels, 256).
     """
 
     tones: Regression
@@ -198,8 +194,8 @@ class WordsCurves:
 
 
 def read_regression(arrays: dict[str, AnyArray], name: str, known: Array, shape: tuple[int, ...]) -> Regression:
-    """A regression on products of words out of the arrays of a file. `known` (p, v): codes of the prompts of training;
-    `shape`: of what it says of one code."""
+    """A regression on products of words, which says numbers of a shape, out of the arrays of a file; ``known`` (p, v)
+    are the codes of the prompts of training."""
     sizes = {"v": known.shape[1], "1+q": len(known) + 1}
     products = ProductCode.read(arrays, name, sizes, known=known)
     regression = Regression.read(arrays, name, sizes, products=products)

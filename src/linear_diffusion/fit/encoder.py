@@ -47,14 +47,9 @@ class Learned:
 
 @dataclass(frozen=True)
 class Work:
-    """What a fit works on, as far as memory is concerned.
-
-    `p`, `d`, `n`, `largest`: prompts, pixels, images, and images of the largest prompt; `itemsize`: bytes of a pixel;
-    `n_channels`: of the histograms of tones; `n_styles`: of a prompt, at most; `n_drawn`: images that calibration draws
-    in a round; `n_threads`: prompts that are worked on side by side, at most; `sampled`: whether there will be moments
-    of latents and their noise; `code_length`: of a code that covariances are regressed on; 0 is one for each prompt;
-    `n_sums`: matrices of pixels that each prompt has.
-    """
+    """What a fit works on, as far as memory is concerned: p prompts and n images of d pixels of so many bytes,
+    ``largest`` of them of one prompt; how many images a round of matching draws, how many prompts are worked on side by
+    side, how long a code of words is (0 is one-hot), and how many matrices of pixels each prompt has."""
 
     p: int
     d: int
@@ -125,14 +120,11 @@ def learn(
     sampled: bool = False,
     code_length: int = 0,
 ) -> Learned:
-    """Find the encoder and the moments of latents.
+    """Find the encoder, and the moments of latents, of rows (n, d) with positions (n,) of their prompts (p,).
 
-    `rows` (n, d); `index` (n,): position of each image's prompt; `prompts` (p,); `image`: histograms are taken where it
-    has a pixel range; `latent_dim`, `standardize`, `rescale`: see `pca_from_covariance`; `n_styles`: styles of a prompt
-    that will be looked for, which take memory too; `n_drawn`: images that will be drawn to calibrate them; `sampled`:
-    whether moments with noise drawn will be taken, which need memory too; `code_length`: of a code that covariances
-    will be regressed on: there will be so many, and none is kept for a prompt. 0 is one for each prompt. Raises
-    `NotEnoughMemoryError`: before any work, with settings that would fit.
+    How components are found, `pca_from_covariance` says. The last four arguments are for the estimate of memory alone,
+    but that a code has no covariance for each prompt. Raises `NotEnoughMemoryError` before any work, with settings that
+    would fit.
     """
     (n, d), n_channels = rows.shape, image.n_channels if image.pixel_range else 0
     largest, itemsize = int(np.bincount(index).max()), rows.dtype.itemsize

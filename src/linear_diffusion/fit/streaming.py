@@ -38,9 +38,8 @@ def add_batch(
     pixel_range: Any,
     settings: Settings,
 ) -> tuple[Parts, Moments]:
-    """What is learned of one more batch and of those before it; and their moments. `moments`: of the batches before;
-    `before`: of their images; `X` (n, ...): the batch; `index` (n,): position of each image's prompt; `classes` (p,);
-    `pixel_range`: see `LinearDiffusion`."""
+    """What is learned of one more batch (n, ...) and of those before it, whose moments and format are given; and their
+    moments."""
     if before and pixel_range == "auto":
         pixel_range = before.pixel_range
     image = ImageFormat.of(X, pixel_range, rescale=settings.unit_is_free, beside=before.span if before else None)

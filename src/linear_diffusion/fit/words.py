@@ -34,8 +34,7 @@ _SKETCH = 24
 def fit_words(
     rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, text_encoder: Any
 ) -> Parts:
-    """Prompts of words, or vectors of a transformer. `rows`, `index`, `classes`, `image`, `settings`: see
-    `fit.fit_classes`."""
+    """Prompts of words, or vectors of a transformer; see `fit.fit_classes`."""
     tell(f"components and regressions on words, of {len(rows):,} images")
     names = [str(prompt) for prompt in classes.tolist()]
     products = isinstance(text_encoder, str)
@@ -58,12 +57,8 @@ def fit_words(
 def regressions(
     code: PromptEncoder, codes: Array, rows: AnyArray, index: Index, learned: Learned, *, products: bool, ridge: float
 ) -> Words:
-    """The regressions of latents: from first moments of the prompts, then one pass over the images (two with products).
-
-    `codes` (p, v): of the prompts of training; `rows` (n, d); `index` (n,): position of each image's prompt; `learned`:
-    of whose latents no second moment is read; `products`: whether to regress on products of words, with correlations
-    chosen for each target.
-    """
+    """The regressions of latents on codes (p, v): from first moments of the prompts, then one pass over the images.
+    With products of words, correlations are chosen for each target, and there are two passes."""
     encoder, latents = learned.encoder, learned.latents
 
     def chosen(targets: Array) -> Any:

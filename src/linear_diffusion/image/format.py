@@ -31,12 +31,9 @@ class ImageFormat:
     """What an image of the training data looks like, so that the same kind comes out.
 
     A model works with the pixels' own numbers, or with ``(x - origin) / unit`` where products and tables in single
-    precision would lose them: where they are far from zero for how little they differ, or of extreme size.
-
-    `shape`: (h, w), (h, w, channels), or (d,) for plain rows; `dtype`: "bool", or of integers, "float32" or "float64";
-    `pixel_range`: the bounds of pixels; None for none; `span`: the least and the largest pixel of the training data:
-    tones are counted between them. By default the range; `origin`, `unit`: A power of two is the unit, so that dividing
-    by it does not round.
+    precision would lose them: where they are far from zero for how little they differ, or of extreme size. The unit is
+    a power of two, so that dividing by it does not round. Tones are counted within ``span``, from the least to the
+    largest pixel of the training data; by default within the range.
 
     >>> ImageFormat.of(np.zeros((5, 28, 28), np.uint8)).pixel_range
     (0.0, 255.0)
@@ -53,12 +50,10 @@ class ImageFormat:
     def of(
         cls, X: AnyArray, pixel_range: Any = "auto", *, rescale: bool = True, beside: tuple[float, float] | None = None
     ) -> "ImageFormat":
-        """Read the format off images (n, h, w[, channels]) or rows (n, d); see `LinearDiffusion`.
-
-        `rescale`: whether the unit is free. It is 1 for latents that keep their own scale; `beside`: what images that
-        were seen before span. Raises `ValueError`: if pixels lie outside an explicit range, or differ by too much or
-        too little for their dtype. `UserWarning`: if images have no range that is evident.
-        """
+        """The format of images (n, h, w[, channels]) or rows (n, d), and of those ``beside`` them that were seen
+        before. Without ``rescale`` the unit is 1, for latents that keep their own scale. Pixels outside an explicit
+        range, or that differ by too much or too little for their dtype, are refused; a range that is not evident is
+        warned of."""
         low, high = float(X.min()), float(X.max())
         if pixel_range == "auto":
             pixel_range = evident_range(X, low, high)
@@ -180,9 +175,9 @@ class ImageFormat:
 
 
 def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] | None:
-    """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None. Plain
-    rows of floats may be anything, so they have bounds only where they are whole and reach from 0 to 255.
-    `UserWarning`: if there is none for images."""
+    """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None, with a
+    warning for images. Plain rows of floats may be anything, so they have bounds only where they are whole and reach
+    from 0 to 255."""
     if X.dtype == np.bool_:
         return 0.0, 1.0
     if X.dtype.kind in "iu" and low >= 0 and high <= 65535:

@@ -27,12 +27,8 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class PCAEncoder(Kept):
-    """Principal components of d pixels, k kept.
-
-    `mean`, `std` (d,): ``std`` is 1 without standardisation and where a pixel is constant; `components` (k, d):
-    orthonormal rows; their largest entry is positive; `variances` (k,): variance along each component, of
-    (standardised) pixels; `total_variance`: of all d pixels; `scale`: from components to latents.
-    """
+    """Principal components of d pixels, k kept, as orthonormal rows whose largest entry is positive. Variances are of
+    pixels over ``std``, which is 1 without standardisation and where a pixel is constant."""
 
     mean: Array = kept("d")
     std: Array = kept("d", positive)
@@ -83,9 +79,9 @@ def pca_from_covariance(
 ) -> PCAEncoder:
     """Exact principal components, from the second moments of all images.
 
-    `mean` (d,); `covariance` (d, d); `latent_dim`: how many components at most, or the share of variance that they must
-    explain; `n_images`: no more than ``n_images - 1`` components have any variance; `standardize`: divide each pixel by
-    its standard deviation first; `rescale`: whether latents get a mean variance of 1.
+    ``latent_dim`` is how many there are at most, or the share of variance that they explain; of n images no more than n
+    - 1 have any variance. ``standardize`` divides each pixel by its standard deviation first; ``rescale`` gives latents
+    a mean variance of 1.
     """
     d = len(mean)
     variances = np.diag(covariance)
@@ -103,14 +99,9 @@ def pca_from_covariance(
 def pca_from_images(
     rows: AnyArray, mean: Array, variances: Array, latent_dim: int | float, *, standardize: bool, rescale: bool
 ) -> PCAEncoder:
-    """Exact principal components of fewer images than pixels, from the n x n products of images with each other.
-
-    With ``X / sqrt(n) = U s V'``, ``X X' / n = U s^2 U'`` and ``V' = U' X / (s sqrt(n))`` (Sirovich 1987, "Turbulence
-    and the dynamics of coherent structures", the method of snapshots).
-
-    `rows` (n, d); `mean`, `variances` (d,): of the rows; `latent_dim`, `standardize`, `rescale`: see
-    `pca_from_covariance`.
-    """
+    """Exact principal components of fewer images than pixels, from the n x n products of images with each other: with
+    ``X / sqrt(n) = U s V'``, ``X X' / n = U s^2 U'`` and ``V' = U' X / (s sqrt(n))`` (Sirovich 1987, "Turbulence and
+    the dynamics of coherent structures", the method of snapshots)."""
     n, d = rows.shape
     std = safe_std(variances) if standardize else np.ones(d)
     most = max(min(int(latent_dim) if latent_dim >= 1 else n, n - 1), 1)
@@ -145,9 +136,8 @@ def pca_from_products(
     n_iter: int = 4,
     seed: int = 0,
 ) -> PCAEncoder:
-    """Principal components where a d x d matrix would not fit: randomised subspace iteration. Source: Halko, Martinsson
-    and Tropp (2011), algorithm 4.4, on the covariance. `mean`, `variances` (d,); `product`: ``Q (d, m) -> covariance @
-    Q`` (standardised where asked), one pass over the images; `n_iter`: passes over the images."""
+    """Principal components where a d x d matrix would not fit, by randomised subspace iteration (Halko, Martinsson and
+    Tropp 2011, algorithm 4.4): ``product`` takes Q (d, m) to ``covariance @ Q``, in one pass over the images."""
     d = len(mean)
     std = safe_std(variances) if standardize else np.ones(d)
     most = max(min(latent_dim, d, n_images - 1), 1)

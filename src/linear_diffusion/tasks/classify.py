@@ -33,8 +33,7 @@ _N_IMAGES = 200
 
 @dataclass(frozen=True)
 class Confidence(Kept):
-    """How prompts are read off images. `noise_variance`: variance of the noise on images, in the units of standardised
-    pixels; `temperature`: what log-densities are multiplied by."""
+    """How prompts are read off images: with noise on these (of standardised pixels), and a temperature."""
 
     noise_variance: float = kept("", not_negative)
     temperature: float = kept("", lambda t: bool(0 < t <= 1))

@@ -71,8 +71,7 @@ def edit(
     schedule: Schedule,
     strength: float,
 ) -> AnyArray:
-    """Images that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`. `rows` (n, d); `negatives`:
-    or empty; `scale`: the guidance scale; `run`: of the whole schedule. Returns images (n, ...)."""
+    """Images (n, ...) of rows (n, d) that are noised, and cleaned as their prompts say; see `LinearDiffusion.edit`."""
     z = decoder.encoder.encode(rows)
     if strength == 0.0:
         return decoder.image.images(decoder.decode(z))

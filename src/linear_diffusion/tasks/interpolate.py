@@ -48,9 +48,8 @@ def slerp(a: Array, b: Array, share: float) -> Array:
 
 
 def interpolate(prior: Prior, decoder: Decoder, rows: AnyArray, mixes: Sequence[Mix], n: int) -> AnyArray:
-    """Images on the way between two images. Ends are pictures, which have no need of a tone curve; the middle is drawn,
-    and has all of it. `rows` (2, d); `mixes`: prompts of each end; `n`: images, both ends included. Returns images (n,
-    ...)."""
+    """Images (n, ...) on the way between two rows. The ends are pictures, which have no need of a tone curve; the
+    middle is drawn, and has all of it."""
     encoder, shares = decoder.encoder, np.linspace(0.0, 1.0, n)
     z = encoder.encode(rows).astype(np.float64)
     floor = noise_floor(encoder) * encoder.scale**2
@@ -73,9 +72,8 @@ def interpolate(prior: Prior, decoder: Decoder, rows: AnyArray, mixes: Sequence[
 
 
 def latent_path(z: Array, ends: Sequence[GaussianDenoiser], shares: Array, floor: float) -> Array:
-    """Latents on the way from one to the other. `z` (2, k); `ends`: of each end's prompt, with all k eigenvectors;
-    `shares` (n,): of the way, from 0 to 1; `floor`: the least variance, so that what a prompt never shows can be
-    carried to noise and back. Returns (n, k)."""
+    """Latents (n, k) on the way between two, at shares (n,) of it. Variances have a floor, so that what a prompt never
+    shows can be carried to noise and back."""
     both = [GaussianDenoiser(end.mean, np.maximum(end.variances, floor), end.basis) for end in ends]
     noise = [g.basis @ ((end - g.mean) @ g.basis / np.sqrt(g.variances)) for g, end in zip(both, z, strict=True)]
     path = []

@@ -31,9 +31,8 @@ def log_density(
     index: Index | None = None,
     noise_std: float = 0.0,
 ) -> Array:
-    """Log-density of images, in nats, shape (n,). `weights` (p,): frequencies of the prompts; `rows` (n, d): the
-    model's numbers; `index` (n,): prompt of each; None is the mixture of all prompts; `noise_std`: of noise on pixels
-    that the density takes up, in the model's numbers."""
+    """Log-density of images, rows (n, d) in the model's numbers, in nats, shape (n,): under their prompts (n,), or
+    under the mixture of all. Noise on pixels, in the model's numbers, is part of the density."""
     if index is None:
         found = [log_densities(block, rows, noise_std) for block in densities.blocks()]
         out: Array = logsumexp(np.hstack(found) + np.log(weights), axis=1)
@@ -47,9 +46,8 @@ def log_density(
 def bits_per_dim(
     densities: Densities, weights: Array, image: ImageFormat, rows: AnyArray, index: Index | None, entropy: int | None
 ) -> Array:
-    """Negative log-density in bits per pixel (and channel), shape (n,); see `LinearDiffusion.bits_per_dim`.
-    `densities`, `weights`, `image`, `rows`, `index`: see `log_density`; `entropy`: of the noise that makes whole
-    numbers real; None for floating images."""
+    """Negative log-density in bits per pixel (and channel), shape (n,); see `LinearDiffusion.bits_per_dim`. The entropy
+    is of the noise that makes whole numbers real; None for floating images."""
     if image.pixel_range is None:
         raise ValueError("bits_per_dim needs to know what a grey level is; fit with pixel_range=(low, high).")
     low, high = image.pixel_range
@@ -63,8 +61,7 @@ def bits_per_dim(
 
 
 def log_densities(prompts: Sequence[PromptDensity], rows: AnyArray, noise_std: float = 0.0) -> Array:
-    """Log-density of each image under each prompt. `rows` (n, d); `noise_std`: of noise on pixels, in their units.
-    Returns (n, p)."""
+    """Log-density of each image (n, d) under each prompt, shape (n, p); noise is in the units of pixels."""
     view = View.of(Observation(np.arange(len(rows)), None, rows), prompts[0].encoder, noise_std)
     given = [condition(prompt, view, precision(rows).type) for prompt in prompts]
     if view.matrix is None:

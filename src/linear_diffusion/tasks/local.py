@@ -42,9 +42,7 @@ _TOGETHER = 25
 
 @dataclass(frozen=True)
 class Local:
-    """Means of images, given what was seen of them. `weights` (p,): prior frequencies of the prompts; `view`: how
-    images were seen; `unmodelled`: variance of white noise that is part of the images, in the units of standardised
-    pixels; `bulk`: precision of products over images and components."""
+    """Means of images, given what was seen of them; white noise of variance ``unmodelled`` is part of the images."""
 
     prompts: Sequence[PromptDensity]
     weights: Array

@@ -43,12 +43,10 @@ that standard deviations take."""
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of images under a mixture of prompts.
+    """Posterior of images under a mixture of prompts of weights (p,), with noise in the units of what was seen.
 
-    `weights` (p,): prior frequencies of the prompts; `seen`: of n images; `noise_std`: in the units of what was seen;
-    `temperature`: what the log-density of what was seen is multiplied by when components are weighed; 1 is exact;
-    `unmodelled`: variance of white noise that is part of the images, in the units of standardised pixels; `as_noise`:
-    whether that is noise of what was seen and no part of the images, as for draws.
+    Log-densities are multiplied by the temperature where components are weighed; 1 is exact. White noise of variance
+    ``unmodelled`` (in the units of standardised pixels) is part of the images or, ``as_noise``, of what was seen.
     """
 
     prompts: Sequence[PromptDensity]
@@ -92,9 +90,9 @@ class Posterior:
         return self._pixels(means), np.sqrt(variances) * self._std
 
     def samples(self, n_samples: int, entropy: int, members: Index) -> Array:
-        """Draws from the posterior, shape (n, n_samples, d). Images are drawn without what is not modelled: what was
-        seen is noisier for them, and without noise it is put back. `members` (n,): number of each image, on which (and
-        on the entropy) its draws depend."""
+        """Draws from the posterior, shape (n, n_samples, d); each image's depend on its number among ``members``.
+        Images are drawn without what is not modelled: what was seen is noisier for them, and without noise it is put
+        back."""
         if self.unmodelled and not self.as_noise:
             return replace(self, as_noise=True).samples(n_samples, entropy, members)
         out = np.empty((len(self.seen.y), n_samples, len(self._std)))

@@ -33,9 +33,9 @@ _SINGULAR, _SINGULAR_FLOAT32 = 1e-10, 1e-5
 
 @dataclass(frozen=True)
 class Noised:
-    """Whole images, with noise that is alike in all directions of standardised pixels. Images come as `coordinates`
-    leaves them, side by side (n, k + d), which is the same for all prompts. `noise_variance`: variance of the noise, in
-    the units of standardised pixels; `bulk`: precision of products over images."""
+    """Whole images, with noise that is alike in all directions of standardised pixels. They come as `coordinates`
+    leaves them, side by side (n, k + d), which is the same for all prompts; ``bulk`` is the precision of products over
+    images."""
 
     prompt: PromptDensity
     noise_variance: float
@@ -102,9 +102,9 @@ class Noised:
 
 @dataclass(frozen=True)
 class View:
-    """How images were seen, for all prompts: ``y = H x + noise_std n`` of standardised images about the mean. `matrix`
-    (m, d): H; None is the identity; `orthonormal`: whether the rows of H are; `mean` (o,): what is seen of the mean
-    image; `combine` (o, m): what makes the rows of H of those of the operator."""
+    """How images were seen, for all prompts: ``y = H x + noise_std n`` of standardised images about the mean. H (m, d)
+    is the identity where there is no matrix; ``combine`` (o, m) makes its rows of those of the operator, which sees
+    ``mean`` (o,) of the mean image."""
 
     encoder: PCAEncoder
     matrix: Any
@@ -190,8 +190,7 @@ class View:
 
 @dataclass(frozen=True)
 class Observed:
-    """Any linear operator, of full row rank where there is no noise. `view`: what was seen comes as `View.take` leaves
-    it; `bulk`: precision of products over images."""
+    """Any linear operator, of full row rank where there is no noise; what was seen comes as `View.take` leaves it."""
 
     prompt: PromptDensity
     view: View

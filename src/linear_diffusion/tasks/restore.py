@@ -37,8 +37,7 @@ _BEYOND = 0.1
 
 @dataclass(frozen=True)
 class Known:
-    """What restoration takes of a fitted model, and of a call's prompts. `weights` (p,): prior frequencies of the
-    prompts; `n_images`: images that the model was fitted on; `index` (n,): the prompt of each image; None where any may
+    """What restoration takes of a fitted model, and of a call's prompts: each image's one (n,), or None where any may
     be."""
 
     densities: Sequence[PromptDensity]
@@ -144,9 +143,9 @@ def _answers(
 
 
 def _widened(known: Known, beside: float) -> list[PromptDensity]:
-    """Prompts for whole images that are no draws from the density: with a share of the variance of all images beside. A
-    prompt without styles, of more images than pixels, has seen all directions, and is left as it is. `beside`: variance
-    of the white noise that new images have; see `unseen`."""
+    """Prompts for whole images that are no draws from the density: with a share of the variance of all images beside,
+    and the white noise that new images have (`unseen`). A prompt without styles, of more images than pixels, has seen
+    all directions, and is left as it is."""
     return [
         prompt
         if len(prompt.shares) == 1 and n > len(prompt.encoder.mean)

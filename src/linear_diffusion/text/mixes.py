@@ -27,12 +27,7 @@ def has_mix(prompts: Any) -> bool:
 
 
 def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: bool = False) -> list[Mix]:
-    """The mix of each of n images.
-
-    `prompts`: A mix is a dict from prompts to weights. One for all images, or one per image; `name`: what messages call
-    the argument; `required`: whether None is refused. Returns empty for None. Raises `UnknownPromptError`: if a prompt
-    is not known; `ValueError`: if the weights of a mix are not finite, negative, or do not sum to 1 within 1e-6; or
-    numbers do not match.
+    """The mix of each of n images, of prompts as `LinearDiffusion.sample` takes them; none for None, unless required.
 
     >>> each_mix(["3", {"8": 0.75, "3": 0.25}], 2, OneHotEncoder(np.array(["3", "8"])), "prompts")
     [((0, 1.0),), ((1, 0.75), (0, 0.25))]

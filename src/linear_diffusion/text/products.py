@@ -45,9 +45,8 @@ MOST_DIMENSIONS = 512
 
 @dataclass(frozen=True)
 class ProductCode(Kept):
-    """Similarities of a prompt to the known ones. `known` (p, v): bags of words of the known prompts, 0 or 1;
-    `correlations` (v,): ``rho_w``, each between -1 and 1; `ridge`: shrinkage of a prompt with an average number of
-    images."""
+    """Similarities of a prompt to the known ones, bags of words (p, v); the ridge is of a prompt with an average number
+    of images."""
 
     known: Array
     correlations: Array = kept("v", lambda rho: bool((np.abs(rho) <= 1).all()))
@@ -82,9 +81,8 @@ def kernel(a: Array, b: Array, correlations: Array) -> Array:
 
 
 def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) -> ProductCode:
-    """The correlations under which left-out prompts are predicted best, one word after the other. `known` (p, v);
-    `counts` (p,); `targets` (p, m): what is to be predicted of each prompt, or random projections of it; `seed`: of the
-    folds."""
+    """The correlations, and the ridge, under which targets (p, m) of left-out prompts are predicted best from their
+    bags of words (p, v), one word after the other."""
     first = np.sort(np.argsort(-counts, kind="stable")[:MOST_PROMPTS])
     bags, shares = known[first], counts[first] / counts[first].sum()
     centred = targets[first] - shares @ targets[first]
@@ -118,12 +116,11 @@ def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) 
 
 
 def left_out_error(similar: Array, gram: Array, noise: Array, folds: Sequence[Index]) -> float:
-    """Mean squared error of predicting each fold of prompts from the others, in closed form.
+    """Mean squared error of predicting each fold of prompts from the others, with K (p, p), ``y y'`` (p, p) and noise
+    (p,).
 
     ``e_B = (R_BB)^-1 (R y)_B`` with ``R = (K + diag(noise))^-1``, the inverse of a block (for folds of one prompt it is
     Rasmussen and Williams 2006, eq. 5.12).
-
-    `similar` (p, p): K; `gram` (p, p): ``y y'``; `noise` (p,); `folds`: positions of the prompts of each fold.
     """
     lower, _ = dpotrf(similar + np.diag(noise), lower=1)
     inverse, _ = dpotri(lower, lower=1)  # its lower triangle

@@ -38,9 +38,9 @@ def orthonormal(a: AnyArray) -> bool:
 
 
 def kept(axes: str = "", holds: Check | None = None, dtype: str = "float64", *, optional: bool = False) -> Any:
-    """A field whose array is saved. `axes`: names of its axes, such as "p k"; an axis has one size in all arrays of a
-    model. "..." at the end is any more, and no axis at all is one number; `holds`: whether its numbers are such as a
-    model has; `dtype`: "float" is float32 or float64, "any" is any; `optional`: whether it may be None."""
+    """A field whose array is saved. An axis of a name, as in "p k", has one size in all arrays of a model; "..." at the
+    end is any more, and none at all is one number. dtype "float" is float32 or float64, "any" is any; ``holds`` says
+    whether numbers are such as a model has."""
     metadata = {_AXES: tuple(axes.split()), _DTYPE: dtype, _HOLDS: holds}
     return field(metadata=metadata, default=None) if optional else field(metadata=metadata)
 
@@ -55,9 +55,8 @@ class Kept:
 
     @classmethod
     def read(cls, arrays: dict[str, AnyArray], name: str, sizes: dict[str, int], **others: Any) -> Self:
-        """Take what is kept out of the arrays of a file, and check it. `arrays`: what is taken is removed; `sizes`:
-        what is known of the axes' sizes; the others are added; `others`: fields that are not kept. Raises `ValueError`:
-        if an array is missing, or none that a model has."""
+        """Take what is kept out of the arrays of a file, and check it; sizes of axes that were not known are added, and
+        fields that are not kept come as ``others``."""
         found: dict[str, Any] = {}
         for f in fields(cls):  # type: ignore[arg-type]
             key = _key(name, f.name)

@@ -37,10 +37,9 @@ _MOST_LABELS = 2**28
 def write_files(folder: Path, contents: Mapping[str, bytes], replaces: str = "") -> None:
     """Write files into an existing folder; none takes its place before all are written, in the given order.
 
-    One process at a time writes to a folder, others wait. What a killed one left half-written is removed.
-
-    `replaces`: A pattern of names. Files that match it and are not among the contents are removed last. Raises
-    `OSError`: naming the file that cannot be written.
+    One process at a time writes to a folder, others wait; what a killed one left half-written is removed. Last, files
+    that match the pattern ``replaces`` and are not among the contents are removed. An OSError names the file that
+    cannot be written.
     """
     name = next(iter(contents))
     try:
@@ -65,9 +64,8 @@ def write_files(folder: Path, contents: Mapping[str, bytes], replaces: str = "")
 
 
 def read_file(path: Path, most: int | None = None) -> bytes:
-    """The bytes of a regular file: no pipe that would be waited for, no device without an end. `most`: bytes that it
-    may have; by default what fits in memory twice. Raises `FileNotFoundError`; `ModelFileError`: if it is no regular
-    file, or too large; `NotEnoughMemoryError`."""
+    """The bytes of a regular file: no pipe that would be waited for, no device without an end, and nothing larger than
+    ``most`` bytes or than what fits in memory twice."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ModelFileError(f"{path} is not a regular file.")
     available = available_memory()
@@ -105,8 +103,7 @@ def pack(arrays: dict[str, AnyArray]) -> bytes:
 
 
 def unpack(content: bytes) -> dict[str, AnyArray]:
-    """Read what `pack` packed. Raises `Exception`: of any kind, if the content is cut short or foreign (see
-    `refusing`); `ValueError`: if it holds numbers that are not finite."""
+    """Read what `pack` packed; numbers that are not finite are refused."""
     arrays: dict[str, AnyArray] = safetensors.numpy.load(content)
     for name, array in arrays.items():
         if not np.isfinite(array).all():

@@ -2,10 +2,12 @@
 
 import json
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import linear_diffusion
+from linear_diffusion.fitted import FittedModel
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # gallery.py
@@ -21,9 +23,9 @@ gettext_uuid = False
 exclude_patterns = ["_build", "tutorial", "examples", "locale"]
 extensions = [
     "myst_parser",
+    "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
-    "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
 ]
 
@@ -31,9 +33,10 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # numpydoc's sections say more
 autodoc_member_order = "bysource"
-napoleon_google_docstring = False
-napoleon_use_rtype = False
-napoleon_use_ivar = True
+numpydoc_show_class_members = False
+for attribute in vars(FittedModel).values():
+    if isinstance(attribute, property) and isinstance(attribute.fget, attrgetter):
+        attribute.__doc__ = None  # that of attrgetter; the section "Attributes" says what it is
 
 
 def measured(name: str) -> Any:
@@ -99,3 +102,16 @@ html_theme_options = {
     "navigation_with_keys": False,
     "pygments_light_style": "tango",
 }
+
+
+def keep_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """A module's docstring opens with its formula, in indented lines, which stays as it is."""
+    if what == "module":
+        for i in reversed(range(1, len(lines))):
+            if lines[i].startswith("    ") and not lines[i - 1]:
+                lines[i:i] = ["::", ""]
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this."""
+    app.connect("autodoc-process-docstring", keep_formulas)

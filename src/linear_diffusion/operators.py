@@ -76,13 +76,7 @@ class Mask:
         return np.where(self.on(X.shape[1:], len(X)).reshape(X.shape), X.dtype.type(0), X)
 
     def on(self, shape: Shape, n: int) -> AnyArray:
-        """The mask of each of n images, shape (n, d).
-
-        Raises
-        ------
-        ValueError
-            If the mask is of another size.
-        """
+        """The mask of each of n images of a shape, (n, d)."""
         d, mask, grey = prod(shape), self.missing, shape[:2]
         for pixels in (shape, (d,), grey):
             if mask.shape in (pixels, (n, *pixels)):
@@ -229,9 +223,8 @@ class Observation:
     any other           any       None    False
     ==================  ========  ======  ========
 
-    `members` (n,): which images; `matrix` (m, d): H; None is the identity; `y` (n, m); `kept` (m,): the pixels that y
-    holds as they are; `disjoint`: whether no pixel is part of two numbers of y; `rounding`: standard deviation of the
-    noise that rounding left in y; none where y holds pixels as they are.
+    Y is (n, m) and the matrix H (m, d). ``kept`` (m,) are pixels that y holds as they are, ``disjoint`` says whether no
+    pixel is part of two numbers, and ``rounding`` is the deviation of the noise that rounding left in mixed ones.
     """
 
     members: Index
@@ -243,12 +236,8 @@ class Observation:
 
 
 def observe(operator: Any, Y: Any, shape: Shape) -> list[Observation]:
-    """Images with the operators through which they were seen, those of one operator together.
-
-    `operator`: none leaves images as they are; `Y` (n, ...): what the operator leaves of n images, in its shape or
-    flat; `shape`: of one image. Raises `ValueError`: if the operator does not go with the shape, or Y not with the
-    operator; if either is not finite.
-    """
+    """What was seen of images of a shape, (n, ...) or flat, by the operator: those that one matrix leaves together. An
+    operator or Y that do not go with the shape or with each other, or that are not finite, are refused."""
     Y = np.asarray(Y)
     if Y.ndim < 2 or len(Y) == 0 or Y.dtype.kind not in "fiub":
         raise ValueError(f"Y is {Y.dtype} of shape {Y.shape}; give at least one image, as numbers (n, ...).")

@@ -123,12 +123,8 @@ def run(
     add_noise: Callable[[Z, float], Z],
     eta: float,
 ) -> Iterator[Z]:
-    """Go down the levels, yielding z after each step.
-
-    `levels`: from high noise to low; `z0_at`: from a level to the function from z_t to z0_hat: `Denoiser.z0` for
-    latents, `LinearDenoiser.z0_map` for maps; `z` (n, k): noise at the first level; or the identity, to compile;
-    `add_noise`: ``(z, std) -> z + std eps``, with fresh noise; `eta`: DDIM's.
-    """
+    """Go down the levels, yielding z after each step: latents (n, k) with `Denoiser.z0`, or maps, to compile, with
+    `LinearDenoiser.z0_map`. ``add_noise(z, std)`` is ``z + std eps``, with fresh noise."""
     last_z0: Z | None = None
     for u, (t, s) in zip([None, *levels], pairwise(levels), strict=False):
         step = sampler.step(t, s, u, eta)
@@ -155,10 +151,8 @@ def compile_law(
     """The law of a run's z_0 as a map from one standard normal eps, in the denoiser's coordinates.
 
     A deterministic run gives the same z_0 as the loop from the same start; a stochastic one gives the same mean and
-    covariance, with one draw in the place of many.
-
-    `sampler`: none is the limit of infinitely many steps from the true marginal, ``z_0 = mu_c + S_c^(1/2) eps`` (see
-    docs/mathematics.md, "The exact sampler"), of a `GaussianDenoiser`.
+    covariance, with one draw in the place of many. No sampler is the exact one, from the true marginal: ``z_0 = mu_c +
+    S_c^(1/2) eps`` (docs/mathematics.md, "The exact sampler").
     """
     if sampler is None:
         return denoiser.marginal(CLEAN)  # type: ignore[attr-defined]
@@ -179,12 +173,9 @@ def trajectory(
     eta: float = 0.0,
     first: Level = NOISE,
 ) -> Iterator[Array]:
-    """The loop on latents: z at the first level, then after each step, each of shape (n, k).
-
-    `sampler`: none is the exact flow, of a denoiser that has one; `z` (n, k): latents at the first level, which is
-    noise of deviation `start_std`; for the exact flow, at ``first``; `noise` (n, k): standard normal noise for the
-    steps that add some; `first`: where the exact flow starts.
-    """
+    """The loop on latents: z (n, k) at the first level, then after each step. It starts from noise of deviation
+    `start_std`, and steps that add some take it from ``noise``. No sampler is the exact flow, from z at the level
+    ``first``."""
     if sampler is None:
         for level in levels:
             yield denoiser.flow(first, level)(z)  # type: ignore[attr-defined]
@@ -201,16 +192,15 @@ def bridge(
     noise: Callable[[], Iterator[Array]],
     eta: float = 0.0,
 ) -> tuple[Array, Iterator[Array]]:
-    """Noise for a loop of one prompt that ends where its compiled run comes to from eps.
+    """Noise for a loop of one prompt that ends where its compiled run comes to from eps (n, k): its start, and its
+    steps'.
 
         z_0 = b + sum_i w_i u_i          u_i = u'_i + w_i / |w|^2 (|w| eps - sum_j w_j u'_j)
 
     Along each eigenvector a run adds up the noise u of its start and steps by weights w; compiled, it draws the sum at
     once, ``|w| eps``. What is drawn here is the noise u given that sum, from noise u' that knows nothing of it
-    (Matheron's rule, Doucet 2010). So looking at a loop does not change what comes of it.
-
-    `eps` (n, k): what the compiled run starts from; `noise`: from nothing to an iterator of standard normal noise (n,
-    k), the same each time. Returns start (n, k); steps (n, k): as `trajectory` takes them.
+    (Matheron's rule, Doucet 2010). So looking at a loop does not change what comes of it. ``noise`` begins u' anew at
+    each call.
     """
     weights, after = [], np.ones_like(denoiser.variances)
     for t, s in reversed(list(pairwise(levels))):

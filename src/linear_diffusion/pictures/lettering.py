@@ -34,9 +34,8 @@ _NONE = "\U0010ffff"
 def write(
     page: AnyArray, texts: Sequence[tuple[str, int, int]], size: int, anchor: str, width: int = 2**31
 ) -> AnyArray:
-    """Text at (x, y) of a page (H, W) or (H, W, 3), uint8; what is wider than ``width`` is cut. `page` (H, W) or (H, W,
-    3); `size`: of the font, in pixels; `anchor`: which point of a text lies at (x, y), as in Pillow: "rm" is the right
-    end, half-way up; `width`: in pixels."""
+    """Texts at places (x, y) of a page (H, W) or (H, W, 3), uint8, cut where they are wider than so many pixels;
+    ``anchor`` says which point of a text lies there, as in Pillow: "rm" is the right end, half-way up."""
     if not texts:
         return page
     from PIL import Image, ImageDraw

@@ -112,45 +112,50 @@ class _Part:
         """Draw some of the images."""
         decoder = self.plan.decoder
         w: Array = decoder.encoder.to_pixels_float32  # (k, d)
-        mean = decoder.encoder.mean.astype(np.float32)
-        own = list(runs(self.piece[rows]))
-        # Directions of a component straight to pixels: worth it where several of its images share the product.
-        thin = sum(self._rank(piece) for piece, _ in own) < rows.stop - rows.start
-        maps = {piece: self._maps(piece, w if thin else None) for piece, _ in own}
+        maps, shifts, in_pixels = self._maps([piece for piece, _ in runs(self.piece[rows])], rows.stop - rows.start)
         for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
             here = slice(rows.start + part.start, rows.start + part.stop)
-            out: AnyArray = np.empty((here.stop - here.start, w.shape[thin]), np.float32)
-            for piece, own_rows in runs(self.piece[here]):
-                *matrices, last, shift = maps[piece]
-                np.matmul(reduce(np.matmul, matrices, self.noise[here][own_rows]), last, out=out[own_rows])
-                out[own_rows] += shift
-            if not thin:
+            out: AnyArray = np.empty((here.stop - here.start, w.shape[in_pixels]), np.float32)
+            for piece, own in runs(self.piece[here]):
+                *matrices, last = maps[piece]
+                np.matmul(reduce(np.matmul, matrices, self.noise[here][own]), last, out=out[own])
+                out[own] += shifts[piece]
+            if not in_pixels:
                 out = out @ w
-                out += mean
-            self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]], on_grid=thin)
+                out += decoder.encoder.mean.astype(np.float32)
+            self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]], on_grid=in_pixels)
 
-    def _rank(self, piece: int) -> int:
-        basis = self.plan.denoiser(piece).basis
-        return int(self.noise.shape[1] if basis is None else basis.shape[1])
+    def _maps(self, pieces: list[int], n: int) -> tuple[dict[int, list[AnyArray]], dict[int, Array], bool]:
+        """Maps that take noise to latents, or to positions in the tone curves' tables, and what is added; float32.
 
-    def _maps(self, piece: int, w: Array | None) -> list[Array]:
-        """Maps that take noise to latents, or to positions in the tone curves' tables, and what is added; float32."""
-        denoiser = self.plan.denoiser(piece)
-        law, basis = self.run.law(denoiser), denoiser.basis
-        if basis is None:
-            shift = law.shift
-            maps: list[AnyArray] = [law.matrix.T.astype(np.float32)]
-        else:
-            shift, right = basis @ law.shift + denoiser.beside, basis.T.astype(np.float32)
-            maps = [np.ascontiguousarray((basis * law.matrix).astype(np.float32)), right]
-        if w is None:
-            return [*maps, shift.astype(np.float32)]
-        low, step = self.plan.decoder.grid(int(self.plan.curves[piece]))
-        maps[-1] = maps[-1] @ w / step.astype(np.float32)
-        if len(maps) == 2 and len(maps[1]) == len(maps[0]):  # of full rank: one product for each image, not two
-            maps = [maps[0] @ maps[1]]
-        offset = (shift @ self.plan.decoder.encoder.to_pixels + self.plan.decoder.encoder.mean - low) / step
-        return [*maps, offset.astype(np.float32)]
+        Straight to pixels, by fewer numbers an image, where the n images are more than their pieces' directions.
+        """
+        decoder, encoder = self.plan.decoder, self.plan.decoder.encoder
+        maps: list[list[AnyArray]] = []
+        shifts: list[Array] = []
+        for denoiser in (self.plan.denoiser(piece) for piece in pieces):
+            law, basis = self.run.law(denoiser), denoiser.basis
+            if basis is None:
+                maps.append([law.matrix.T.astype(np.float32)])
+                shifts.append(law.shift)
+            else:
+                maps.append([(basis * law.matrix).astype(np.float32), basis.T.astype(np.float32)])
+                shifts.append(basis @ law.shift + denoiser.beside)
+        ranks = [len(own[-1]) for own in maps]
+        in_pixels = sum(ranks) < n
+        shift = np.stack(shifts)
+        if in_pixels:
+            curves, own_curve = np.unique(self.plan.curves[pieces], return_inverse=True)
+            low, step = np.stack([decoder.grid(curve) for curve in curves.tolist()], axis=1)[:, own_curve]
+            shift = (shift @ encoder.to_pixels + encoder.mean - low) / step
+            side_by_side = np.concatenate([own[-1] for own in maps]) @ encoder.to_pixels_float32
+            lasts = np.split(side_by_side, np.cumsum(ranks[:-1]))
+            for own, last, unit in zip(maps, lasts, step.astype(np.float32), strict=True):
+                last /= unit
+                own[-1] = last
+                if len(own) == 2 and len(own[0]) == len(last):  # of full rank: one product for each image, not two
+                    own[:] = [own[0] @ last]
+        return dict(zip(pieces, maps, strict=True)), dict(zip(pieces, shift.astype(np.float32), strict=True)), in_pixels
 
 
 def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:

@@ -22,13 +22,12 @@ from ..image.decoder import Decoder
 from ..image.detail import has_details
 from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, noise_floor
-from ..image.tone import fit_tone_curves
 from ..text.prompts import OneHotEncoder
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Index
 from .clusters import fit_styles
 from .encoder import Learned, draw_noise, learn, most_components
-from .matching import match_details, match_moments, n_draws, pixel_mixtures
+from .matching import match_details, match_moments, n_draws, tone_curves
 
 
 class Parts(NamedTuple):
@@ -101,7 +100,7 @@ def fit_classes(
     histogram = tone_histograms(rows, curve, int(curve.max()) + 1, image.tones, image.n_channels)
     prior = match_moments(prior, decoder, z, labels, histogram)
     tell("tone curves")
-    decoder = replace(decoder, curves=fit_tone_curves(pixel_mixtures(prior, encoder), histogram, image.tone_range))
+    decoder = replace(decoder, curves=tone_curves(prior, decoder, histogram))
     if has_details(image):
         decoder = replace(decoder, details=match_details(prior, decoder, rows, index, learned.histogram))
     return Parts(encoder, prior, decoder)
@@ -116,8 +115,7 @@ def from_moments(learned: Learned, image: ImageFormat, settings: Settings) -> Pa
     decoder = Decoder(encoder, image)
     if settings.tone and image.pixel_range:
         tell("tone curves")
-        mixtures = pixel_mixtures(prior, encoder)
-        decoder = replace(decoder, curves=fit_tone_curves(mixtures, learned.histogram, image.tone_range))
+        decoder = replace(decoder, curves=tone_curves(prior, decoder, learned.histogram))
     return Parts(encoder, prior, decoder)
 
 

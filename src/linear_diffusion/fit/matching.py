@@ -9,19 +9,16 @@ that come out have the moments of the training images: by fixed point, on drawn 
 `match_details` fits the detail curves, which come last.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..denoiser.law import Law
 from ..denoiser.moments import members
 from ..denoiser.prior import ClassPrior
 from ..draw import Run, draw
 from ..image.decoder import Decoder
 from ..image.detail import DetailCurves, count_differences, fit_detail_curves
-from ..image.pca import PCAEncoder
-from ..image.tone import fit_tone_curves
+from ..image.tone import ToneCurves, fit_tone_curves
 from ..noise import CLEAN
 from ..plan import draw_components, plan
 from ..utils.progress import counted
@@ -29,9 +26,9 @@ from ..utils.streams import DETAILS, MATCHING, derived
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 
-_SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0)
+_SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Powers of what standard deviations are multiplied by, a round each: fewer rounds match worse, and more change nothing
-beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "8 rounds of matching").
+beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "5 rounds of matching").
 """
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws at most (benchmarks/styles.py, "6,000 images drawn a round", "20,000 images drawn a
@@ -60,14 +57,18 @@ class WithinComponents:
     counts: Array
 
 
-def pixel_mixtures(prior: ClassPrior, encoder: PCAEncoder) -> Iterator[tuple[Array, Array, Array]]:
-    """Means (m, d), variances (m, d) and weights (m,) of decoded pixels, for each tone curve."""
-    for j in range(len(prior.weights)):
-        means, variances = prior.law(j).mixture.pixel_moments(encoder.to_pixels)
-        curves = prior.curves_of(j)
-        for g in np.unique(curves):
-            own = curves == g
-            yield means[own] + encoder.mean, variances[own], prior.shares_of(j)[own]
+def tone_curves(prior: ClassPrior, decoder: Decoder, histogram: AnyArray) -> ToneCurves:
+    """The tone curves of all prompts, from what is drawn of them before any curve to histograms (curves, c, 256)."""
+    encoder = decoder.encoder
+
+    def one(prompt: int) -> ToneCurves:
+        means, variances = prior.law(prompt).mixture.pixel_moments(encoder.to_pixels)
+        shares, curves = prior.shares_of(prompt), prior.curves_of(prompt)
+        groups = [curves == g for g in np.unique(curves)]
+        mixtures = ((means[own] + encoder.mean, variances[own], shares[own]) for own in groups)
+        return fit_tone_curves(mixtures, histogram[curves[0] : curves[-1] + 1], decoder.image.tone_range)
+
+    return ToneCurves.joined(in_parallel(one, range(len(prior.weights))))
 
 
 def match_moments(prior: ClassPrior, decoder: Decoder, z: Array, labels: Index, histogram: AnyArray) -> ClassPrior:
@@ -103,17 +104,17 @@ def _match(
 ) -> tuple[Array, Array]:
     """Gain (k,) and means (s, k) of the only prompt of a prior, by n images a round."""
     law = prior.law(0)
-    target = moments_within(law, z, labels)
+    target = moments_within(z @ law.basis.astype(z.dtype), labels, len(law.shares))
+    encoder = replace(decoder.encoder, components=law.basis.T @ decoder.encoder.components)
     gain, means = np.ones_like(law.variances), law.means
     if n <= _LEAST_FREEDOM and not target.variances.any():
         return gain, means  # too few images, in training and drawn, to tell what to change
     for i, speed in enumerate(_SPEEDS):
         now = replace(prior, gain=gain[None], matched_means=means)
         if i % 2 or i == 0:  # from one round to the next curves hardly change
-            mixtures = pixel_mixtures(now, decoder.encoder)
-            decoder = replace(decoder, curves=fit_tone_curves(mixtures, histogram, decoder.image.tone_range))
+            decoder = replace(decoder, curves=tone_curves(now, decoder, histogram))
         images, drawn = _draw(now, decoder, n, derived(0, MATCHING, i))
-        seen = moments_within(law, decoder.encoder.encode(decoder.image.rows(images)), drawn)
+        seen = moments_within(encoder.encode(decoder.image.rows(images)), drawn, len(law.shares))
         gain = np.clip(gain * _widening(target, seen) ** speed, 1 / _RANGE, _RANGE)
         means = means + _correction(target, seen) @ law.basis.T
     return gain, means
@@ -165,17 +166,17 @@ def _draw(prior: ClassPrior, decoder: Decoder, n: int, entropy: int) -> tuple[An
     ), drawn
 
 
-def moments_within(law: Law, z: Array, labels: Index) -> WithinComponents:
-    """Moments of latents (n, k) whose components are given; variances are about the components' own means."""
-    counts = np.bincount(labels, minlength=len(law.shares)).astype(np.float64)
-    means, variances = np.zeros(law.means.shape), np.zeros(law.variances.shape)
+def moments_within(y: Array, labels: Index, n_components: int) -> WithinComponents:
+    """Moments of rows (n, k) whose components are given; variances are about the components' own means."""
+    counts = np.bincount(labels, minlength=n_components).astype(np.float64)
+    means, variances = np.zeros((n_components, y.shape[1])), np.zeros(y.shape[1])
     order = np.argsort(labels, kind="stable")
-    y = z[order] @ law.basis.astype(z.dtype)
+    y = y[order]
     present, first, seen = np.unique(labels[order], return_index=True, return_counts=True)
     means[present] = np.add.reduceat(y, first, axis=0, dtype=np.float64) / seen[:, None]
     freedom = len(y) - len(present)
     if freedom >= _LEAST_FREEDOM:
-        y -= np.repeat(means[present].astype(z.dtype), seen, axis=0)
+        y -= np.repeat(means[present].astype(y.dtype), seen, axis=0)
         variances = np.einsum("nk,nk->k", y, y, dtype=np.float64) / freedom
     return WithinComponents(means, variances, counts)
 

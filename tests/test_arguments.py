@@ -76,6 +76,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "guided guidance_scale": lambda value: research.guided(GAUSSIAN, GAUSSIAN, value),
     "denoiser_map level": lambda value: research.denoiser_map(GAUSSIAN, value),
     "denoiser_spectrum level": lambda value: research.denoiser_spectrum(GAUSSIAN, value),
+    "denoiser_r2 levels": lambda value: research.denoiser_r2(GAUSSIAN, [value]),
+    "denoiser_r2 latents": lambda value: research.denoiser_r2(GAUSSIAN, LEVELS, [[value]]),
     "flow_map level": lambda value: research.flow_map(GAUSSIAN, value, LEVELS[0]),
     "sampler_law sampler": lambda value: research.sampler_law(GAUSSIAN, value, LEVELS),
     "sampler_law levels": lambda value: research.sampler_law(GAUSSIAN, "ddim", value),

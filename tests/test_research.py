@@ -16,6 +16,7 @@ from linear_diffusion.denoiser.regression import RegressionDenoiser
 from linear_diffusion.noise import CLEAN, SCHEDULES, Level
 from linear_diffusion.research import (
     denoiser_map,
+    denoiser_r2,
     denoiser_spectrum,
     flow_map,
     gaussian,
@@ -63,6 +64,31 @@ def test_the_spectrum_is_of_the_wiener_gains(k: int, angle: float, seed: int) ->
     assert_allclose(directions.T @ directions, np.eye(k), atol=1e-9)
     matrix = level.alpha * denoiser_map(prior, level).matrix
     assert_allclose(directions * gains @ directions.T, matrix, atol=1e-9)
+
+
+def test_r2_is_the_trace_of_the_wiener_filter(three: GaussianDenoiser) -> None:
+    levels = [*noise_levels("cosine", 7)[:-1], *noise_levels("karras", 5)[:-1]]
+    traces = [
+        np.trace(sigma**2 * np.linalg.inv(alpha**2 * three.covariance + sigma**2 * np.eye(3))) / 3
+        for alpha, sigma in levels
+    ]
+    assert_allclose(denoiser_r2(three, levels), traces, atol=1e-9)
+    assert np.isnan(denoiser_r2(three, [CLEAN])).all()
+
+
+def test_r2_is_that_of_drawn_noise(three: GaussianDenoiser) -> None:
+    """On a large draw from the law, on given images that are no draw from it, and for a denoiser of no Gaussian."""
+    rng = np.random.default_rng(0)
+    drawn = three.mean + rng.standard_normal((200_000, 3)) * np.sqrt(three.variances) @ three.basis.T
+    others = rng.uniform(-2.0, 2.0, (5, 2))
+    for denoiser, z, latents in ((three, drawn, None), (FLAT, others, others), (UNEVEN, others, others)):
+        z = np.resize(z, (200_000, z.shape[1]))
+        for level in LEVELS[:3]:
+            eps = rng.standard_normal(z.shape)
+            z_t = level.alpha * z + level.sigma * eps
+            guess = (z_t - level.alpha * denoiser_map(denoiser, level)(z_t)) / level.sigma
+            drawn_r2 = 1 - ((eps - guess) ** 2).mean() / (eps**2).mean()
+            assert_allclose(denoiser_r2(denoiser, [level], latents), drawn_r2, atol=0.01)
 
 
 def test_the_flow_solves_the_probability_flow_ode(three: GaussianDenoiser) -> None:
@@ -170,6 +196,8 @@ UNEVEN = RegressionDenoiser(np.zeros(4), np.array([[1, 0, 0.1, 0.3], [0, 2, 0, 0
         (lambda: sampler_law(FLAT, "heun", LEVELS, 0.5), "eta=0.5 must be between 0 and 1"),
         (lambda: sampler_bias(FLAT, "heun", LEVELS), "a mode has no variance"),
         (lambda: guided(FLAT, FLAT, -1.0), "guidance_scale=-1.0 must be"),
+        (lambda: denoiser_r2(FLAT, LEVELS, np.zeros((0, 2))), r"latents has shape \(0, 2\); give \(n, k\)"),
+        (lambda: denoiser_r2(FLAT, LEVELS, np.zeros((4, 3))), "latents have 3 columns, and the denoiser 2"),
         (lambda: denoiser_spectrum(UNEVEN, Level(0.8, 0.6)), "the denoiser is not symmetric"),
     ],
 )
@@ -181,5 +209,7 @@ def test_what_is_refused(call: Any, message: str) -> None:
 def test_what_only_gaussians_have() -> None:
     with pytest.raises(TypeError, match="flow is known for a GaussianDenoiser, not for RegressionDenoiser"):
         flow_map(UNEVEN, Level(0.6, 0.8), Level(1.0, 0.0))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"so say which images: latents=\(n, k\)"):
+        denoiser_r2(UNEVEN, LEVELS)
     with pytest.raises(TypeError, match="bias is known for a GaussianDenoiser"):
         sampler_bias(UNEVEN, "heun", LEVELS)  # type: ignore[arg-type]

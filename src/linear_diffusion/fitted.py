@@ -71,6 +71,8 @@ class FittedModel(
     def score_samples(self, X: Any, y: Any = None) -> Array:
         """Log-density of images, in nats: exact, with the prompt's styles.
 
+        It is of real numbers, before the curves that finish samples, and not the probability of an image of bytes.
+
         Parameters
         ----------
         X : array of shape (n, \\*image_shape_) or (n, d)
@@ -97,6 +99,9 @@ class FittedModel(
         Bytes are made real numbers by uniform noise on [-1/2, 1/2] (Theis et al. 2016, section 3.1), whose variance the
         density takes up, so that the mean is an upper bound of what a lossless code takes. Floating images are taken as
         they are, a level being 1/255 of the pixel range.
+
+        The density is of real numbers, before the curves that finish samples. So these figures compare models of this
+        kind with each other, and not with those that give whole grey levels a probability (discrete codes).
 
         Parameters
         ----------

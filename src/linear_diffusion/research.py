@@ -17,7 +17,7 @@ from .denoiser.gaussian import GaussianDenoiser, LinearDenoiser, in_latent
 from .guidance import GuidedDenoiser, check_scale
 from .noise import CLEAN, Level, Schedule, find_schedule, start_std
 from .sampler import SAMPLERS, Sampler, Step, check_eta, choose_levels, compile_law, compile_map, find_sampler
-from .utils.types import Array, number
+from .utils.types import MOST, Array, number
 
 __all__ = [
     "Level",
@@ -26,6 +26,7 @@ __all__ = [
     "Schedule",
     "Step",
     "denoiser_map",
+    "denoiser_r2",
     "denoiser_spectrum",
     "flow_map",
     "gaussian",
@@ -138,6 +139,58 @@ def denoiser_spectrum(denoiser: LinearDenoiser, level: Level) -> tuple[Array, Ar
         )
     gains, directions = np.linalg.eigh(matrix)
     return gains[::-1], directions[:, ::-1]
+
+
+def denoiser_r2(denoiser: LinearDenoiser, levels: list[Level], latents: Any = None) -> Array:
+    """How much of the noise a denoiser predicts at each level, ``R^2 = 1 - E|eps - eps_hat|^2 / E|eps|^2``.
+
+    Without latents, of images drawn from the denoiser's own Gaussian: ``tr(sigma^2 (alpha^2 S + sigma^2 I)^-1) / k``.
+    Nothing is drawn in either case. The denoiser is affine, so the average over noise is known.
+
+    Parameters
+    ----------
+    denoiser : LinearDenoiser
+    levels : list of Level
+        Such as `noise_levels` gives.
+    latents : array of shape (n, k), optional
+        Of given images, such as ``model.transform(held_out)``. Needed where the denoiser is not that of a Gaussian.
+
+    Returns
+    -------
+    array of shape (len(levels),)
+        At most 1; below 0 where the prediction is worse than none. NaN at levels without noise.
+
+    Examples
+    --------
+    >>> prior = gaussian([0.0, 0.0], np.diag([3.0, 1.0]))
+    >>> denoiser_r2(prior, [(0.0, 1.0), (1.0, 1.0)])
+    array([1.   , 0.375])
+    >>> denoiser_r2(prior, [(1.0, 1.0)], latents=[[2.0, 1.0], [-2.0, 1.0]])
+    array([0.34375])
+    """
+    if latents is not None:
+        z = _array("latents", latents)
+        if z.ndim != 2 or not len(z) or not (np.abs(z) < MOST).all():
+            raise ValueError(f"latents has shape {z.shape}; give (n, k) numbers below {MOST:g}, a row for each image.")
+        mean, covariance = z.mean(axis=0), np.atleast_2d(np.cov(z.T, bias=True))
+    elif isinstance(denoiser, GaussianDenoiser):
+        mean, covariance = denoiser.mean, denoiser.covariance
+    else:
+        raise TypeError(f"a {type(denoiser).__name__} is not of a Gaussian, so say which images: latents=(n, k).")
+    found = []
+    for alpha, sigma in _levels(levels):
+        z0 = denoiser_map(denoiser, Level(alpha, sigma))
+        if z0.k != len(mean):
+            raise ValueError(f"latents have {len(mean)} columns, and the denoiser {z0.k} dimensions; give the same.")
+        if sigma == 0.0:
+            found.append(np.nan)
+            continue
+        # eps - eps_hat = alpha matrix eps - alpha / sigma (keep z - shift), its two parts independent
+        keep = np.eye(z0.k) - alpha * z0.matrix
+        off = keep @ mean - z0.shift
+        signal = np.einsum("ij,jk,ik", keep, covariance, keep) + off @ off
+        found.append(1 - (alpha**2 * (z0.matrix**2).sum() + (alpha / sigma) ** 2 * signal) / z0.k)
+    return np.array(found)
 
 
 def flow_map(denoiser: GaussianDenoiser, t: Level, s: Level) -> AffineMap:
@@ -293,10 +346,14 @@ def check_level(level: Any) -> Level:
     return Level(alpha, sigma)
 
 
+def _levels(levels: Any) -> list[Level]:
+    return [check_level(level) for level in (levels if isinstance(levels, (tuple, list, np.ndarray)) else [])]
+
+
 def _run(sampler: Any, levels: Any, eta: float) -> tuple[Sampler, list[Level]]:
     """A sampler, and its levels, each with less noise than the one before."""
     found = find_sampler(sampler)
-    levels = [check_level(level) for level in (levels if isinstance(levels, (tuple, list, np.ndarray)) else [])]
+    levels = _levels(levels)
     if len(levels) < 2:
         raise ValueError(f"levels has {len(levels)} entries; a run goes from one level to another at least.")
     check_eta(eta, found)

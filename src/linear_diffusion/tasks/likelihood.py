@@ -2,8 +2,8 @@
 
     log p(x | c) = log sum_j w_j N(x; m_j, C_j),        p(c | x) = w_c p(x | c) / sum_b w_b p(x | b)
 
-Images have a density before the tone curve (docs/mathematics.md, "Likelihood"), with or without noise added to them;
-see `density`.
+Images have a density before the curves (docs/mathematics.md, "Likelihood"), with or without noise added to them; see
+`density`. It is continuous: bits per dimension cannot be compared with those of models of whole grey levels.
 """
 
 from collections.abc import Sequence

@@ -36,21 +36,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The pieces of a call.
-
-    Parameters
-    ----------
-    prior : Prior
-    decoder : Decoder
-        With the curves of the pieces.
-    pieces : sequence of m Piece
-    curves : array of int, shape (m,)
-        Tone curve of each.
-    index : array of int, shape (n,)
-        Piece of each image.
-    scale : float
-        The guidance scale.
-    """
+    """The pieces of a call: which one each of n images is of, and each piece's tone curve among the decoder's."""
 
     prior: Prior
     decoder: Decoder
@@ -93,23 +79,9 @@ def plan(
     negative_of: Index | None = None,
     scale: float = 1.0,
 ) -> Plan:
-    """Group images into pieces.
-
-    Parameters
-    ----------
-    prior, decoder
-    mixes : sequence of Mix
-        Distinct prompts.
-    mix_of : array of int, shape (n,)
-        Which of them each image has.
-    component : array of int, shape (n,)
-        Of each image's heaviest prompt. Each other prompt of a mix gives the component whose mean is nearest to it.
-    negatives : sequence of Mix or None
-        What guidance leads away from; None is all images pooled.
-    negative_of : array of int, shape (n,), optional
-        Which of them each image has; by default the first.
-    scale : float
-    """
+    """Group images into pieces, by distinct prompts (which of them each image has) and the component of its heaviest
+    one: each other prompt of a mix gives the component whose mean is nearest to it. ``negatives`` are what guidance
+    leads away from, and None is all images pooled; by default each image has the first."""
     if scale != 1.0 and None in negatives:
         prior.pooled()  # refused here where it is not known
     decoder, n_components = decoder.at(prior), int(component.max()) + 1
@@ -135,8 +107,6 @@ def plan(
 def distinct(items: Sequence[T]) -> tuple[list[T], Index]:
     """The different ones of n items, and which each is.
 
-    Examples
-    --------
     >>> distinct(["b", "a", "b"])
     (['b', 'a'], array([0, 1, 0]))
     """
@@ -146,27 +116,8 @@ def distinct(items: Sequence[T]) -> tuple[list[T], Index]:
 
 
 def read_prompts(prior: Prior, n: int | None, prompts: Any, entropy: int) -> tuple[list[Mix], Index, AnyArray]:
-    """What prompts of a call stand for.
-
-    Parameters
-    ----------
-    prior : Prior
-    n : int or None
-        Images; None is one for each prompt.
-    prompts
-        As in `LinearDiffusion.sample`.
-    entropy : int
-        For prompts that are drawn.
-
-    Returns
-    -------
-    mixes : list of Mix
-        Distinct ones.
-    mix_of : array of int, shape (n,)
-        Which of them each image has.
-    named : array of shape (n,)
-        The prompts of images, as the caller knows them.
-    """
+    """What prompts of a call stand for: distinct mixes, which of them each of n images has (n,), and the prompts as the
+    caller knows them (n,). None are drawn."""
     text = prior.text
     index = index_prompts(prior, n, heaviest(prompts, text), entropy)
     if has_mix(prompts):
@@ -216,11 +167,9 @@ def draw_prompts(entropy: int, weights: Array, n: int) -> Index:
 
 
 def draw_components(entropy: int, prior: Prior, index: Index) -> Index:
-    """Components of images whose prompts are given, drawn as often as in training.
-
-    Each prompt has even numbers of its own, in the order of its images: a slice of numbers that are even together need
-    not be even, such as every tenth where ten prompts take turns.
-    """
+    """Components of images whose prompts are given, drawn as often as in training. Each prompt has even numbers of its
+    own, in the order of its images: a slice of numbers that are even together need not be even, such as every tenth
+    where ten prompts take turns."""
     drawn = np.empty(len(index), np.intp)
     for j, rows in by_group(index):
         drawn[rows] = choose(prior.shares_of(j), even_draws(entropy, STYLES, drawn[rows].size, j))

@@ -20,19 +20,8 @@ _FAR = 3e4
 
 @dataclass(frozen=True)
 class WhiteComponents:
-    """A mixture of s components ``N(m_j, I + A_j A_j')`` in q dimensions.
-
-    Parameters
-    ----------
-    log_shares : array of shape (s,)
-    means : array of shape (s, q)
-    factors : array of shape (q, s, r)
-        All ``A_j``, in columns.
-    root : array of shape (s, r, r)
-        ``T_j``.
-    log_det : array of shape (s,)
-        Of ``I + A_j A_j'``.
-    """
+    """A mixture of s components ``N(m_j, I + A_j A_j')`` in q dimensions: means (s, q), all ``A_j`` in columns (q, s,
+    r), ``T_j`` (s, r, r) and log-determinants (s,)."""
 
     log_shares: Array
     means: Array
@@ -42,16 +31,10 @@ class WhiteComponents:
 
     @classmethod
     def of(
-        cls,
-        shares: Array,
-        means: Array,
-        factors: Callable[[type[np.floating]], Array],
-        bulk: type[np.floating],
+        cls, shares: Array, means: Array, factors: Callable[[type[np.floating]], Array], bulk: type[np.floating]
     ) -> "WhiteComponents":
-        """From what gives the factors (q, s, r) in a precision; in ``bulk`` only where that is safe.
-
-        Distances are differences of squares, of which factors that reach far leave little.
-        """
+        """From what gives the factors (q, s, r) in a precision; in ``bulk`` only where that is safe: distances are
+        differences of squares, of which factors that reach far leave little."""
         a = factors(bulk)
         if bulk is not np.float64 and np.einsum("qsr,qsr->s", a, a).max(initial=0.0) > _FAR:
             a = factors(np.float64)
@@ -61,19 +44,8 @@ class WhiteComponents:
         return cls(np.log(shares), means, a, root, log_det)
 
     def evidence(self, y: Array) -> tuple[Array, Array]:
-        """Of whitened images, less the constant ``-(q / 2) log(2 pi)``.
-
-        Parameters
-        ----------
-        y : array of shape (n, q)
-
-        Returns
-        -------
-        log_density : array of shape (n, s)
-            Of each component, weighed by its share.
-        g : array of shape (n, s, r)
-            ``T_j' A_j' (y - m_j)``, of which posteriors are made.
-        """
+        """Log-densities (n, s) of whitened images (n, q) under each component, weighed by its share, less the constant
+        ``-(q / 2) log(2 pi)``; and ``g = T_j' A_j' (y - m_j)`` (n, s, r), of which posteriors are made."""
         q, s, r = self.factors.shape
         along = (y.astype(self.factors.dtype) @ self.factors.reshape(q, s * r)).reshape(len(y), s, r)
         along -= self._of_means
@@ -87,21 +59,18 @@ class WhiteComponents:
         _, g = self.evidence(y)
         q, s, r = self.factors.shape
         moved = ((weights[:, :, None] * g).swapaxes(0, 1) @ self.root.swapaxes(1, 2)).swapaxes(0, 1)  # (n, s, r)
-        precise: Array = y - weights @ self.means - moved.reshape(len(y), s * r) @ self.factors.reshape(q, s * r).T
-        return precise
+        return y - weights @ self.means - moved.reshape(len(y), s * r) @ self.factors.reshape(q, s * r).T
 
     @lazy
     def _of_means(self) -> Array:
         """``A_j' m_j``, shape (s, r)."""
         means = self.means.astype(self.factors.dtype)
-        product: Array = (means[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
-        return product
+        return (means[:, None] @ self.factors.swapaxes(0, 1))[:, 0]
 
     def trace(self, weights: Array) -> Array:
         """``tr(W (I + A_j A_j')^-1 W)`` of each component with W = diag(weights), shape (s,)."""
         weighed = self.root.swapaxes(1, 2) @ _gram(self.factors * weights.astype(self.factors.dtype)[:, None, None])
-        total: Array = (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
-        return total
+        return (weights**2).sum() - np.einsum("sij,sji->s", weighed, self.root)
 
 
 def _gram(a: Array) -> Array:

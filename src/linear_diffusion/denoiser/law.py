@@ -29,24 +29,9 @@ WIDEST = 6.0
 
 @dataclass(frozen=True)
 class Law:
-    """The learned law of one prompt's latents, with s components.
-
-    Parameters
-    ----------
-    shares : array of shape (s,)
-        Frequencies of the components.
-    means : array of shape (s, k)
-    factors : array of shape (s, k, r), float32
-        F_j, in the basis.
-    basis : array of shape (k, k)
-        Q, in columns.
-    variances : array of shape (k,)
-        Diagonal of D.
-    gain : array of shape (k,), optional
-        What moment matching multiplies deviations by, along the basis.
-    matched_means : array of shape (s, k), optional
-        What it moves means to.
-    """
+    """The learned law of one prompt's latents: s components of frequencies (s,), means (s, k) and factors F_j in the
+    basis Q, which share variances D. Moment matching multiplies deviations by the gain (k,), along the basis, and moves
+    means."""
 
     shares: Array
     means: Array
@@ -59,8 +44,7 @@ class Law:
     @property
     def mean(self) -> Array:
         """Of all components together, shape (k,)."""
-        mean: Array = self.shares @ self.means
-        return mean
+        return self.shares @ self.means
 
     @lazy
     def gaussian(self) -> GaussianDenoiser:
@@ -99,16 +83,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of s Gaussians, each by its eigendecomposition.
-
-    Parameters
-    ----------
-    shares : array of shape (s,)
-    means : array of shape (s, k)
-    directions : array of shape (s, k, r)
-        U_j, orthonormal columns; zero where a variance is.
-    variances : array of shape (s, r)
-    """
+    """A mixture of s Gaussians, each by its variances (s, r) along orthonormal columns U_j (s, k, r)."""
 
     shares: Array
     means: Array
@@ -125,14 +100,11 @@ class Mixture:
 
     def responsibilities(self, z: Array, level: Level) -> Array:
         """How likely each component is, given noisy latents (n, k) of a level with noise; shape (n, s)."""
-        likely: Array = softmax(self._white(level).evidence(z / level.sigma)[0], axis=1)
-        return likely
+        return softmax(self._white(level).evidence(z / level.sigma)[0], axis=1)
 
     def z0(self, level: Level) -> Callable[[Array], Array]:
-        """The optimal denoiser where the component is not known: exact, and no longer linear.
-
-        Each component's denoiser counts as much as the component makes the noisy latent likely.
-        """
+        """The optimal denoiser where the component is not known: exact, and no longer linear. Each component's denoiser
+        counts as much as the component makes the noisy latent likely."""
         alpha, sigma = level
         if sigma == 0.0:
             return lambda z: z / alpha
@@ -142,8 +114,7 @@ class Mixture:
 
         def z0(z: Array) -> Array:
             likely = softmax(white.evidence(z / sigma)[0], axis=1)
-            denoised: Array = (z - sigma * white.precise(z / sigma, likely)) / alpha  # Tweedie's formula
-            return denoised
+            return (z - sigma * white.precise(z / sigma, likely)) / alpha  # Tweedie's formula
 
         return z0
 

@@ -35,17 +35,8 @@ class Part(NamedTuple):
 
 
 class Prior(ABC):
-    """What all stages after the prior ask of it; here for prompts that have a law, whatever gives it.
-
-    Parameters
-    ----------
-    text : OneHotEncoder
-        The p prompts that it knows.
-    weights : array of shape (p,)
-        How often each is drawn.
-    residual : array of shape (p,)
-        Mean squared length of what the image encoder discards of a prompt's images.
-    """
+    """What all stages after the prior ask of it; here for p prompts that have a law, whatever gives it. Each is drawn
+    with a weight, and ``residual`` (p,) is the mean squared length of what the image encoder discards of its images."""
 
     text: OneHotEncoder
     weights: Array
@@ -125,33 +116,9 @@ class Prior(ABC):
 
 @dataclass(frozen=True)
 class ClassPrior(Kept, Prior):
-    """The laws of p prompts that share nothing: m components in all.
-
-    Parameters
-    ----------
-    text : OneHotEncoder
-    weights : array of shape (p,)
-        Frequencies of the prompts.
-    residual : array of shape (p,)
-        Mean squared length of what the image encoder discards of a prompt's images.
-    owner : array of int, shape (m,)
-        Prompt of each component, increasing.
-    curves : array of int, shape (m,)
-        Tone curve of each, increasing: components that look most alike share one.
-    shares : array of shape (m,)
-        Frequency within its prompt.
-    component_means : array of shape (m, k)
-    factors : array of shape (m, k, r), float16
-        Directions of its own, in the prompt's basis, in a unit of its own.
-    unit : array of shape (m,)
-    basis : array of shape (p, k, k)
-        In columns.
-    variances : array of shape (p, k)
-        Along the basis: what all components of a prompt share.
-    gain : array of shape (p, k), optional
-    matched_means : array of shape (m, k), optional
-        See `Law`.
-    """
+    """The laws of p prompts that share nothing, of m components in all, whose owners and tone curves increase
+    (components that look most alike share a curve). Shares are within a prompt. Factors are in its basis, in half
+    precision and a unit of each component's own; gain and matched means are those of `Law`."""
 
     text: OneHotEncoder
     weights: Array = kept("p", sums_to_one)
@@ -169,12 +136,10 @@ class ClassPrior(Kept, Prior):
 
     @property
     def size(self) -> tuple[int, int]:
-        """See `Prior`."""
         m, k, r = self.factors.shape
         return r or k, m
 
     def reach(self, deviations: float) -> float:
-        """See `Prior`."""
         k, own, shared = self.basis.shape[1], self.unit * self.factors.any(axis=(1, 2)), np.sqrt(self.variances)
         if not own.max() < 1e30 * max(shared.min(), LEAST):
             return np.inf
@@ -200,15 +165,12 @@ class ClassPrior(Kept, Prior):
         return slice(*np.searchsorted(self.owner, [prompt, prompt + 1]))
 
     def shares_of(self, prompt: int) -> Array:
-        """See `Prior`."""
         return self.shares[self.of(prompt)]
 
     def curves_of(self, prompt: int) -> Index:
-        """See `Prior`."""
         return self.curves[self.of(prompt)]
 
     def law(self, prompt: int) -> Law:
-        """See `Prior`."""
         found = self._laws.get(prompt)
         if found is None:
             own = self.of(prompt)
@@ -241,12 +203,10 @@ class ClassPrior(Kept, Prior):
     @property
     def curve_owner(self) -> Index:
         """Prompt of each tone curve."""
-        owner: Index = self.owner[np.unique(self.curves, return_index=True)[1]]
-        return owner
+        return self.owner[np.unique(self.curves, return_index=True)[1]]
 
     @property
     def means(self) -> Array:
-        """See `Prior`."""
         means = np.zeros((len(self.weights), self.component_means.shape[1]))
         np.add.at(means, self.owner, self.shares[:, None] * self.component_means)
         return means
@@ -259,17 +219,8 @@ class ClassPrior(Kept, Prior):
 def joined(
     text: OneHotEncoder, weights: Array, residual: Array, laws: Sequence[Law], curves: Sequence[Index]
 ) -> ClassPrior:
-    """The prior of prompts whose laws were found apart, rounded to what a file keeps.
-
-    Parameters
-    ----------
-    text, weights, residual
-        See `ClassPrior`.
-    laws : sequence of p Law
-        With factors of one rank.
-    curves : sequence of p arrays of int, shape (s,)
-        Tone curve of each component, counted from 0 in each prompt.
-    """
+    """The prior of prompts whose laws, with factors of one rank, were found apart, rounded to what a file keeps; curves
+    of components are counted from 0 in each prompt."""
     n_curves = np.cumsum([0, *(int(own[-1]) + 1 for own in curves)])
     factors, unit = pack_factors(np.concatenate([law.factors for law in laws]))
     return ClassPrior(
@@ -323,5 +274,4 @@ def pack_factors(factors: Array) -> tuple[Array, Array]:
 
 def unpack_factors(packed: Array, unit: Array) -> Array:
     """The inverse of `pack_factors`, float32."""
-    factors: Array = packed.astype(np.float32) * unit.astype(np.float32)[:, None, None]
-    return factors
+    return packed.astype(np.float32) * unit.astype(np.float32)[:, None, None]

@@ -55,32 +55,10 @@ lend", "30 neighbours lend").
 def fit_styles(
     z: Array, index: Index, n_prompts: int, n_styles: int, floor: float, ridge: float = 0.0, seed: int = 0
 ) -> tuple[list[Law], list[Index], Index]:
-    """Find the styles of each prompt.
-
-    Parameters
-    ----------
-    z : array of shape (n, k)
-        Latents of the training images.
-    index : array of int, shape (n,)
-        Prompt of each.
-    n_prompts : int
-    n_styles : int
-        A prompt's styles at most; never more than one for ten images.
-    floor : float
-        The least shared variance.
-    ridge : float
-        Variance added to every dimension.
-    seed : int
-        Of k-means.
-
-    Returns
-    -------
-    laws : list of p Law
-    curves : list of p arrays of int, shape (s,)
-        Group of each style, counted from 0 in each prompt, increasing: styles that look most alike share tone curves.
-    labels : array of int, shape (n,)
-        Style of each image, counted from 0 in each prompt.
-    """
+    """Find the styles of each prompt in latents (n, k) of images: the law of each, the group of each style (styles that
+    look most alike share tone curves, whose numbers increase), and the style of each image (n,), counted from 0 in each
+    prompt. A prompt has ``n_styles`` at most, and never more than one for ten images; shared variances have a floor,
+    and the ridge is added to them."""
     from sklearn.exceptions import ConvergenceWarning  # late: it takes as long to import as all else
 
     images, labels = members(index, n_prompts), np.empty(len(z), np.intp)
@@ -149,26 +127,17 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
 def _means(z: Array, labels: Index, counts: Array) -> Array:
     """Mean of each style, shape (s, k)."""
     one_hot = csr_array((np.ones(len(z), z.dtype), (labels, np.arange(len(z)))), shape=(len(counts), len(z)))
-    means: Array = (one_hot @ z).astype(np.float64) / counts[:, None]
-    return means
+    return (one_hot @ z).astype(np.float64) / counts[:, None]
 
 
 def _smoothing(counts: Array, means: Array, scatter: Array, fourth: float) -> Array:
     """How much the scatter of one style counts in the covariance of another, shape (s, s).
 
     A style alone has few images, so its covariance leans on its neighbours': ``(n S + b T) / (n + b)``, where T is
-    their mean covariance. How many images b they count as follows from the data in closed form, as in Ledoit and
-    Wolf (2004, "A well-conditioned estimator for large-dimensional covariance matrices", eq. 14): the variance v of one
-    image's product ``x x'``, over how far S and T lie apart in mean square beyond the v / n that chance explains.
-
-    Parameters
-    ----------
-    counts : array of shape (s,)
-    means : array of shape (s, k)
-    scatter : array of shape (s, m, m)
-        Of each style, in the leading directions.
-    fourth : float
-        Sum of ``|x|^4`` over all images, in the leading directions, about their styles' means.
+    their mean covariance. How many images b they count as follows from the data in closed form, as in Ledoit and Wolf
+    (2004, "A well-conditioned estimator for large-dimensional covariance matrices", eq. 14): the variance v of one
+    image's product ``x x'``, over how far S and T lie apart in mean square beyond the v / n that chance explains. All
+    is in the leading directions: scatter (s, m, m), and ``fourth``, the sum of ``|x|^4`` over all images.
     """
     n_styles = len(counts)
     if n_styles == 1:
@@ -182,8 +151,7 @@ def _smoothing(counts: Array, means: Array, scatter: Array, fourth: float) -> Ar
     v = max(fourth - float(counts @ (own**2).sum(axis=1, dtype=np.float64)), 0.0) / counts.sum()
     apart = float(((own - near_by) ** 2).sum(axis=1, dtype=np.float64).mean()) - v * float((1 / counts).mean())
     b = v / max(apart, 1e-3 * v, LEAST)  # a thousand images are as good as any number
-    weight: Array = (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
-    return weight
+    return (np.eye(n_styles) + b * theirs) / (counts + b)[:, None]
 
 
 def _leading(within: Array) -> Array:
@@ -193,10 +161,8 @@ def _leading(within: Array) -> Array:
 
 
 def _product(x: Array, weight: Array) -> Array:
-    """``x' x`` of rows (n, k), each times its weight, in float64 a chunk at a time.
-
-    In float32 its rounding, which each processor does in its own way, turns eigenvectors whose values are close.
-    """
+    """``x' x`` of rows (n, k), each times its weight, in float64 a chunk at a time: what float32 rounds, in its own way
+    on each processor, turns eigenvectors whose values are close."""
     k = x.shape[1]
     total = np.zeros((k, k))
     for start in range(0, len(x), _ROWS):
@@ -218,7 +184,7 @@ def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
 
 
 def _own_directions(covariance: Array, leading: Array) -> Array:
-    """Factors of the styles, from their covariances times the leading directions (s, k, m); shape (s, k, r).
+    """Factors of the styles (s, k, r), from their covariances times the leading directions (s, k, m).
 
     The widest directions of a style within the leading ones, each with what follows from it, by regression, in all
     others (Nystrom's extension): ``C U (U' C U)^(-1/2)``, which equals C's leading part where m is k.

@@ -35,17 +35,8 @@ class Curves(Protocol):
 
 @dataclass(frozen=True)
 class Decoder:
-    """From latents to images: principal components, then tone and detail curves.
-
-    Parameters
-    ----------
-    encoder : PCAEncoder
-    image : ImageFormat
-    curves : Curves or None
-        Tone curves; or what has them for the prompts of a prior (see `at`).
-    details : DetailCurves or None
-        With tone curves.
-    """
+    """From latents to images: principal components, then tone curves (or what has them for a prior, see `at`) and
+    details."""
 
     encoder: PCAEncoder
     image: ImageFormat
@@ -74,13 +65,8 @@ class Decoder:
         return low, step
 
     def finish(self, numbers: Array, curve: Index, *, on_grid: bool = False) -> AnyArray:
-        """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype.
-
-        Parameters
-        ----------
-        on_grid : bool
-            Whether pixels come as positions in the tables, ``(pixel - low) / step``; see `grid`.
-        """
+        """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype. On the
+        grid they come as positions in the tables, ``(pixel - low) / step``; see `grid`."""
         if self.curves is None:
             return self.image.cast(numbers)
         cast_to = self.image.cast if self.details is None else self.image.table  # once a table, not once a pixel

@@ -40,14 +40,9 @@ def _within_reach(a: AnyArray) -> bool:
 class DetailCurves(Kept):
     """What differences are corrected by, and the tone curve after it.
 
-    Parameters
-    ----------
-    owner : array of int, shape (m,)
-        Which detail curve goes with each tone curve of the decoder.
-    shift : array of shape (p, channels, 3, 1021), int16
-        Entry 510 + u is the correction of a difference of u tones, for the filters across, down and diagonal.
-    table : array of shape (p, channels, 4081), float32
-        What comes out, in the model's numbers, by sixteenths of a tone.
+    ``shift`` (p, channels, 3, 1021) has at entry 510 + u the correction of a difference of u tones, for the filters
+    across, down and diagonal; ``table`` (p, channels, 4081) is what comes out, by sixteenths of a tone. ``owner`` says
+    which curve goes with each tone curve of the decoder.
     """
 
     owner: Index
@@ -63,13 +58,7 @@ class DetailCurves(Kept):
         return out
 
     def mixed(self, mixes: Sequence[tuple[dict[int, float], float]], image: ImageFormat) -> "DetailCurves":
-        """Weighted means of the detail curves of some tone curves, and of none, which leaves pixels as they are.
-
-        Parameters
-        ----------
-        mixes : sequence of (dict from tone curve to weight, weight of no curve)
-        image : ImageFormat
-        """
+        """Weighted means of the curves of some tone curves, and of none, which leaves pixels as they are."""
         plain = np.linspace(*image.tone_range, N_LEVELS)
         shift, table = [], []
         for weights, none in mixes:
@@ -85,23 +74,8 @@ def has_details(image: ImageFormat) -> bool:
 
 
 def fit_detail_curves(rows: AnyArray, target: Array, histogram: Array, image: ImageFormat) -> tuple[AnyArray, Array]:
-    """The detail curve of one prompt.
-
-    Parameters
-    ----------
-    rows : array of shape (n, d)
-        Samples, after their tone curves.
-    target : array of shape (channels, 3, 1021)
-        Histogram of the training images' differences.
-    histogram : array of shape (channels, 256)
-        Of their pixels.
-    image : ImageFormat
-
-    Returns
-    -------
-    shift : array of shape (channels, 3, 1021), int16
-    table : array of shape (channels, 4081), float32
-    """
+    """The shift (channels, 3, 1021) and the table (channels, 4081) of one prompt: from samples (n, d) after their tone
+    curves to histograms of the training images' differences (channels, 3, 1021) and pixels (channels, 256)."""
     shift = np.zeros(target.shape, np.int16)
     for _ in range(N_PASSES):
         levels = corrected(shift, rows, image)
@@ -144,10 +118,8 @@ def look_up(table: AnyArray, levels: AnyArray) -> AnyArray:
 
 
 def differences(tones: AnyArray, image: ImageFormat) -> AnyArray:
-    """What pixels (n, d) in tones differ by, across, down and diagonally, int16, shape (3, n, (h - 1) w channels).
-
-    Rows of pixels follow each other, as long passes are fast; what stands at a row's last pixel means nothing.
-    """
+    """What pixels (n, d) in tones differ by, across, down and diagonally, int16, shape (3, n, (h - 1) w channels). Rows
+    of pixels follow each other, as long passes are fast; what stands at a row's last pixel means nothing."""
     c, width = image.n_channels, image.shape[1] * image.n_channels
     tones = tones.astype(np.int16)
     total, change = tones[:, :-width] + tones[:, width:], tones[:, :-width] - tones[:, width:]
@@ -196,5 +168,4 @@ def _rearranged(seen: Array, target: Array) -> Array:
     i = np.minimum(np.searchsorted(below, share), len(size)) - 1
     place = i - 0.5 + (share - below[i]) / (below[i + 1] - below[i])
     moved = np.r_[0.0, np.maximum(place, 0.0) - present]
-    mapped: Array = size + np.interp(size, np.r_[0, present], moved)
-    return mapped
+    return size + np.interp(size, np.r_[0, present], moved)

@@ -34,22 +34,14 @@ curve is at its end.
 
 @dataclass(frozen=True)
 class ToneCurves(Kept):
-    """Monotone curves as tables over an even grid of decoded pixel values.
-
-    Parameters
-    ----------
-    low, step : arrays of shape (p, channels)
-        Grid of each curve: entry i stands for ``low + i step``.
-    table : array of shape (p, channels, 4096), float32
-        What comes out, in the model's numbers.
-    """
+    """Monotone curves as tables over an even grid of decoded pixels: entry i is what ``low + i step`` becomes."""
 
     low: Array = kept("curves c")
     step: Array = kept("curves c", positive)
     table: Array = kept("curves c entries", dtype="float32")
 
     def at(self, prior: Any, encoder: Any) -> "ToneCurves":
-        """See `decoder.Curves`: these curves do not depend on it."""
+        """These curves do not depend on it."""
         return self
 
     def __getitem__(self, prompts: Index) -> "ToneCurves":
@@ -57,14 +49,7 @@ class ToneCurves(Kept):
         return ToneCurves(self.low[prompts], self.step[prompts], self.table[prompts])
 
     def mixed(self, weights: dict[int, float], plain: float = 0.0) -> "ToneCurves":
-        """One curve, the weighted mean of several; and of no curve at all, which leaves pixels as they are.
-
-        Parameters
-        ----------
-        weights : dict from prompt to weight
-        plain : float
-            The weight of no curve; all weights sum to 1.
-        """
+        """The weighted mean of several curves, and of none, which leaves pixels as they are; weights sum to 1."""
         if len(weights) == 1 and not plain:
             return self[np.fromiter(weights, np.intp)]
         used = self[np.fromiter(weights, np.intp)]
@@ -92,14 +77,8 @@ class ToneCurves(Kept):
         return (pixels - low) / step
 
     def look_up(self, position: Array, prompt: int) -> AnyArray:
-        """Read a prompt's table at positions on its grid, rounded to the nearest entry.
-
-        Parameters
-        ----------
-        position : array of shape (n, d)
-            ``(pixel - low) / step``; pixels interleave channels. Beyond the grid a curve stays at its end.
-        prompt : int
-        """
+        """Read a prompt's table at positions (n, d) on its grid, rounded to the nearest entry; channels interleave.
+        Beyond the grid a curve stays at its end."""
         table = self.table[prompt]
         entry = np.clip(position + np.float32(0.5), 0.5, N_ENTRIES - 0.5).astype(np.uint16)
         if len(table) == 1:
@@ -111,16 +90,8 @@ class ToneCurves(Kept):
 def fit_tone_curves(
     mixtures: Iterable[tuple[Array, Array, Array]], histogram: Array, tone_range: tuple[float, float]
 ) -> ToneCurves:
-    """The curves of p prompts (or groups of styles).
-
-    Parameters
-    ----------
-    mixtures : iterable of p (means (m, d), variances (m, d), weights (m,))
-        Of decoded pixels, whose channels interleave: m Gaussians a curve.
-    histogram : array of shape (p, channels, 256)
-    tone_range : (low, high)
-        The first and the last tone, in the units of the pixels.
-    """
+    """The curves of p prompts (or groups of styles), from mixtures of decoded pixels, each of means (m, d), variances
+    (m, d) and weights (m,), to histograms (p, channels, 256) over a range of tones. Channels interleave."""
     p, n_channels, _ = histogram.shape
     low, step = np.empty((p, n_channels)), np.empty((p, n_channels))
     table = np.empty((p, n_channels, N_ENTRIES), np.float32)
@@ -135,32 +106,10 @@ def fit_tone_curves(
 
 
 def fit_tone_curve(
-    means: Array,
-    variances: Array,
-    histogram: Array,
-    tone_range: tuple[float, float],
-    weights: Array | None = None,
+    means: Array, variances: Array, histogram: Array, tone_range: tuple[float, float], weights: Array | None = None
 ) -> tuple[float, float, Array]:
-    """One curve, from the distribution of decoded pixels to a histogram.
+    """One curve (low, step, table), from a mixture of m normals to a histogram (256,) over a range of tones.
 
-    Parameters
-    ----------
-    means, variances : arrays of shape (m,)
-        Of the model's pixels before the curve: a mixture of m normals.
-    histogram : array of shape (256,)
-        Counts of training pixels, by tone over the range.
-    tone_range : (low, high)
-        The first and the last tone, in the units of the pixels.
-    weights : array of shape (m,), optional
-        Of the normals; equal by default.
-
-    Returns
-    -------
-    low, step, table
-        See `ToneCurves`.
-
-    Examples
-    --------
     >>> low, step, table = fit_tone_curve(np.zeros(1), np.ones(1), np.r_[1.0, np.zeros(254), 1.0], (0.0, 1.0))
     >>> float(table[0]), float(table[-1])     # half of a normal's mass goes to each bound
     (0.0, 1.0)
@@ -193,8 +142,7 @@ def _distribution(means: Array, std: Array, weights: Array) -> Array:
     normals = np.exp(widths[:, None] * (np.cos(2 * np.pi * rfftfreq(N_ENTRIES)) - 1))
     spectrum = rfft(counts.reshape(N_WIDTHS, N_ENTRIES).astype(np.float32)) * normals
     density = np.maximum(irfft(spectrum.sum(axis=0), N_ENTRIES), 0.0)
-    below: Array = (np.cumsum(density) - density / 2) / density.sum()
-    return below
+    return (np.cumsum(density) - density / 2) / density.sum()
 
 
 def quantile(u: Array, histogram: Array, tone_range: tuple[float, float]) -> Array:

@@ -36,19 +36,8 @@ _BASES = 2**28
 
 @dataclass(frozen=True)
 class Run:
-    """How a sampler runs.
-
-    Parameters
-    ----------
-    sampler : Sampler or None
-        None is "exact".
-    levels : list of Level
-        From high noise to low.
-    eta : float
-        DDIM's.
-    entropy : int
-        Of all random streams.
-    """
+    """How a sampler runs down the levels, from the noise of all random streams that grow from the entropy; None is
+    "exact"."""
 
     sampler: Sampler | None
     levels: list[Level]
@@ -68,8 +57,7 @@ class Run:
 def draw(plan: Plan, run: Run) -> AnyArray:
     """Images (n, \\*image.shape) of a plan, of the data's dtype."""
     if plan.scale != 1.0 or (run.noisy and not plan.prior.has_density):  # no loop could show how the law was reached
-        last: AnyArray = _loop(plan, run, 1)[0]
-        return last
+        return _loop(plan, run, 1)[0]
     image, k = plan.decoder.image, plan.decoder.encoder.latent_dim
     out = np.empty((len(plan.index), image.n_pixels), image.dtype)
     for here in cut(len(out), _SUPERBLOCK):
@@ -86,15 +74,9 @@ def draw_paths(plan: Plan, run: Run) -> AnyArray:
 
 
 def draw_from(plan: Plan, run: Run, z: Array, beside: Array) -> AnyArray:
-    """What a run makes of latents (n, k) that are noised to its first level, shape (n, \\*image.shape).
-
-    Parameters
-    ----------
-    beside : array of shape (n, k)
-        What is added in the end: of the latents, what no component draws.
-    """
-    last: AnyArray = _loop(plan, run, 1, z, beside)[0]
-    return last
+    """What a run makes of latents (n, k) that are noised to its first level, shape (n, \\*image.shape); what no
+    component draws of them is added in the end."""
+    return _loop(plan, run, 1, z, beside)[0]
 
 
 @dataclass(frozen=True)
@@ -244,18 +226,9 @@ def _joined(paths: list[tuple[Index | slice, Iterator[Array]]], shape: tuple[int
 
 
 def bytes_to_draw(n: int, n_pictures: int, decoder: Decoder, rank: int, n_components: int) -> int:
-    """Bytes that drawing n images takes at its peak, with so many pictures of each, beside the model.
-
-    It holds the images, what numbers each (its prompt, component and place), noise, each thread's pixels, and the
-    directions of components.
-
-    Parameters
-    ----------
-    rank : int
-        Directions that a component has, at most.
-    n_components : int
-        That images are drawn from, at most.
-    """
+    """Bytes that drawing n images takes at its peak, with so many pictures of each, beside the model: the images, what
+    numbers each (its prompt, component and place), noise, each thread's pixels, and the directions of components, so
+    many and of such a rank at most."""
     k, d = decoder.encoder.components.shape
     each = 70 + n_pictures * d * np.dtype(decoder.image.dtype).itemsize
     rows = min(n, _SUPERBLOCK if n_pictures == 1 else BLOCK)

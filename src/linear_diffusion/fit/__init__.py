@@ -40,17 +40,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters of an estimator that all ways to fit share.
-
-    Parameters
-    ----------
-    latent_dim, standardize
-        See `LinearDiffusion`.
-    rescale : bool
-        Whether latents get a mean variance of 1.
-    ridge, tone
-        See `LinearDiffusion`.
-    """
+    """The parameters of an estimator that all ways to fit share; ``rescale`` gives latents a mean variance of 1."""
 
     latent_dim: int | float
     standardize: bool
@@ -67,19 +57,8 @@ class Settings:
 def fit_classes(
     rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, styles: int
 ) -> Parts:
-    """Prompts of their own, with styles or as one Gaussian each.
-
-    Parameters
-    ----------
-    rows : array of shape (n, d)
-    index : array of int, shape (n,)
-        Position of each image's prompt.
-    classes : array of shape (p,)
-    image : ImageFormat
-    settings : Settings
-    styles : int
-        See `LinearDiffusion`.
-    """
+    """Prompts of their own, with styles or as one Gaussian each, of rows (n, d) with positions (n,) of their prompts
+    (p,)."""
     if settings.ridge == 0:
         _warn_of_single_images(classes, index)
     tell(f"components and moments of {len(rows):,} images")
@@ -129,18 +108,8 @@ def fit_sampled(
     n_draws: int,
     entropy: int,
 ) -> Parts:
-    """The article's way: the noise is drawn, n_draws times for each image.
-
-    Parameters
-    ----------
-    rows, index, classes, image, settings
-        See `fit_classes`.
-    styles : int
-        Warned of, since it is not used.
-    n_draws : int
-    entropy : int
-        Of the noise.
-    """
+    """The article's way: the noise is drawn, n_draws times for each image. Styles are warned of, since they are not
+    used."""
     _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), classes, index)
     tell(f"components and moments of {len(rows):,} images")
     learned = _learn(rows, index, classes, image, settings, sampled=True)
@@ -167,7 +136,7 @@ def _warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArr
     if styles != 1:
         warn(
             f'training="sampled" has one Gaussian for each prompt, so that styles={styles!r} is not used; set styles=1 '
-            '(and latent_dim=144, as one_shot does), or training="exact".',
+            '(and latent_dim=144, as one_shot does), or training="exact".'
         )
     counts = np.bincount(index) * n_draws
     least = int(counts.min())
@@ -176,7 +145,7 @@ def _warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArr
             f'training="sampled" with latent_dim={k} regresses noise on {k} components, for which prompt '
             f"{classes.tolist()[int(counts.argmin())]!r} has {least} noisy latents only; samples will be mostly noise. "
             f"Set latent_dim={max(least // 2, 1)} or less, n_draws={-(-2 * k * n_draws // least)} or more, or "
-            'training="exact".',
+            'training="exact".'
         )
 
 
@@ -188,5 +157,5 @@ def _warn_of_single_images(classes: AnyArray, index: Index) -> None:
         has, each = ("prompt has", "it") if len(single) == 1 else ("prompts have", "each of them")
         warn(
             f"{len(single)} {has} 1 image only ({named}): what is sampled for {each} is that image. Give more images, "
-            'or let prompts share their words with text_encoder="words".',
+            'or let prompts share their words with text_encoder="words".'
         )

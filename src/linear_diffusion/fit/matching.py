@@ -72,20 +72,9 @@ def tone_curves(prior: ClassPrior, decoder: Decoder, histogram: AnyArray) -> Ton
 
 
 def match_moments(prior: ClassPrior, decoder: Decoder, z: Array, labels: Index, histogram: AnyArray) -> ClassPrior:
-    """The prior with what makes finished images have the moments of the training images.
-
-    Parameters
-    ----------
-    prior : ClassPrior
-    decoder : Decoder
-        Without curves; of images with a pixel range.
-    z : array of shape (n, k)
-        Latents of the training images.
-    labels : array of int, shape (n,)
-        Component of each, counted over all prompts.
-    histogram : array of shape (curves, channels, 256)
-        What the tone curves aim at.
-    """
+    """The prior with what makes finished images have the moments of the training images, of latents (n, k) and
+    components (n,), counted over all prompts. The decoder has no curves yet; they aim at histograms (curves, channels,
+    256)."""
     drawn = np.maximum(np.rint(n_draws(len(z), decoder.image.n_pixels) * prior.weights), 1).astype(int)
     images = members(prior.owner[labels], len(prior.weights))
 
@@ -123,20 +112,8 @@ def _match(
 def match_details(
     prior: ClassPrior, decoder: Decoder, rows: AnyArray, index: Index, histogram: AnyArray
 ) -> DetailCurves:
-    """Find the detail curves of what is drawn through the tone curves.
-
-    Parameters
-    ----------
-    prior : ClassPrior
-    decoder : Decoder
-        With tone curves, without details.
-    rows : array of shape (n, d)
-        The training images.
-    index : array of int, shape (n,)
-        Prompt of each.
-    histogram : array of shape (p, channels, 256)
-        Of their pixels.
-    """
+    """Find the detail curves of what is drawn through the tone curves, from the training images (n, d), the prompt of
+    each (n,) and histograms of a prompt's pixels (p, channels, 256)."""
     image, p = decoder.image, len(prior.weights)
     most = max(_MOST_DETAILS // image.n_pixels, 1)
     drawn = np.clip(np.rint(n_draws(*rows.shape) * prior.weights), min(_LEAST_DETAILED, most), most).astype(int)
@@ -185,8 +162,7 @@ def _widening(target: WithinComponents, seen: WithinComponents) -> Array:
     """What standard deviations are multiplied by in a round, shape (k,); 1 where nothing is known."""
     known = (target.variances > 0) & (seen.variances > 0)
     ratio = np.divide(target.variances, seen.variances, out=np.ones_like(target.variances), where=known)
-    widening: Array = np.clip(np.sqrt(ratio), 1 / _CHANGE, _CHANGE)
-    return widening
+    return np.clip(np.sqrt(ratio), 1 / _CHANGE, _CHANGE)
 
 
 def _correction(target: WithinComponents, seen: WithinComponents) -> Array:
@@ -202,7 +178,4 @@ def _correction(target: WithinComponents, seen: WithinComponents) -> Array:
         return np.zeros_like(difference)
     square = (difference**2).sum(axis=0)
     explained = np.where(drawn, 1 / np.maximum(seen.counts, 1.0), 0.0).sum() * seen.variances
-    shrunk: Array = difference * np.clip(
-        1 - np.divide(explained, square, out=np.ones_like(square), where=square > 0), 0, 1
-    )
-    return shrunk
+    return difference * np.clip(1 - np.divide(explained, square, out=np.ones_like(square), where=square > 0), 0, 1)

@@ -93,7 +93,8 @@ templates_path = ["_templates"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "navbar_end": ["language.html", "theme-switcher"],
+    "navbar_persistent": ["language.html", "search-button-field"],
+    "navbar_end": ["theme-switcher"],
     "navbar_align": "left",
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],

@@ -16,7 +16,7 @@ from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.denoiser.prior import one_gaussian_each
 from linear_diffusion.draw import Run, draw
 from linear_diffusion.fit.clusters import RANK
-from linear_diffusion.fit.encoder import learn
+from linear_diffusion.fit.encoder import Settings, learn
 from linear_diffusion.fit.matching import _RANGE
 from linear_diffusion.image.decoder import Decoder
 from linear_diffusion.image.format import ImageFormat
@@ -127,7 +127,7 @@ def test_one_style_is_the_plain_model_bit_by_bit(grey: Digits, tone: bool) -> No
     images, y = grey
     rows = images.reshape(-1, 64)
     image = ImageFormat.of(images, "auto")
-    learned = learn(rows, y, np.arange(10), image, 12, standardize=False, rescale=True)
+    learned = learn(rows, y, np.arange(10), image, Settings(12, standardize=False, rescale=True))
     latents, encoder = learned.latents, learned.encoder
     prior = one_gaussian_each(
         OneHotEncoder(np.arange(10)), latents.weights, learned.residual, latents.means, latents.covariances

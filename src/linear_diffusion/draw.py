@@ -109,9 +109,7 @@ class _Part:
 
     def _maps(self, pieces: list[int], n: int) -> tuple[dict[int, list[AnyArray]], dict[int, Array], bool]:
         """Maps that take noise to latents, or to positions in the tone curves' tables, and what is added; float32.
-
-        Straight to pixels, by fewer numbers an image, where the n images are more than their pieces' directions.
-        """
+        Straight to pixels, by fewer numbers an image, where the n images are more than their pieces' directions."""
         decoder, encoder = self.plan.decoder, self.plan.decoder.encoder
         maps: list[list[AnyArray]] = []
         shifts: list[Array] = []

@@ -25,8 +25,7 @@ from .utils.types import MOST, Array, Index, number
 
 RUNAWAY = 10.0
 """Total variance of guided samples, over training's, above which a warning is given: where the length of z0_hat is kept
-it is about 1 at any scale, so that ten is beyond chance.
-"""
+it is about 1 at any scale, so that ten is beyond chance."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,9 @@ class GuidedDenoiser:
 
 @dataclass(frozen=True)
 class Guided:
-    """The same for denoisers of any kind, in a loop: it forms no k x k matrix.
-
-    Where it is rescaled, a scale above 1 only turns ``z0_hat``, whose length stays that of the prompt's own (Lin et al.
-    2024, eq. 15 and 16, with phi = 1). Latents are about the mean of all images, so their length is the contrast.
-    """
+    """The same for denoisers of any kind, in a loop: it forms no k x k matrix. Where it is rescaled, a scale above 1
+    only turns ``z0_hat``, whose length stays that of the prompt's own (Lin et al. 2024, eq. 15 and 16, with phi = 1).
+    Latents are about the mean of all images, so their length is the contrast."""
 
     cond: Denoiser
     uncond: Denoiser

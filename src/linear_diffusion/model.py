@@ -18,7 +18,8 @@ from .arguments import check_n_samples, read_images, read_run, require_memory_to
 from .denoiser.moments import Moments
 from .draw import draw, draw_paths
 from .exceptions import warn
-from .fit import Settings, fit_classes, fit_sampled
+from .fit import fit_classes, fit_sampled
+from .fit.encoder import Settings
 from .fit.streaming import add_batch, is_sum
 from .fit.words import fit_words
 from .fitted import FittedModel, has_density

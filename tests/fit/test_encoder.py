@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError
 from linear_diffusion.fit import encoder
-from linear_diffusion.fit.encoder import Learned, draw_noise, learn, training_noise
+from linear_diffusion.fit.encoder import Learned, Settings, draw_noise, learn, training_noise
 from linear_diffusion.image.format import ImageFormat
 from linear_diffusion.utils.streams import BLOCK
 
@@ -18,7 +18,7 @@ Digits = tuple[np.ndarray, np.ndarray]
 def learned(rows: np.ndarray, target: np.ndarray, latent_dim: int, *, standardize: bool) -> Learned:
     classes, index = np.unique(target, return_inverse=True)
     image = ImageFormat.of(rows, (0, 1))
-    return learn(rows, index, classes, image, latent_dim, standardize=standardize, rescale=True)
+    return learn(rows, index, classes, image, Settings(latent_dim, standardize, rescale=True))
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ _TOLERANCE = 1e-10
 """Share of the largest eigenvalue of E[1c 1c'] below which a direction of codes was not seen, but is rounding."""
 _LEAST = 0.01
 """Share of the pooled variance that a direction has where the regression says less than none (benchmarks/styles.py, "at
-least 0.1 % of the pooled variance", "at least 10 % of the pooled variance").
-"""
+least 0.1 % of the pooled variance", "at least 10 % of the pooled variance")."""
 TOGETHER = 8
 """Codes that a regression is evaluated at together; results are the same for any number, speed is not."""
 _BLOCK = 32
@@ -36,10 +35,8 @@ _BLOCK = 32
 @dataclass(frozen=True)
 class Regression(Kept):
     """A linear regression on a code: weights (r, ...) are ``E[u y]``, ``products`` are made of a bag of words first.
-
     What it says at a code is the same to the last bit whichever others are asked for beside: products are of so many
-    codes always, filled up with zeros, since BLAS rounds products of other shapes in other ways.
-    """
+    codes always, filled up with zeros, since BLAS rounds products of other shapes in other ways."""
 
     products: ProductCode | None
     whitening: Array = kept("1+q r")

@@ -23,8 +23,7 @@ from .gaussian import GaussianDenoiser, eigen_of_factors
 
 WIDEST = 6.0
 """What the own directions' variance is multiplied by at most, where most variance lies off them (benchmarks/styles.py,
-"own directions at most 3 x as wide", "own directions as wide as it takes").
-"""
+"own directions at most 3 x as wide", "own directions as wide as it takes")."""
 
 
 @dataclass(frozen=True)

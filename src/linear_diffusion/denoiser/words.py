@@ -142,11 +142,9 @@ class WordsPrior(Kept, Prior):
 
 @dataclass(frozen=True)
 class ToneRegression:
-    """Tone curves by a regression on the code of a prompt; see `image.decoder.Curves`.
-
-    A histogram is a mean over images, so it is linear in the code as the mean is; negative shares are cut off. What it
-    cannot say is that a word shifts the brightness of the same pixels: two histograms add up side by side.
-    """
+    """Tone curves by a regression on the code of a prompt; see `image.decoder.Curves`. A histogram is a mean over
+    images, so it is linear in the code as the mean is; negative shares are cut off. What it cannot say is that a word
+    shifts the brightness of the same pixels: two histograms add up side by side."""
 
     tones: Regression
     image: ImageFormat

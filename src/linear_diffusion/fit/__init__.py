@@ -9,8 +9,8 @@
 A function here does all of it for one kind of prompts; `model` chooses which.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from ..text.prompts import OneHotEncoder
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Index
 from .clusters import fit_styles
-from .encoder import Learned, draw_noise, learn, most_components
+from .encoder import Learned, Settings, draw_noise, learn, most_components
 from .matching import match_details, match_moments, n_draws, tone_curves
 
 
@@ -36,22 +36,6 @@ class Parts(NamedTuple):
     encoder: PCAEncoder
     prior: Prior
     decoder: Decoder
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The parameters of an estimator that all ways to fit share; ``rescale`` gives latents a mean variance of 1."""
-
-    latent_dim: int | float
-    standardize: bool
-    rescale: bool
-    ridge: float = 0.0
-    tone: bool = True
-
-    @property
-    def unit_is_free(self) -> bool:
-        """Whether latents do not depend on the units of pixels."""
-        return self.rescale or self.standardize
 
 
 def fit_classes(
@@ -64,7 +48,7 @@ def fit_classes(
     tell(f"components and moments of {len(rows):,} images")
     toned = settings.tone and image.pixel_range is not None
     drawn = n_draws(*rows.shape) if toned else 0
-    learned = _learn(rows, index, classes, image, settings, n_styles=styles, n_drawn=drawn)
+    learned = learn(rows, index, classes, image, settings, n_styles=styles, n_drawn=drawn)
     if styles == 1:
         return from_moments(learned, image, settings)
     encoder, weights = learned.encoder, learned.latents.weights
@@ -112,7 +96,7 @@ def fit_sampled(
     used."""
     _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), classes, index)
     tell(f"components and moments of {len(rows):,} images")
-    learned = _learn(rows, index, classes, image, settings, sampled=True)
+    learned = learn(rows, index, classes, image, settings, sampled=True)
     tell("noise, drawn")
     joint = draw_noise(rows, index, classes, learned.encoder, n_draws, entropy)
     covariances, k = joint.covariances, learned.encoder.latent_dim
@@ -121,14 +105,6 @@ def fit_sampled(
     if settings.tone and image.pixel_range:  # curves start from the pixels of each prompt's Gaussian
         return from_moments(learned, image, settings)._replace(prior=prior)
     return Parts(learned.encoder, prior, Decoder(learned.encoder, image))
-
-
-def _learn(
-    rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, **memory: Any
-) -> Learned:
-    """Encoder and moments; ``memory`` says what else will be worked out."""
-    how = {"standardize": settings.standardize, "rescale": settings.rescale}
-    return learn(rows, index, classes, image, settings.latent_dim, **how, **memory)
 
 
 def _warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:

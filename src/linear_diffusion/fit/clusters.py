@@ -24,32 +24,27 @@ from ..utils.types import Array, Index
 
 CLUSTER_DIM = 50
 """Leading latent dimensions that k-means sees; what lies beyond is detail (benchmarks/styles.py, "clusters see 25
-dimensions").
-"""
+dimensions")."""
 _DETAIL = 2.0
 """Weight, in k-means, of the length of the detail: how much there is of it is style, of what kind it is is not
-(benchmarks/styles.py, "clusters do not see how much detail there is", "clusters see it twice as large").
-"""
+(benchmarks/styles.py, "clusters do not see how much detail there is", "clusters see it twice as large")."""
 LEAST_IMAGES = 10
 """Images that a style has at least, on average (benchmarks/styles.py, "6,000 images, a style has 5")."""
 _MOST_ROUNDS = 25
 """Rounds of k-means (benchmarks/styles.py, "100 rounds of k-means")."""
 _STYLES_A_CURVE, _IMAGES_A_CURVE = 3, 150
 """Styles that share tone curves, on average, and images that these are of, at least (benchmarks/styles.py, "one tone
-curve for each prompt", "three times as many tone curves").
-"""
+curve for each prompt", "three times as many tone curves")."""
 RANK = 16
 """Directions of a style's own (benchmarks/styles.py, "12 directions per style", "24 directions per style")."""
 LEADING = 25
 """Leading directions of a prompt, in whose span its styles' own directions begin (benchmarks/styles.py, "own directions
-begin in 16 of the prompt's", "own directions begin in 80 of the prompt's").
-"""
+begin in 16 of the prompt's", "own directions begin in 80 of the prompt's")."""
 _ROWS = 4096
 """Rows of a product that are turned to float64 at once, which fit in a cache."""
 _NEIGHBOURS = 8
 """Styles whose scatter counts in that of one, since it has few images itself (benchmarks/styles.py, "3 neighbours
-lend", "30 neighbours lend").
-"""
+lend", "30 neighbours lend")."""
 
 
 def fit_styles(
@@ -184,11 +179,9 @@ def _own_scatter(residual: Array, labels: Index, leading: Array) -> Array:
 
 
 def _own_directions(covariance: Array, leading: Array) -> Array:
-    """Factors of the styles (s, k, r), from their covariances times the leading directions (s, k, m).
-
-    The widest directions of a style within the leading ones, each with what follows from it, by regression, in all
-    others (Nystrom's extension): ``C U (U' C U)^(-1/2)``, which equals C's leading part where m is k.
-    """
+    """Factors of the styles (s, k, r), from their covariances times the leading directions (s, k, m). The widest
+    directions of a style within the leading ones, each with what follows from it, by regression, in all others
+    (Nystrom's extension): ``C U (U' C U)^(-1/2)``, which equals C's leading part where m is k."""
     with one_thread():
         values, rotation = np.linalg.eigh(leading.T @ covariance)
     values, rotation = values[:, ::-1][:, :RANK], rotation[:, :, ::-1][:, :, :RANK]

@@ -35,6 +35,22 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Settings:
+    """The parameters of an estimator that all ways to fit share; ``rescale`` gives latents a mean variance of 1."""
+
+    latent_dim: int | float
+    standardize: bool
+    rescale: bool
+    ridge: float = 0.0
+    tone: bool = True
+
+    @property
+    def unit_is_free(self) -> bool:
+        """Whether latents do not depend on the units of pixels."""
+        return self.rescale or self.standardize
+
+
+@dataclass(frozen=True)
 class Learned:
     """What a pass over the data leaves. `latents`: of the latents, a prompt at a time; `residual` (p,): mean squared
     length of what the encoder discards of a prompt's (standardised) pixels; `histogram` (p, channels, 256)."""
@@ -111,10 +127,8 @@ def learn(
     index: Index,
     prompts: AnyArray,
     image: ImageFormat,
-    latent_dim: int | float,
+    settings: Settings,
     *,
-    standardize: bool,
-    rescale: bool,
     n_styles: int = 1,
     n_drawn: int = 0,
     sampled: bool = False,
@@ -131,12 +145,13 @@ def learn(
     work = Work(
         len(prompts), d, n, largest, itemsize, n_channels, n_styles, n_drawn, blas_threads(), sampled, code_length
     )
+    latent_dim = settings.latent_dim
     require_memory(work, most_components(latent_dim, n, d))
     tones = image.tones if image.pixel_range else None
     pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not work.dense)
     if work.dense:
-        return learn_from(pixels, latent_dim, standardize=standardize, rescale=rescale)
-    how = {"standardize": standardize, "rescale": rescale}
+        return learn_from(pixels, settings)
+    how = {"standardize": settings.standardize, "rescale": settings.rescale}
     mean, variances = pixels.pooled()
     if n < d and n <= MOST_PIXELS:
         encoder = pca_from_images(rows, mean, variances, latent_dim, **how)
@@ -157,13 +172,11 @@ def learn(
     return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
 
 
-def learn_from(pixels: Moments, latent_dim: int | float, *, standardize: bool, rescale: bool) -> Learned:
-    """The same from moments of pixels alone, with whole scatter matrices; parameters as in `learn`."""
+def learn_from(pixels: Moments, settings: Settings) -> Learned:
+    """The same from moments of pixels alone, with whole scatter matrices."""
     mean, covariance = pixels.pooled()
-    n_images = int(pixels.counts.sum())
-    encoder = pca_from_covariance(
-        mean, covariance, latent_dim, n_images=n_images, standardize=standardize, rescale=rescale
-    )
+    how = {"standardize": settings.standardize, "rescale": settings.rescale}
+    encoder = pca_from_covariance(mean, covariance, settings.latent_dim, n_images=int(pixels.counts.sum()), **how)
     to_latent = (encoder.components * (encoder.scale / encoder.std)).T
     scatter = np.stack([to_latent.T @ s @ to_latent for s in pixels.scatter])
     means = encoder.encode(pixels.means)

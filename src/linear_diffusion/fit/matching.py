@@ -28,24 +28,19 @@ from ..utils.types import AnyArray, Array, Index
 
 _SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Powers of what standard deviations are multiplied by, a round each: fewer rounds match worse, and more change nothing
-beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "5 rounds of matching").
-"""
+beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "5 rounds of matching")."""
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws at most (benchmarks/styles.py, "6,000 images drawn a round", "20,000 images drawn a
-round"), and at least, of small data; and their pixels at most, 16 MB of bytes.
-"""
+round"), and at least, of small data; and their pixels at most, 16 MB of bytes."""
 _MOST_DETAILS, _LEAST_DETAILED = 2**20, 16
 """Pixels that a prompt's detail curves are fitted to at most, which bounds time and memory (benchmarks/styles.py,
-"detail curves of a quarter of the pixels"); and images at least, of a prompt that is seldom drawn.
-"""
+"detail curves of a quarter of the pixels"); and images at least, of a prompt that is seldom drawn."""
 _CHANGE, _RANGE = 1.7, 4.0
 """How much a round may change a standard deviation, and all rounds together: directions that hardly vary in training do
-not run away (benchmarks/styles.py, "rounds of matching without bounds").
-"""
+not run away (benchmarks/styles.py, "rounds of matching without bounds")."""
 _LEAST_FREEDOM = 10
 """Images beyond their components' number that a prompt needs for its variance to be worth matching, or knowing: with
-fewer, a standard deviation is off by more than ``1 / sqrt(2 * 10)``, a fifth.
-"""
+fewer, a standard deviation is off by more than ``1 / sqrt(2 * 10)``, a fifth."""
 
 
 @dataclass(frozen=True)

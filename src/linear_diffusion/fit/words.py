@@ -22,13 +22,12 @@ from ..text.prompts import OneHotEncoder
 from ..text.words import BagOfWords, PromptEncoder, TransformedPrompts
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Array, Index
-from . import Parts, Settings
-from .encoder import Learned, learn
+from . import Parts
+from .encoder import Learned, Settings, learn
 
 _SKETCH = 24
 """Random directions that residual products are seen in when the correlations of words are chosen (benchmarks/styles.py,
-"residuals seen in 8 directions", "residuals seen in 96 directions").
-"""
+"residuals seen in 8 directions", "residuals seen in 96 directions")."""
 
 
 def fit_words(
@@ -41,8 +40,7 @@ def fit_words(
     code: PromptEncoder = BagOfWords(names) if products else TransformedPrompts(text_encoder, names)
     codes = code.encode(names)
     length = min(len(codes), MOST_DIMENSIONS) + 1 if products else codes.shape[1] + 1
-    how = {"standardize": settings.standardize, "rescale": settings.rescale}
-    learned = learn(rows, index, classes, image, settings.latent_dim, **how, code_length=length)
+    learned = learn(rows, index, classes, image, settings, code_length=length)
     words = regressions(code, codes, rows, index, learned, products=products, ridge=settings.ridge)
     decoder = Decoder(learned.encoder, image)
     if settings.tone and image.pixel_range:

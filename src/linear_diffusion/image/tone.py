@@ -20,16 +20,13 @@ from ..utils.types import AnyArray, Array, Index
 N_TONES = 256
 N_ENTRIES = 4096
 """Entries of a table: several a grey level, since a curve is steep where the model is sparse (benchmarks/styles.py,
-"tone curves of 1,024 entries").
-"""
+"tone curves of 1,024 entries")."""
 N_WIDTHS = 16
 """Widths that the normals of a mixture are sorted into (benchmarks/styles.py, "tone curves of 4 widths", "tone curves
-of 64 widths").
-"""
+of 64 widths")."""
 _REACH = 5.0
 """The table spans this many standard deviations beyond the means. Beyond it, where one pixel in three million lies, the
-curve is at its end.
-"""
+curve is at its end."""
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,10 @@ from .likelihood import class_log_densities
 
 NOISE_LEVELS = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Variances of the noise to choose from, as shares of the mean variance of a component (benchmarks/styles.py, "a
-temperature, no noise", "more of both to choose from").
-"""
+temperature, no noise", "more of both to choose from")."""
 TEMPERATURES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
 """Factors of log-densities to choose from (benchmarks/styles.py, "noise, no temperature", "more of both to choose
-from").
-"""
+from")."""
 _N_IMAGES = 200
 """Training images to choose by (benchmarks/styles.py, "chosen by 50 images", "chosen by 800 images")."""
 

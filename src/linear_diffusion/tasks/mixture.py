@@ -37,17 +37,14 @@ UNMODELLED = 0.05
 # Both by benchmarks/results/restore-constants.md, rows TEMPERATURE and UNMODELLED.
 _NEGLIGIBLE, _TEMPERED = 1e-9, 1e-5
 """Components that are less likely than this are left out, by rounding and, at temperatures below 1, for a third of the
-time
-that standard deviations take."""
+time that standard deviations take."""
 
 
 @dataclass(frozen=True)
 class Posterior:
     """Posterior of images under a mixture of prompts of weights (p,), with noise in the units of what was seen.
-
     Log-densities are multiplied by the temperature where components are weighed; 1 is exact. White noise of variance
-    ``unmodelled`` (in the units of standardised pixels) is part of the images or, ``as_noise``, of what was seen.
-    """
+    ``unmodelled`` (in the units of standardised pixels) is part of the images or, ``as_noise``, of what was seen."""
 
     prompts: Sequence[PromptDensity]
     weights: Array

@@ -1,5 +1,6 @@
 """Labels: prompts as they come with the images of a fit -> distinct prompts, and which each image has."""
 
+import re
 from numbers import Real
 from typing import Any
 
@@ -21,22 +22,14 @@ def check_prompts(y: Any, n: int) -> tuple[AnyArray, Index]:
     classes, index = np.unique(y.ravel(), return_inverse=True)
     if classes.dtype.kind in "UO":
         for prompt in classes.tolist():
-            _check_unicode(prompt)
+            if re.search("[\ud800-\udfff]", prompt):  # which saving the model would meet after all the work
+                raise ValueError(f"y has the prompt {prompt!r}, which is no Unicode text, so that no file can hold it.")
         composed = [compose(p) for p in classes.tolist()]
         objects = classes.dtype == object
         if objects or composed != classes.tolist():
             classes, place = np.unique(np.array(composed, object if objects else str), return_inverse=True)
             index = place[index]
     return classes, index
-
-
-def _check_unicode(prompt: str) -> None:
-    try:
-        prompt.encode()
-    except UnicodeEncodeError:  # which saving the model would meet after all the work
-        raise ValueError(
-            f"y has the prompt {prompt!r}, which is no Unicode text, so that no file can hold it."
-        ) from None
 
 
 def _as_labels(given: Any) -> AnyArray:

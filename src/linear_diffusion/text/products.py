@@ -29,16 +29,13 @@ _RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3)
 """Shrinkages to choose from (benchmarks/styles.py, "one ridge")."""
 _SWEEPS, _FOLDS = 3, 5
 """How often each word's correlation is chosen anew at most, and parts of the prompts that are left out in turn
-(benchmarks/styles.py, "1 sweep over the words", "10 sweeps over the words", "2 folds", "20 folds").
-"""
+(benchmarks/styles.py, "1 sweep over the words", "10 sweeps over the words", "2 folds", "20 folds")."""
 MOST_PROMPTS = 256
 """Prompts, the most frequent ones, that words' correlations are chosen on, as time grows with their cube
-(benchmarks/styles.py, "chosen on 64 prompts").
-"""
+(benchmarks/styles.py, "chosen on 64 prompts")."""
 MOST_WORDS = 32
 """Words whose correlations are chosen one by one, those that tell most prompts apart; all others have one in common
-(benchmarks/styles.py, "chosen for 4 words").
-"""
+(benchmarks/styles.py, "chosen for 4 words")."""
 MOST_DIMENSIONS = 512
 """Dimensions of the code at most, each with a k x k matrix (benchmarks/styles.py, "64 dimensions")."""
 
@@ -117,11 +114,8 @@ def choose_products(known: Array, counts: Array, targets: Array, seed: int = 0) 
 
 def left_out_error(similar: Array, gram: Array, noise: Array, folds: Sequence[Index]) -> float:
     """Mean squared error of predicting each fold of prompts from the others, with K (p, p), ``y y'`` (p, p) and noise
-    (p,).
-
-    ``e_B = (R_BB)^-1 (R y)_B`` with ``R = (K + diag(noise))^-1``, the inverse of a block (for folds of one prompt it is
-    Rasmussen and Williams 2006, eq. 5.12).
-    """
+    (p,). ``e_B = (R_BB)^-1 (R y)_B`` with ``R = (K + diag(noise))^-1``, the inverse of a block (for folds of one prompt
+    it is Rasmussen and Williams 2006, eq. 5.12)."""
     lower, _ = dpotrf(similar + np.diag(noise), lower=1)
     inverse, _ = dpotri(lower, lower=1)  # its lower triangle
     inverse = np.tril(inverse) + np.tril(inverse, -1).T

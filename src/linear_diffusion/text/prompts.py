@@ -87,13 +87,14 @@ class OneHotEncoder:
         if position is None:
             position = self._by_string.get(compose(prompt))
         if position is None:
-            raise UnknownPromptError(self._unknown(prompt))
+            raise unknown(f"prompt {prompt!r}", str(prompt), list(self._by_string))
         return position
 
-    def _unknown(self, prompt: Any) -> str:
-        known = list(self._by_string)
-        listed = ", ".join(map(repr, known[:20])) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
-        return f"unknown prompt {prompt!r}: the model knows {listed}{nearest(str(prompt), known)}."
+
+def unknown(what: str, name: str, known: list[str]) -> UnknownPromptError:
+    """The error of a prompt, or a word of one, that is not known."""
+    listed = ", ".join(map(repr, known[:20])) + (f", ... ({len(known)} in all)" if len(known) > 20 else "")
+    return UnknownPromptError(f"unknown {what}: the model knows {listed}{nearest(name, known)}.")
 
 
 def nearest(name: str, known: list[str]) -> str:

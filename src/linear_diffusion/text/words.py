@@ -14,7 +14,7 @@ import numpy as np
 
 from ..exceptions import UnknownPromptError
 from ..utils.types import Array
-from .prompts import nearest
+from .prompts import nearest, unknown
 
 MOST_DIMENSIONS = 16
 """What the vectors of a transformer are reduced to, by principal components."""
@@ -54,7 +54,7 @@ class BagOfWords:
         for prompt in prompts:
             for word in prompt.split():
                 if word not in self._position:
-                    raise UnknownPromptError(_unknown(prompt, word, self.words))
+                    raise unknown(f"word {word!r} in prompt {prompt!r}", word, self.words)
         codes = self._count(prompts)
         one_c = _with_intercept(codes)
         off = np.linalg.norm(one_c - one_c @ self._span.T @ self._span, axis=1)
@@ -133,8 +133,3 @@ class TransformedPrompts:
 
 def _with_intercept(codes: Array) -> Array:
     return np.hstack([np.ones((len(codes), 1)), codes])
-
-
-def _unknown(prompt: str, word: str, words: list[str]) -> str:
-    listed = ", ".join(map(repr, words[:20])) + (f", ... ({len(words)} in all)" if len(words) > 20 else "")
-    return f"unknown word {word!r} in prompt {prompt!r}: the model knows {listed}{nearest(word, words)}."

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -81,9 +82,21 @@ def test_a_page_runs_as_it_stands(page: str, runs: dict[str, subprocess.Popen[st
 def test_what_a_page_leads_to_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    links += re.findall(r"^```\{include\} (.*)$", text, flags=re.M)
     scripts = re.findall(r"`python ([\w/]+\.py)", text)
-    missing = [link for link in links if not (page.parent / link).is_file()]
+    missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing + [name for name in scripts if not (ROOT / name).is_file()]
+
+
+def test_code_and_tests_of_each_equation_are_there() -> None:
+    text = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+    tests = re.findall(r"^- Test: `(tests/[\w/]+\.py)::(\w+)`$", text, re.M)
+    for file, name in tests:
+        assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{name}"
+    code = re.findall(r"`(linear_diffusion\.[\w.]+)`", text)
+    for name in code:
+        resolve_name(name)
+    assert len(tests) >= text.count("$$") // 2 <= len(code)
 
 
 def test_sections_that_code_cites_are_there() -> None:

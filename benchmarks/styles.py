@@ -1,7 +1,7 @@
 """What was tried for constants that no derivation gives, and what it gave: one setting changed at a time.
 
     python benchmarks/styles.py                                   (extra: diffusers, for torch)
-    python benchmarks/styles.py --only "styles/MNIST/5 rounds*"   (some rows; * and ? as in the shell)
+    python benchmarks/styles.py --only "styles/MNIST/8 rounds*"   (some rows; * and ? as in the shell)
 
 Three tables: `styles`, with the measures of quality.py; `reading`, how prompts are read off the test images; and
 `correlations`, the density of images under prompts of words that training never saw. ``--only`` keeps the other rows as
@@ -52,7 +52,7 @@ STYLES = {
     "without moment matching": {"fit.matching._SPEEDS": ()},
     "1 round of matching": {"fit.matching._SPEEDS": (1.0,)},
     "3 rounds of matching": {"fit.matching._SPEEDS": (1.4, 1.2, 1.0)},
-    "5 rounds of matching": {"fit.matching._SPEEDS": (1.4, 1.2, 1.2, 1.0, 1.0)},
+    "8 rounds of matching": {"fit.matching._SPEEDS": (1.4, 1.2, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0)},
     "rounds of matching without bounds": {"fit.matching._CHANGE": 1e9, "fit.matching._RANGE": 1e9},
     "6,000 images drawn a round": {"fit.matching._MOST_DRAWS": 6_000},
     "20,000 images drawn a round": {"fit.matching._MOST_DRAWS": 20_000},

@@ -26,9 +26,9 @@ from ..utils.streams import DETAILS, MATCHING, derived
 from ..utils.threads import in_parallel
 from ..utils.types import AnyArray, Array, Index
 
-_SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0)
+_SPEEDS = (1.4, 1.2, 1.2, 1.0, 1.0, 1.0)
 """Powers of what standard deviations are multiplied by, a round each: fewer rounds match worse, and more change nothing
-beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "5 rounds of matching")."""
+beyond chance (benchmarks/styles.py, "1 round of matching", "3 rounds of matching", "8 rounds of matching")."""
 _MOST_DRAWS, _LEAST_DRAWS, _MOST_NUMBERS = 12_000, 2_000, 2**24
 """Images that a round draws at most (benchmarks/styles.py, "6,000 images drawn a round", "20,000 images drawn a
 round"), and at least, of small data; and their pixels at most, 16 MB of bytes."""
@@ -95,7 +95,7 @@ def _match(
         return gain, means  # too few images, in training and drawn, to tell what to change
     for i, speed in enumerate(_SPEEDS):
         now = replace(prior, gain=gain[None], matched_means=means)
-        if i % 2 or i == 0:  # from one round to the next curves hardly change
+        if i in (0, 1, 3):  # from one round to the next, and later on, curves hardly change
             decoder = replace(decoder, curves=tone_curves(now, decoder, histogram))
         images, drawn = _draw(now, decoder, n, derived(0, MATCHING, i))
         seen = moments_within(encoder.encode(decoder.image.rows(images)), drawn, len(law.shares))

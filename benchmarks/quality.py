@@ -37,13 +37,13 @@ def main(options):
         figures[f"{data}: other real images"] = others = bench.relative_frechet(X[10_000:20_000])
         rows.append([data, "other real images", "", f"{np.mean(others):.2f}", "", "", ""])
         for name, make in MODELS.items():
-            start = time.perf_counter()
+            start = time.process_time()
             model = make().fit(X, y)
-            seconds = time.perf_counter() - start
-            score = bench.score(*model.sample(10_000)) | {"fit_seconds": seconds}
+            seconds = time.process_time() - start
+            score = bench.score(*model.sample(10_000)) | {"fit_cpu_seconds": seconds}
             figures[f"{data}: {name}"] = score
             rows.append([data, name, f"{seconds:.1f} s", *cells(score)])
-    report("quality", ["data", "10,000 images of", "fit", *HEADER], rows, figures, note())
+    report("quality", ["data", "10,000 images of", "fit, CPU time", *HEADER], rows, figures, note())
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ network = MLPRegressor(
     learning_rate_init=0.002,
     random_state=0,
 )
-for _ in range(40):
+for _ in range(30):
     network.partial_fit(train, train)  # one more pass through all images
 
 by_pca = linear.inverse_transform(linear.transform(test))

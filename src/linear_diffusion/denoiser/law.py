@@ -121,7 +121,7 @@ class Mixture:
         """Mean and variance (s, d) of what a linear map (k, d) makes of each component."""
         s, k, r = self.directions.shape
         scaled = (self.directions * np.sqrt(self.variances).astype(self.directions.dtype)[:, None]).swapaxes(1, 2)
-        along = scaled.reshape(s * r, k) @ to_pixels.astype(scaled.dtype)
+        along = scaled.reshape(s * r, k) @ to_pixels.astype(scaled.dtype, copy=False)
         along *= along
         return self.means @ to_pixels, along.reshape(s, r, -1).sum(axis=1, dtype=np.float64)
 

@@ -101,7 +101,9 @@ class Work:
             matrices = (2 * self.code_length + min(p, 32) + 16) * k * k
             after = sums + 8 * (matrices + 2 * p * (k + self.code_length) + 2 * k * d) + chunk
         else:
-            after = 8 * ((13 if self.sampled else 4) * matrices + 4 * k * d) + self._style_bytes(k)
+            side_by_side = min(self.n_threads, p)  # prompts whose curves are fitted: each has its directions in pixels
+            after = 8 * ((13 if self.sampled else 4) * matrices + (2 + 2 * side_by_side) * k * d)
+            after += self._style_bytes(k)
         latents = 8 * 2 * matrices if self.dense else 8 * p * k + chunk
         return max(sums + max(chunk, 16 * square, components, latents), after)
 

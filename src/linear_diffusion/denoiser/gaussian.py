@@ -134,7 +134,7 @@ class GaussianDenoiser:
 
 
 class _Coordinates(GaussianDenoiser):
-    """A Gaussian along its own coordinates."""
+    """A Gaussian whose latents are its coordinates already."""
 
     @lazy
     def center(self) -> Array:

@@ -89,6 +89,7 @@ def _match(
     """Gain (k,) and means (s, k) of the only prompt of a prior, by n images a round."""
     law = prior.law(0)
     target = moments_within(z @ law.basis.astype(z.dtype), labels, len(law.shares))
+    # Straight into the basis: one product for each image, not two.
     encoder = replace(decoder.encoder, components=law.basis.T @ decoder.encoder.components)
     gain, means = np.ones_like(law.variances), law.means
     if n <= _LEAST_FREEDOM and not target.variances.any():

@@ -56,7 +56,7 @@ class Posterior:
 
     def robust(self) -> "Posterior":
         """The same for images that are no draws from the density; where there are no styles, the same exactly. Of whole
-        images with noise, the prompts are to be widened (see `restore.widened`)."""
+        images with noise, the prompts are to be widened (`restore` does)."""
         if all(len(prompt.shares) == 1 for prompt in self.prompts):
             return self
         unmodelled = 0.0

@@ -62,7 +62,7 @@ def assert_kind(out: np.ndarray, X: np.ndarray, n: int) -> None:
     assert np.isfinite(out).all()
 
 
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(st.data())
 def test_nothing_is_nan_and_the_same_kind_comes_out(data: st.DataObject) -> None:
     X = data.draw(images(), label="X")

@@ -1,0 +1,54 @@
+/**
+ * State: all that decides what is seen, as one flat object that is kept in the address. A link reproduces it.
+ */
+
+/** What a page starts with; only what differs stands in the address. */
+export const DEFAULTS = {
+  view: "sampler",
+  prompt: "",          // "7", or a mix "3:0.5 8:0.5"; empty is the model's first prompt
+  negative: "",        // what guidance leads away from; empty is all images
+  guidance: 1,         // guidance_scale; 1 is off
+  sampler: "ddim",
+  schedule: "",        // empty is the model's
+  steps: 50,           // n_steps
+  eta: 0,              // ddim's share of ddpm's noise
+  seed: 1,             // Python's random_state
+  style: "",           // which of the prompt's styles; empty is drawn by frequency
+  step: 0,             // how many steps of the run are shown
+  level: 0.5,          // time t of the noise station, 0 clean to 1 noise
+  components: 50,      // principal components that a drawing is sent through
+  tour: "",            // step of the guided tour; empty is none
+  lang: "",            // "en" or "ru"; empty is the browser's
+  theme: "",           // "light" or "dark"; empty is the system's
+};
+
+/** @typedef {typeof DEFAULTS} State */
+
+/** What an address says; what is not understood is left out.
+ * @param {string} hash
+ * @returns {State} */
+export function readAddress(hash) {
+  const found = { ...DEFAULTS };
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    const text = given.get(name);
+    if (text === null) continue;
+    if (typeof usual === "number") {
+      const value = Number(text);
+      if (text.trim() !== "" && Number.isFinite(value)) Object.assign(found, { [name]: value });
+    } else Object.assign(found, { [name]: text });
+  }
+  return found;
+}
+
+/** The address of a state.
+ * @param {State} state */
+export function writeAddress(state) {
+  const said = new URLSearchParams();
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    const value = state[/** @type {keyof State} */ (name)];
+    if (value !== usual) said.set(name, String(value));
+  }
+  const text = said.toString();
+  return text ? `#${text}` : "#";
+}

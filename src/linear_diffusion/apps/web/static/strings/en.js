@@ -56,6 +56,14 @@ export const english = {
   "teach.station": "Teach it",
   "own.station": "Your model",
 
+  // The drawing pad
+  "pad.role": "drawing pad",
+  "pad.hint": "Draw with the mouse, a finger or a pen. By keyboard: the arrow keys move, the space bar lowers and lifts the pen.",
+  "pad.clear": "Clear",
+  "pad.colour": "Colour",
+  "pad.down": "The pen is down: arrow keys draw.",
+  "pad.up": "The pen is up.",
+
   // The guided tour
   "tour.start": "Guided tour",
   "tour.name": "Guided tour",

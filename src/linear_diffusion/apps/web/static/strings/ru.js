@@ -56,6 +56,14 @@ export const russian = {
   "teach.station": "Teach it",
   "own.station": "Your model",
 
+  // The drawing pad
+  "pad.role": "поле для рисования",
+  "pad.hint": "Рисуйте мышью, пальцем или пером. С клавиатуры: стрелки двигают, пробел опускает и поднимает перо.",
+  "pad.clear": "Стереть",
+  "pad.colour": "Цвет",
+  "pad.down": "Перо опущено: стрелки рисуют.",
+  "pad.up": "Перо поднято.",
+
   // The guided tour
   "tour.start": "Guided tour",
   "tour.name": "Guided tour",

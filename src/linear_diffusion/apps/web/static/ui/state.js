@@ -17,6 +17,7 @@ export const DEFAULTS = {
   step: 0,             // how many steps of the run are shown
   level: 0.5,          // time t of the noise station, 0 clean to 1 noise
   components: 50,      // principal components that a drawing is sent through
+  drawing: "",         // what the visitor drew, as packDrawing of ui/pad.js writes it
   tour: "",            // step of the guided tour; empty is none
   lang: "",            // "en" or "ru"; empty is the browser's
   theme: "",           // "light" or "dark"; empty is the system's

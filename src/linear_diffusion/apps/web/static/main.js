@@ -48,6 +48,11 @@ export class App {
     this.lastRun = null;
     this.lastWritten = location.hash;
     this.waiting = 0;
+    this.error = "";
+    /** Which view is shown. */
+    this.shown = "";
+    /** @type {View | null} */
+    this.view = null;
     this.player = new Player(() => this.run().nSteps + 1, () => Math.min(this.state.step, this.run().nSteps + 1), (step) => this.set({ step }));
     /** Says something to who listens to the page instead of seeing it. */
     this.live = el("div", { class: "unseen", role: "status", "aria-live": "polite" });
@@ -140,11 +145,11 @@ export class App {
     document.documentElement.dataset.theme = this.theme;
     document.title = this.t("title");
     const { t } = this;
+    /** @type {View} */
     this.path = pathBar(this);
     this.tour = tourCard(this);
     this.ask = askBar(this);
     this.place = el("div", { id: "view", role: "tabpanel", tabIndex: -1 });
-    /** @type {View | null} */
     this.view = null;
     this.shown = "";
     document.body.replaceChildren(

@@ -27,6 +27,11 @@ export const english = {
   "error.prompt": "“{prompt}” is not a prompt of this model. It knows: {known}.",
   "error.weights": "The weights of a mix must be above 0 and sum to 1; these sum to {sum}.",
   "error.guidance": "The exact sampler has no closed form with guidance. Choose another sampler, or set guidance to 1.",
+  "error.sampler": "“{sampler}” is not a sampler; choose one of {known}.",
+  "error.schedule": "“{schedule}” is not a schedule; choose one of {known}.",
+  "error.steps": "{steps} steps are not possible; give a whole number from 1 to 10000.",
+  "error.seed": "{seed} is not a seed; give a whole number from 0.",
+  "error.style": "Style {style} is not there: prompt {prompt} has styles 0 to {most}.",
 
   // The player
   "player.name": "Steps of the run",

@@ -86,7 +86,14 @@ export function choice({ name, options, value, change }) {
   const control = el("select", { on: { change: () => change(control.value) } },
     ...options.map(([key, text]) => el("option", { value: key }, text)));
   control.value = value;
-  return { element: field(name, control), control, /** @param {string} v */ set(v) { control.value = v; } };
+  return {
+    element: field(name, control),
+    control,
+    /** @param {string} v */
+    set(v) {
+      control.value = v;
+    },
+  };
 }
 
 /** A part of a view, with a heading and a sentence that says what is seen.

@@ -75,6 +75,16 @@ def save_model(model: "FittedModel", confidence: Confidence | None, folder: Path
         )
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
+    config, weights = files_of(*contents(model, confidence))
+    name = _weights(json.loads(config)["sha256"])
+    card = _card(model).encode(errors="backslashreplace")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_files(folder, {name: weights, _CONFIG: config, _CARD: card}, replaces=_OTHERS)
+
+
+def contents(model: "FittedModel", confidence: Confidence | None) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+    """The configuration of a model, as JSON has it, and its arrays. Raises `ValueError`: if the model could not be read
+    back from them."""
     parts: dict[str, Any] = {"encoder": model.encoder_, "prior": model.prior_, "confidence": confidence}
     parts |= {"tone": model.decoder_.curves, "detail": model.decoder_.details}
     arrays = {name: a for part, kept in parts.items() if kept is not None for name, a in kept.arrays(part).items()}
@@ -99,13 +109,15 @@ def save_model(model: "FittedModel", confidence: Confidence | None, folder: Path
         _parts(*_described(type(model), json.loads(text)), dict(arrays))
     except Exception as error:
         raise ValueError(f"this model is not saved, since it could not be read back: {error}.") from error
+    return json.loads(text), arrays
+
+
+def files_of(config: dict[str, Any], arrays: dict[str, AnyArray]) -> tuple[bytes, bytes]:
+    """The bytes of the configuration, which names the weights by their digest, and of the weights."""
     weights = pack(arrays)
-    config |= {"bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest(), "digest": ""}
-    text = json.dumps(config, indent=2, default=lambda value: value.item())
-    text = text.replace('"digest": ""', f'"digest": "{_digest(text)}"')
-    card = _card(model).encode(errors="backslashreplace")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_files(folder, {_weights(config["sha256"]): weights, _CONFIG: text.encode(), _CARD: card}, replaces=_OTHERS)
+    config = config | {"bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest(), "digest": ""}
+    text = json.dumps(config, indent=2)
+    return text.replace('"digest": ""', f'"digest": "{_digest(text)}"').encode(), weights
 
 
 def load_model(cls: type[Model], folder: Path) -> tuple[Model, Parts, Confidence | None]:

@@ -19,7 +19,7 @@ from linear_diffusion import LinearDiffusion, load_images
 from linear_diffusion.apps.cli import app
 from linear_diffusion.apps.console import exit_code
 
-COMMANDS = ("demo", "fit", "sample", "trace", "info", "evaluate", "score", "classify", "restore")
+COMMANDS = ("demo", "fit", "sample", "trace", "info", "evaluate", "score", "classify", "restore", "app", "export-page")
 
 
 def call(*args, cwd=None):

@@ -1,8 +1,9 @@
-"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate, score, classify, restore.
+"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate, score, classify, restore, app, export-page.
 
     DATA --fit--> MODEL --sample--> .png, .npz        MODEL --trace--> .png, .gif        MODEL --info--> text, JSON
     MODEL, DATA --evaluate--> text, JSON, .html        MODEL, DATA --score, classify--> text, JSON, .csv
     MODEL, image files --restore--> image files, a sheet of before and after
+    MODEL --app--> a page in the browser        MODEL --export-page--> .html
 
 What needs numpy or scikit-learn is imported inside the commands, so that ``--help`` is quick.
 """
@@ -29,6 +30,7 @@ from .arguments import (
 from .console import Commands, Log, note, show, table
 from .options import Crop, DataDir, Gray, ImageColumn, Json, ModelPath, Pad, Rgb, Seed, Size, Split, TextColumn
 from .outputs import check_apart, check_file, check_folder, check_model_folder
+from .web import commands
 
 app = typer.Typer(
     cls=Commands,
@@ -385,3 +387,5 @@ app.command(epilog="Example: linear-diffusion classify digits-model mnist --spli
 app.command(epilog="Example: linear-diffusion restore digits-model in.png out.png --task inpaint --mask mask.png")(
     answers.restore
 )
+app.command(epilog="Example: linear-diffusion app digits-model")(commands.app)
+app.command(epilog="Example: linear-diffusion export-page digits-model -o page.html")(commands.export_page)

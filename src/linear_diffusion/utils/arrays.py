@@ -40,7 +40,8 @@ def orthonormal(a: AnyArray) -> bool:
 def kept(axes: str = "", holds: Check | None = None, dtype: str = "float64", *, optional: bool = False) -> Any:
     """A field whose array is saved. An axis of a name, as in "p k", has one size in all arrays of a model; "..." at the
     end is any more, and none at all is one number. dtype "float" is float32 or float64, "any" is any; ``holds`` says
-    whether numbers are such as a model has."""
+    whether numbers are such as a model has. A file may hold floats in a smaller dtype, since no digit is lost on the
+    way back."""
     metadata = {_AXES: tuple(axes.split()), _DTYPE: dtype, _HOLDS: holds}
     return field(metadata=metadata, default=None) if optional else field(metadata=metadata)
 
@@ -64,7 +65,7 @@ class Kept:
                 continue
             if key not in arrays:
                 raise ValueError(f"array {key!r} is missing")
-            array = arrays.pop(key)
+            array = _widened(arrays.pop(key), f.metadata[_DTYPE])
             _check(key, array, f.metadata, sizes)
             found[f.name] = array if f.metadata[_AXES] else array.item()
         return cls(**found, **others)
@@ -81,6 +82,13 @@ def require_none_left(arrays: Mapping[str, AnyArray]) -> None:
 
 def _key(part: str, field: str) -> str:
     return f"{part}.{field}" if part else field
+
+
+def _widened(array: AnyArray, dtype: str) -> AnyArray:
+    """Floats of a smaller dtype in the one that is needed; all else as it is."""
+    wanted = np.dtype(np.float32 if dtype == "float" else "V" if dtype == "any" else dtype)
+    smaller = array.dtype.kind == wanted.kind == "f" and array.dtype.itemsize < wanted.itemsize
+    return array.astype(wanted) if smaller else array
 
 
 def _check(key: str, array: AnyArray, wanted: Mapping[str, Any], sizes: dict[str, int]) -> None:

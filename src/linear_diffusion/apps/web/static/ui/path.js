@@ -79,7 +79,8 @@ function paintStations(model, run, step, canvases) {
   paintInto(canvases.denoiser, width, height, (data) =>
     channels === 1 ? paintSigned(data, eps, scale) : paintUnit(data, eps.map((v) => 0.5 + (0.5 * v) / scale), channels));
   paintInto(canvases.sampler, width, height, (data) => paintUnit(data, model.unit(model.encoder.decode(run.z0[at])), channels));
-  paintInto(canvases.picture, width, height, (data) => paintUnit(data, model.unit(run.finished), channels));
+  const picture = step >= run.nSteps ? run.finished : model.finish(run.z[step], run.curve);
+  paintInto(canvases.picture, width, height, (data) => paintUnit(data, model.unit(picture), channels));
 }
 
 /** @param {HTMLCanvasElement} canvas @param {number} width @param {number} height @param {(data: Uint8ClampedArray) => void} paint */
@@ -94,17 +95,16 @@ function paintInto(canvas, width, height, paint) {
   context.putImageData(image, 0, 0);
 }
 
-/** A cell for each prompt, as bright as its weight in the code.
+/** A square for each prompt, as bright as its weight in the code.
  * @param {HTMLCanvasElement} canvas @param {import("../math/model.js").Model} model @param {import("../math/model.js").Run} run */
 function paintCode(canvas, model, run) {
   const columns = Math.ceil(Math.sqrt(model.prompts.length));
-  const cell = 8;
-  canvas.width = canvas.height = columns * cell;
+  canvas.width = canvas.height = columns;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const weights = new Map(run.mix);
   for (let j = 0; j < model.prompts.length; j++) {
     context.fillStyle = heatColour(weights.get(j) ?? 0);
-    context.fillRect((j % columns) * cell + 0.5, Math.floor(j / columns) * cell + 0.5, cell - 1, cell - 1);
+    context.fillRect(j % columns, Math.floor(j / columns), 1, 1);
   }
 }
 

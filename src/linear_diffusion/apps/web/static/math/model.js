@@ -83,13 +83,14 @@ export class Law {
 
   /** One Gaussian with the mean and the covariance of all styles together. */
   get gaussian() {
-    this.#gaussian ??= this.#pooled();
+    const isOne = this.size === 1 && this.rank === 0;
+    this.#gaussian ??= isOne ? new Gaussian(this.mean, this.variances, this.basis) : Gaussian.fromCovariance(this.mean, this.covariance());
     return this.#gaussian;
   }
 
-  #pooled() {
+  /** Of all styles together, (k, k). */
+  covariance() {
     const { k, mean } = this;
-    if (this.size === 1 && this.rank === 0) return new Gaussian(mean, this.variances, this.basis);
     const within = new Float64Array(k * k);
     const apart = new Float64Array(k * k);
     for (let i = 0; i < k; i++) within[i * k + i] = this.variances[i];
@@ -102,8 +103,7 @@ export class Law {
         apart[at] += share * off[a] * off[b];
       }
     });
-    const covariance = this.#fromBasis(within);
-    return Gaussian.fromCovariance(mean, covariance.map((v, i) => v + apart[i]));
+    return this.#fromBasis(within).map((v, i) => v + apart[i]);
   }
 
   /** Q a Q'. @param {Float64Array} a */
@@ -165,8 +165,9 @@ export class Model {
 
   /**
    * @param {{config: any, prompts: string[], weights: Float64Array, encoder: Encoder, format: Format, residual: Float64Array,
-   *   lawOf: (j: number) => Law, curvesOf: (j: number) => Int32Array, tones: (ToneCurve | null)[], details: (DetailCurve | null)[], nStyles: number}} parts
-   *   tones and details by the number of a curve
+   *   lawOf: (j: number) => Law, curvesOf: (j: number) => Int32Array, tones: (ToneCurve | null)[], details: (DetailCurve | null)[], nStyles: number,
+   *   arrays: Map<string, import("./safetensors.js").Tensor>}} parts
+   *   tones and details by the number of a curve; arrays are those of the file that all this came from
    */
   constructor(parts) {
     this.parts = parts;
@@ -377,15 +378,15 @@ export function openModel(config, bytes) {
   if (config.params.training !== "exact") throw new ModelError('it was fitted with training="sampled"; this page shows models with training="exact"');
   if (!(shape.length === 2 || (shape.length === 3 && shape[2] === 3))) throw new ModelError(`its images are arrays of shape ${shape.join(" x ")}; this page shows grey and RGB pictures`);
   try {
-    return readParts(config, parseSafetensors(bytes));
+    return modelOf(config, parseSafetensors(bytes));
   } catch (error) {
     if (error instanceof ModelError) throw error;
     throw new ModelError(`the weights cannot be read (images of dtype ${dtype}): ${error instanceof Error ? error.message : error}`);
   }
 }
 
-/** @param {any} config @param {Map<string, import("./safetensors.js").Tensor>} arrays */
-function readParts(config, arrays) {
+/** A model from its configuration and its arrays. @param {any} config @param {Map<string, import("./safetensors.js").Tensor>} arrays */
+export function modelOf(config, arrays) {
   const format = new Format(config.image);
   const prompts = config.prompts.values.map(String);
   /** @param {string} name @param {...number} shape */
@@ -441,7 +442,7 @@ function readParts(config, arrays) {
     shift && levels ? new DetailCurve(numbersOf(shift, j * c * 3063, (j + 1) * c * 3063), numbersOf(levels, j * c * 4081, (j + 1) * c * 4081)) : null);
   return new Model({
     config, prompts, weights: all("prior.weights", p), encoder, format, residual: all("prior.residual", p), lawOf,
-    curvesOf: (j) => curves.slice(starts[j], starts[j + 1]), tones, details: ownerOfCurve.map((j) => detailOf[j]), nStyles: m,
+    curvesOf: (j) => curves.slice(starts[j], starts[j + 1]), tones, details: ownerOfCurve.map((j) => detailOf[j]), nStyles: m, arrays,
   });
 }
 

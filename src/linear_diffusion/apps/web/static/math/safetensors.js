@@ -52,3 +52,50 @@ export function halfFloat(bits) {
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** A tensor of numbers.
+ * @param {string} dtype @param {number[]} shape @param {ArrayLike<number>} numbers
+ * @returns {Tensor} */
+export function tensorOf(dtype, shape, numbers) {
+  const kinds = { F64: Float64Array, F32: Float32Array, I32: Int32Array, I16: Int16Array };
+  const Kind = kinds[/** @type {keyof typeof kinds} */ (dtype)];
+  if (Kind) return { dtype, shape, bytes: new Uint8Array(Kind.from(numbers).buffer) };
+  if (dtype === "I64") return { dtype, shape, bytes: new Uint8Array(BigInt64Array.from(Array.from(numbers), BigInt).buffer) };
+  if (dtype === "F16") return { dtype, shape, bytes: new Uint8Array(Uint16Array.from(numbers, halfBits).buffer) };
+  throw new Error(`numbers of dtype ${dtype} are not written; models have F64, F32, F16, I64, I32 and I16`);
+}
+
+/** The file of some arrays: the widest first, then by name, as the library of the format orders them.
+ * @param {Map<string, Tensor>} arrays */
+export function writeSafetensors(arrays) {
+  const order = ["I64", "F64", "F32", "I32", "F16", "I16", "I8", "U8", "BOOL"];
+  const named = [...arrays].sort(([a, x], [b, y]) => order.indexOf(x.dtype) - order.indexOf(y.dtype) || (a < b ? -1 : 1));
+  /** @type {Record<string, object>} */
+  const header = {};
+  let end = 0;
+  for (const [name, { dtype, shape, bytes }] of named) header[name] = { dtype, shape, data_offsets: [end, (end += bytes.length)] };
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const length = Math.ceil(text.length / 8) * 8;
+  const file = new Uint8Array(8 + length + end).fill(0x20, 8, 8 + length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(length), true);
+  file.set(text, 8);
+  let at = 8 + length;
+  for (const [, { bytes }] of named) {
+    file.set(bytes, at);
+    at += bytes.length;
+  }
+  return file;
+}
+
+/** The 16 bits of the half float that is nearest to a number; of two, the even one. @param {number} x */
+export function halfBits(x) {
+  const sign = x < 0 ? 0x8000 : 0;
+  const size = Math.abs(x);
+  if (!(size < 65520)) return sign | (Number.isNaN(x) ? 0x7e00 : 0x7c00);
+  const exponent = size > 0 ? Math.max(Math.floor(Math.log2(size)), -14) : -14;
+  const scaled = size * 2 ** (10 - exponent);
+  const down = Math.floor(scaled);
+  const rest = scaled - down;
+  const rounded = down + (rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? 1 : 0);
+  return sign | (((exponent + 15) << 10) + rounded - 1024);
+}

@@ -20,7 +20,7 @@ import { promptView } from "./ui/prompt.js";
 import { samplerView } from "./ui/sampler.js";
 import { DEFAULTS, readAddress, writeAddress } from "./ui/state.js";
 import { teachView } from "./ui/teach.js";
-import { tourCard } from "./ui/tour.js";
+import { beginTour, tourCard } from "./ui/tour.js";
 import { english } from "./strings/en.js";
 import { russian } from "./strings/ru.js";
 
@@ -241,7 +241,7 @@ function tools(app) {
   const language = choice({ name: t("language"), options: [["en", "English"], ["ru", "Русский"]], value: app.language, change: (lang) => app.set({ lang }) });
   language.element.querySelector(".name")?.classList.add("unseen");
   return el("div", { class: "tools" },
-    button(t("tour.start"), () => app.set({ tour: "1" }), { class: "main" }),
+    button(t("tour.start"), () => beginTour(app), { class: "main" }),
     language.element,
     button(t(app.theme === "dark" ? "theme.light" : "theme.dark"), () => app.set({ theme: app.theme === "dark" ? "light" : "dark" })));
 }

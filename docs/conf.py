@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import linear_diffusion
+from linear_diffusion.apps.web.page import one_file, page_files, static_files
 from linear_diffusion.fitted import FittedModel
 
 HERE = Path(__file__).parent
@@ -113,6 +114,15 @@ def keep_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines:
                 lines[i:i] = ["::", ""]
 
 
+def write_live_page(app: Any, exception: Exception | None) -> None:
+    """The page that the tutorial links to, beside the site's others."""
+    if exception is None and app.builder.name == "html":
+        images, prompts = linear_diffusion.load_images("mnist-5k")
+        model = linear_diffusion.LinearDiffusion(latent_dim=100, styles=10, random_state=0).fit(images, prompts)
+        Path(app.outdir, "page.html").write_bytes(one_file(static_files(), page_files(model)))
+
+
 def setup(app: Any) -> None:
     """Sphinx calls this."""
     app.connect("autodoc-process-docstring", keep_formulas)
+    app.connect("build-finished", write_live_page)

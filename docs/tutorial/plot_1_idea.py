@@ -8,6 +8,8 @@ the noise that it believes it sees, and what is left is a new picture.
 
 This page shows the two ways, to noise and back, on one digit. The other pages take the
 model apart.
+
+Watch it happen: `this page, live in the browser <../page.html#view=sampler>`__.
 """
 
 # %%

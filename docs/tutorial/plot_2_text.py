@@ -5,6 +5,8 @@
 A regression cannot read. The first block of a diffusion model, the **text encoder**,
 turns the prompt into a vector: a row of numbers of fixed length, which the denoiser can
 calculate with. This vector is called the **code** (or the embedding) of the prompt.
+
+Try it: `this page, live in the browser <../page.html#view=prompt>`__.
 """
 
 # %%

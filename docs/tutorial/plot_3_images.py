@@ -8,6 +8,8 @@ neighbours. The **image encoder** writes an image as fewer numbers, its **latent
 taken away from latents; pixels are only seen at the very start and at the very end.
 Models that work like this are called latent diffusion models, and Stable Diffusion is
 one.
+
+Draw a digit and send it through: `this page, live in the browser <../page.html#view=encoder>`__.
 """
 
 # %%

@@ -5,6 +5,8 @@
 A denoiser learns from examples: a noisy latent, and the noise that is in it. Nobody has
 to collect these. We take a latent and add noise ourselves, so we know the answer. This
 page shows how much noise to add, in the article and in real models.
+
+Move the noise by hand: `this page, live in the browser <../page.html#view=noise>`__.
 """
 
 # %%

@@ -5,6 +5,8 @@
 The **denoiser** is the heart of a diffusion model. It is given a noisy latent and the
 code of the prompt, and it answers with its guess of the noise. In Stable Diffusion it
 is a U-Net, a large neural network. Here it is a linear regression.
+
+Look into it: `this page, live in the browser <../page.html#view=denoiser>`__.
 """
 
 # %%

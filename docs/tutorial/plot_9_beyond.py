@@ -6,6 +6,8 @@ The pages before ended with one Gaussian (one normal distribution) for each prom
 with many steps. This page shows what ``LinearDiffusion()`` adds by default, one thing
 at a time, each with and without. Then it sums up all nine pages, and ends with the
 article's model in 40 lines of scikit-learn.
+
+Teach the model a symbol of your own: `this page, live in the browser <../page.html#view=teach>`__.
 """
 
 # %%

@@ -5,7 +5,7 @@
 import { button, el } from "./dom.js";
 
 /** What each step shows; its texts are `tour.N.title` and `tour.N.text`. @type {Partial<import("./state.js").State>[]} */
-const STEPS = [
+const TOUR = [
   { view: "sampler", sampler: "ddim", steps: 50, guidance: 1, step: 0 },
   { view: "noise", level: 0.5 },
   { view: "denoiser", level: 0.6 },
@@ -28,7 +28,7 @@ export function tourCard(app) {
   const text = el("p");
   const place = el("output", { class: "quiet" });
   const back = button(t("tour.back"), () => go(at() - 1));
-  const on = button(t("tour.on"), () => (at() < STEPS.length ? go(at() + 1) : close()), { class: "main" });
+  const on = button(t("tour.on"), () => (at() < TOUR.length ? go(at() + 1) : close()), { class: "main" });
   const element = el("aside", {
     class: "tour", "aria-labelledby": "tour-title", hidden: true,
     on: { keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close() },
@@ -40,10 +40,10 @@ export function tourCard(app) {
 
   /** @param {number} step */
   function go(step) {
-    const last = STEPS.length;
+    const last = TOUR.length;
     const to = Math.max(1, Math.min(last, step));
     app.player.pause();
-    app.set({ ...STEPS[to - 1], tour: String(to) });
+    app.set({ ...TOUR[to - 1], tour: String(to) });
     title.focus({ preventScroll: true });
     window.scrollTo({ top: 0 });
     if (to === 1 && !matchMedia("(prefers-reduced-motion: reduce)").matches) app.player.play();
@@ -58,7 +58,7 @@ export function tourCard(app) {
     element,
     update(state) {
       const step = Number(state.tour);
-      const open = Number.isInteger(step) && step >= 1 && step <= STEPS.length;
+      const open = Number.isInteger(step) && step >= 1 && step <= TOUR.length;
       element.hidden = !open;
       if (!open || shown === step) {
         shown = open ? shown : 0;
@@ -67,16 +67,16 @@ export function tourCard(app) {
       shown = step;
       title.textContent = t(`tour.${step}.title`);
       text.textContent = t(`tour.${step}.text`);
-      place.textContent = t("tour.at", { step, steps: STEPS.length });
+      place.textContent = t("tour.at", { step, steps: TOUR.length });
       back.disabled = step === 1;
-      on.textContent = t(step === STEPS.length ? "tour.end" : "tour.on");
+      on.textContent = t(step === TOUR.length ? "tour.end" : "tour.on");
     },
   };
 }
 
 /** The first step, as the button in the head begins it. @param {import("../main.js").App} app */
 export function beginTour(app) {
-  app.set({ ...STEPS[0], tour: "1" });
+  app.set({ ...TOUR[0], tour: "1" });
   document.getElementById("tour-title")?.focus({ preventScroll: true });
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) app.player.play();
 }

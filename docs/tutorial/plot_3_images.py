@@ -9,7 +9,8 @@ taken away from latents; pixels are only seen at the very start and at the very 
 Models that work like this are called latent diffusion models, and Stable Diffusion is
 one.
 
-Draw a digit and send it through: `this page, live in the browser <../page.html#view=encoder>`__.
+Draw a digit and send it through: `this page, live in the browser
+<../page.html#view=encoder>`__.
 """
 
 # %%

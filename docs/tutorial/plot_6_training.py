@@ -10,7 +10,8 @@ drawing noise.
 This page trains the denoiser of one prompt, "7", step by step. Then it draws more and
 more noise, and finds what that leads to.
 
-Watch the draws converge: `this page, live in the browser <../page.html#view=apart&part=training>`__.
+Watch the draws converge: `this page, live in the browser
+<../page.html#view=apart&part=training>`__.
 """
 
 # %%

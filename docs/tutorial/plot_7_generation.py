@@ -6,7 +6,8 @@ The denoiser is trained. To draw, the article uses it in the simplest way: take 
 noise, tell the denoiser that there is a "7" in it, and subtract what it takes for
 noise.
 
-Generate one yourself: `this page, live in the browser <../page.html#view=sampler&sampler=one-step>`__.
+Generate one yourself: `this page, live in the browser
+<../page.html#view=sampler&sampler=one-step>`__.
 """
 
 # %%

@@ -6,7 +6,8 @@ Linear diffusion has the blocks of a real diffusion model, and each is simpler t
 real one. This page takes them one by one, and measures what the simplification costs.
 It begins with what costs most: the single step.
 
-Compare one step with many: `this page, live in the browser <../page.html#view=sampler&steps=50>`__.
+Compare one step with many: `this page, live in the browser
+<../page.html#view=sampler&steps=50>`__.
 """
 
 # %%

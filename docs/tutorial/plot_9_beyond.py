@@ -7,7 +7,8 @@ with many steps. This page shows what ``LinearDiffusion()`` adds by default, one
 at a time, each with and without. Then it sums up all nine pages, and ends with the
 article's model in 40 lines of scikit-learn.
 
-Teach the model a symbol of your own: `this page, live in the browser <../page.html#view=teach>`__.
+Teach the model a symbol of your own: `this page, live in the browser
+<../page.html#view=teach>`__.
 """
 
 # %%

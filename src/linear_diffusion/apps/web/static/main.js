@@ -211,7 +211,9 @@ function askBar(app) {
     error);
   function draw() {
     app.set({ step: 0, view: ["sampler", "picture", "noise", "denoiser"].includes(app.state.view) ? app.state.view : "sampler" });
-    if (!app.error) app.player.play();
+    if (app.error) return;
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) app.player.seek(app.player.length());
+    else app.player.play();
   }
   let of = "";
   return {

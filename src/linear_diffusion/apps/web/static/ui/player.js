@@ -67,14 +67,14 @@ export function playerBar(app) {
   const { player, t } = app;
   const toggle = button("", () => player.toggle(), { class: "main" });
   const scrub = el("input", { type: "range", min: "0", step: "1", "aria-label": t("player.scrub"), on: { input: () => player.seek(scrub.valueAsNumber) } });
-  const shown = el("output", {});
+  const shown = el("output", { "aria-live": "off" });
   const element = el("div", { class: "player", role: "group", "aria-label": t("player.name") },
     el("div", { class: "buttons" },
-      button("⏮", () => player.seek(0), { "aria-label": t("player.start") }),
+      button("|◀", () => player.seek(0), { "aria-label": t("player.start") }),
       button("◀", () => player.seek(player.position() - 1), { "aria-label": t("player.back") }),
       toggle,
       button("▶", () => player.seek(player.position() + 1), { "aria-label": t("player.step") }),
-      button("⏭", () => player.seek(player.length()), { "aria-label": t("player.end") })),
+      button("▶|", () => player.seek(player.length()), { "aria-label": t("player.end") })),
     scrub, shown);
   const tell = () => {
     toggle.textContent = player.playing ? t("player.pause") : t("player.play");

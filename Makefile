@@ -1,4 +1,5 @@
 # make demo   a virtual environment, the package, and a folder of pictures: demo/
+# make app    the same digits as a page in the browser
 # make test   lint, types and all tests
 # make lint   the first two alone
 # make kernels  the tests of numbers, under each kernel of OpenBLAS that this processor can run
@@ -22,11 +23,14 @@ KERNELS = Haswell SkylakeX Nehalem
 OTHERS = apps benchmarks datasets evaluation test_architecture.py test_docs.py test_fit_memory.py test_hostile_models.py \
 	test_memory.py test_pictures.py test_processors.py test_progress.py test_saving.py
 
-.PHONY: demo test lint kernels docs translations clean
+.PHONY: demo app test lint kernels docs translations clean
 SPHINX = $(BIN)/sphinx-build --quiet --fail-on-warning --jobs 2
 
 demo: $(VENV)/installed-demo
 	$(BIN)/linear-diffusion demo --out $(OUT)
+
+app: $(VENV)/installed-demo,web
+	$(BIN)/linear-diffusion app
 
 # Two processes side by side, so one thread in BLAS each.
 test kernels: export OPENBLAS_NUM_THREADS = 1

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-NOT_RUN = ("pip install ", "make ", "linear-diffusion evaluate ")
+NOT_RUN = ("pip install ", "make ", "linear-diffusion evaluate ", "linear-diffusion app")
 """Shell commands that are not run: they need the network, are how these tests are run, or take a minute."""
 PRELUDE = """\
 import shlex, sys

@@ -113,6 +113,12 @@ export function captioned(picture, name, text = "") {
   return el("figure", {}, picture, el("figcaption", {}, el("strong", {}, name), text));
 }
 
+/** A sign between pictures: "+", "=", "0.5 ×".
+ * @param {string} text */
+export function sign(text) {
+  return el("span", { class: "sign" }, text);
+}
+
 /** The head of a view.
  * @param {string} title
  * @param {...Child} text */

@@ -48,7 +48,7 @@ export function linePlot(options) {
     const style = getComputedStyle(canvas);
     const size = Math.max(12, Math.min(17, width / 34));
     context.font = `${size}px ${style.fontFamily}`;
-    const box = { left: 3.4 * size, right: width - 0.8 * size, top: 1.8 * size, bottom: height - 2.9 * size };
+    const box = { left: 3.4 * size, right: width - 1.2 * size, top: 1.8 * size, bottom: height - 2.9 * size };
     const [x0, x1] = options.xRange ?? extent(lines.map((l) => l.x));
     const scaleY = (/** @type {number} */ v) => (options.logY ? Math.log10(Math.max(v, 1e-300)) : v);
     const [low, high] = options.yRange ?? extent(lines.map((l) => l.y));

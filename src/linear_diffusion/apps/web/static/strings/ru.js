@@ -128,7 +128,7 @@ export const russian = {
   "noise.curve.text": "На alpha_t умножается картинка, на sigma_t — шум. Черта показывает выбранный уровень.",
   "noise.curve.label": "alpha_t и sigma_t расписания {schedule} в зависимости от времени t",
   "noise.schedules": "Все расписания",
-  "noise.schedules.text": "Каждое — как доли картинки и шума в том, что видно. Нажмите, чтобы выбрать его и здесь, и для семплера.",
+  "noise.schedules.text": "Каждое — как доли картинки и шума в том, что видно. Нажмите, чтобы выбрать его и здесь, и для сэмплера.",
 
   // The station "denoiser"
   "denoiser.title": "Шум предсказывается",

@@ -16,16 +16,20 @@ export function barPlot({ label, xName, yName, ratio = 0.5 }) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   /** @type {[Float64Array, number]} */
   let last = [new Float64Array(1), 0];
+  let shown = 0;
 
   /** @param {Float64Array} values @param {number} n */
   function draw(values, n) {
     last = [values, n];
-    const width = canvas.clientWidth || 600;
+    const width = shown || canvas.clientWidth || 600;
     const height = Math.round(width * ratio);
     const dense = window.devicePixelRatio || 1;
-    canvas.width = Math.round(width * dense);
-    canvas.height = Math.round(height * dense);
+    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
+      canvas.width = Math.round(width * dense);
+      canvas.height = Math.round(height * dense);
+    }
     context.setTransform(dense, 0, 0, dense, 0, 0);
+    context.clearRect(0, 0, width, height);
     const style = getComputedStyle(canvas);
     const size = Math.max(12, Math.min(17, width / 34));
     const box = { left: 3.4 * size, right: width - 0.8 * size, top: 1.8 * size, bottom: height - 2.9 * size };
@@ -52,6 +56,9 @@ export function barPlot({ label, xName, yName, ratio = 0.5 }) {
     context.fillText(xName, (box.left + box.right) / 2, box.bottom + 2.1 * size);
   }
 
-  new ResizeObserver(() => draw(...last)).observe(canvas);
+  new ResizeObserver(() => {
+    shown = canvas.clientWidth;
+    draw(...last);
+  }).observe(canvas);
   return { canvas, draw };
 }

@@ -4,8 +4,9 @@
  */
 
 import { noiseOf } from "../math/denoiser.js";
-import { captioned, el, heading, panel } from "./dom.js";
-import { levelControls, noised, short } from "./noised.js";
+import { captioned, el, heading, panel, write } from "./dom.js";
+import { levelControls, noised } from "./noised.js";
+import { rounded, short } from "./numbers.js";
 import { largest, picture, signed } from "./paint.js";
 
 /** @param {import("../main.js").App} app @returns {import("../main.js").View} */
@@ -30,8 +31,8 @@ export function denoiserView(app) {
     const button = el("button", { type: "button", class: "cell", "aria-label": "", on: { click: () => app.set({ prompt, style: "" }) } }, el("strong", {}, name), tile.canvas, error);
     return { j, name, tile, error, button };
   });
-  /** Only what is seen is worked out: there may be a thousand prompts. */
-  const inSight = new Set(others.slice(0, 10));
+  /** Only what is in sight is worked out: there may be a thousand prompts. @type {Set<typeof others[number]>} */
+  const inSight = new Set();
   const row = el("div", { class: "cells row", role: "group", "aria-label": t("denoiser.others") }, ...others.map(({ button }) => button));
   const watch = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -40,7 +41,7 @@ export function denoiserView(app) {
       else inSight.delete(other);
     }
     update();
-  }, { root: row, rootMargin: "0px 20%" });
+  }, { rootMargin: "3000px" });
   for (const { button } of others) watch.observe(button);
 
   const element = el("div", { class: "view" },
@@ -84,9 +85,9 @@ export function denoiserView(app) {
     tiles.z0.paint(to);
     tiles.trueZ0.paint(from);
     tiles.offZ0.paint(to.map((x, i) => x - from[i]), model.high - model.low);
-    told.textContent = t("denoiser.told", { prompt: app.run().mix.map(([j, w]) => (w === 1 ? "" : `${Number(w.toFixed(3))} × `) + others[j].name).join(" + ") });
-    errors.textContent = t("denoiser.errors", { eps: short(rms(predicted, eps)), expected: short(Math.sqrt(expected(law, level))), z0: short(rms(z0, z)) });
-    formula.textContent = formulaAt(level);
+    write(told, t("denoiser.told", { prompt: app.run().mix.map(([j, w]) => (w === 1 ? "" : `${rounded(w)} × `) + others[j].name).join(" + ") }));
+    write(errors, t("denoiser.errors", { eps: short(rms(predicted, eps)), expected: short(Math.sqrt(expected(law, level))), z0: short(rms(z0, z)) }));
+    write(formula, formulaAt(level));
     showOthers(level, z_t, eps);
   }
 
@@ -100,7 +101,7 @@ export function denoiserView(app) {
       const error = rms(noiseOf(level, z_t, z0), eps);
       if (error < least) [best, least] = [other, error];
       other.tile.paint(encoder.decode(z0));
-      other.error.textContent = short(error);
+      write(other.error, short(error));
       other.button.setAttribute("aria-label", t("denoiser.other.label", { prompt: other.name, error: short(error) }));
       other.button.setAttribute("aria-pressed", String((weights.get(other.j) ?? 0) > 0));
     }

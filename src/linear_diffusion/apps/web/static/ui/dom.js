@@ -34,6 +34,13 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
+/** Puts a text into a node, where it is another than before: a page that does not change costs no layout.
+ * @param {Node} node
+ * @param {string} text */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** A button.
  * @param {string} text
  * @param {() => void} click
@@ -116,7 +123,7 @@ export function captioned(picture, name, text = "") {
 /** A sign between pictures: "+", "=", "0.5 ×".
  * @param {string} text */
 export function sign(text) {
-  return el("span", { class: "sign" }, text);
+  return el("span", { class: "operator" }, text);
 }
 
 /** The head of a view.

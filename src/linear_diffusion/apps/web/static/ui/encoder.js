@@ -4,16 +4,17 @@
 
 import { startRun } from "../math/model.js";
 import { barPlot } from "./bars.js";
-import { button, captioned, el, heading, panel, slider } from "./dom.js";
+import { button, captioned, el, heading, panel, slider, write } from "./dom.js";
 import { chosenPicture } from "./noised.js";
+import { percent } from "./numbers.js";
 import { drawingPad, packDrawing, unpackDrawing } from "./pad.js";
 import { largest, picture, signed } from "./paint.js";
 import { linePlot } from "./plot.js";
 
 /** Through how many components a drawing comes back, side by side: those of these that the model has, and all. */
-const COUNTS = [2, 5, 10, 20, 50, 100, 200];
+const COMPONENT_COUNTS = [2, 5, 10, 20, 50, 100, 200];
 /** How many components are shown as pictures, at most. */
-const SHOWN = 48;
+const COMPONENTS_SHOWN = 48;
 
 /** @param {import("../main.js").App} app @returns {import("../main.js").View} */
 export function encoderView(app) {
@@ -39,7 +40,7 @@ export function encoderView(app) {
   const missing = signed(model, t("encoder.missing"), "fill");
   const held = el("p", {});
   const source = el("p", { class: "quiet small" });
-  const counts = [...COUNTS.filter((n) => n < k), k];
+  const counts = [...COMPONENT_COUNTS.filter((n) => n < k), k];
   const row = counts.map((n) => {
     const tile = picture(model, "", "fill");
     tile.canvas.setAttribute("aria-hidden", "true");
@@ -48,7 +49,7 @@ export function encoderView(app) {
 
   const bars = barPlot({ label: t("encoder.latent.label", { k }), xName: t("encoder.component"), yName: "z" });
   const curve = linePlot({ label: t("encoder.explained.label"), xName: t("encoder.count"), yName: "%", xRange: [0, k], yRange: [0, 100], ratio: 0.5 });
-  const parts = Array.from({ length: Math.min(k, SHOWN) }, (_, i) => {
+  const parts = Array.from({ length: Math.min(k, COMPONENTS_SHOWN) }, (_, i) => {
     const tile = signed(model, "", "fill");
     tile.paint(encoder.components.subarray(i * d, (i + 1) * d));
     const value = el("span", { class: "number" });
@@ -89,14 +90,14 @@ export function encoderView(app) {
     back.paint(returned);
     missing.paint(pixels.map((x, i) => x - returned[i]), model.high - model.low);
     count.set(n);
-    held.textContent = t("encoder.held", { n, all: percent(explained[n]), drawing: percent(shareHeld(encoder, pixels, returned)) });
-    source.textContent = t(isDrawn ? "encoder.is.drawing" : "encoder.is.sample");
+    write(held, t("encoder.held", { n, all: percent(explained[n], 1), drawing: percent(shareHeld(encoder, pixels, returned), 1) }));
+    write(source, t(isDrawn ? "encoder.is.drawing" : "encoder.is.sample"));
     bars.draw(z, n);
     curve.draw([{ name: "%", x: axis, y: explained.map((x) => 100 * x) }], n);
     const most = largest(z.subarray(0, parts.length)) || 1;
     parts.forEach(({ tile, value }, i) => {
       tile.canvas.style.opacity = String(i < n ? 0.1 + 0.9 * Math.sqrt(Math.abs(z[i]) / most) : 0.05);
-      value.textContent = z[i].toFixed(2);
+      write(value, z[i].toFixed(2));
     });
   }
 
@@ -129,9 +130,4 @@ function cumulated(variances, total) {
 function shareHeld({ mean, std }, pixels, returned) {
   const square = (/** @type {Float64Array} */ from) => pixels.reduce((sum, x, i) => sum + ((x - from[i]) / std[i]) ** 2, 0);
   return 1 - square(returned) / (square(mean) || 1);
-}
-
-/** @param {number} x */
-function percent(x) {
-  return `${(100 * x).toFixed(1)} %`;
 }

@@ -3,8 +3,9 @@
  */
 
 import { SCHEDULES } from "../math/noise.js";
-import { captioned, el, heading, panel, sign } from "./dom.js";
-import { levelControls, noised, scheduleName, short } from "./noised.js";
+import { captioned, el, heading, panel, sign, write } from "./dom.js";
+import { levelControls, noised, scheduleName } from "./noised.js";
+import { short } from "./numbers.js";
 import { largest, picture, signed } from "./paint.js";
 import { LINE_COLOURS, linePlot } from "./plot.js";
 
@@ -57,8 +58,8 @@ export function noiseView(app) {
     const { level, z, eps, t: time } = seen;
     const name = scheduleName(app);
     controls.update(seen);
-    ofClean.textContent = t("noise.clean.times", { alpha: short(level.alpha) });
-    ofNoise.textContent = t("noise.noise.times", { sigma: short(level.sigma) });
+    write(ofClean, t("noise.clean.times", { alpha: short(level.alpha) }));
+    write(ofNoise, t("noise.noise.times", { sigma: short(level.sigma) }));
     const fromNoise = encoder.directions(eps);
     clean.paint(encoder.decode(z.map((x) => level.alpha * x)));
     noise.paint(fromNoise.map((x) => level.sigma * x), largest(fromNoise));

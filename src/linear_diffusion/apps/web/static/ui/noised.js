@@ -6,7 +6,8 @@
 
 import { SCHEDULES } from "../math/noise.js";
 import { startNoise } from "../math/streams.js";
-import { button, el, slider } from "./dom.js";
+import { button, el, slider, write } from "./dom.js";
+import { short } from "./numbers.js";
 import { unpackDrawing } from "./pad.js";
 
 /** The picture that stations look at. @param {import("../main.js").App} app */
@@ -48,16 +49,10 @@ export function levelControls(app) {
     /** @param {ReturnType<typeof noised>} seen */
     update({ t: time, level: { alpha, sigma }, isDrawn }) {
       level.set(time);
-      numbers.textContent = `alpha_t = ${short(alpha)}   sigma_t = ${short(sigma)}`;
-      source.textContent = t(isDrawn ? "noised.drawing" : "noised.sample");
-      draw.textContent = t(isDrawn ? "noised.redraw" : "noised.draw");
+      write(numbers, `alpha_t = ${short(alpha)}   sigma_t = ${short(sigma)}`);
+      write(source, t(isDrawn ? "noised.drawing" : "noised.sample"));
+      write(draw, t(isDrawn ? "noised.redraw" : "noised.draw"));
       undraw.hidden = !isDrawn;
     },
   };
-}
-
-/** A number in four characters or so. @param {number} x */
-export function short(x) {
-  const size = Math.abs(x);
-  return size === 0 ? "0" : size >= 0.0005 && size < 1000 ? x.toFixed(size < 10 ? 3 : 1) : x.toExponential(1);
 }

@@ -32,11 +32,13 @@ export function linePlot(options) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   /** @type {[Line[], number | null]} */
   let last = [[], null];
+  /** The width that it has on the page; to ask at each frame would cost a layout. */
+  let shown = 0;
 
   /** @param {Line[]} lines @param {number | null} [mark] */
   function draw(lines, mark = null) {
     last = [lines, mark];
-    const width = canvas.clientWidth || 600;
+    const width = shown || canvas.clientWidth || 600;
     const height = Math.round(width * (options.ratio ?? 0.5));
     const dense = window.devicePixelRatio || 1;
     if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
@@ -92,7 +94,10 @@ export function linePlot(options) {
     }
   }
 
-  new ResizeObserver(() => draw(...last)).observe(canvas);
+  new ResizeObserver(() => {
+    shown = canvas.clientWidth;
+    draw(...last);
+  }).observe(canvas);
   return { canvas, draw };
 }
 

@@ -3,11 +3,12 @@
  */
 
 import { combine } from "../math/linalg.js";
-import { captioned, choice, el, heading, panel, sign, slider } from "./dom.js";
+import { captioned, choice, el, heading, panel, sign, slider, write } from "./dom.js";
+import { percent, rounded } from "./numbers.js";
 import { heatColour, picture } from "./paint.js";
 
 /** How many parts of a mix are shown as pictures, at most. */
-const SHOWN = 4;
+const PARTS_SHOWN = 4;
 
 /** @param {import("../main.js").App} app @returns {import("../main.js").View} */
 export function promptView(app) {
@@ -34,7 +35,7 @@ export function promptView(app) {
       el("strong", {}, name(j)), weight, mean.canvas);
     return { button, weight };
   });
-  const code = el("div", { class: "code", role: "group", "aria-label": t("prompt.code.label") }, ...cells.map((cell) => cell.button));
+  const code = el("div", { class: "onehot", role: "group", "aria-label": t("prompt.code.label") }, ...cells.map((cell) => cell.button));
   code.classList.toggle("many", prompts.length > 20);
   code.classList.toggle("few", prompts.length < 6);
   code.classList.toggle("words", prompts.some((prompt) => prompt.length > 3));
@@ -47,12 +48,12 @@ export function promptView(app) {
   const sum = el("div", { class: "sum mix" });
   const mean = picture(model, t("prompt.mean"));
   const drawn = picture(model, t("prompt.drawn"));
-  const parts = Array.from({ length: SHOWN }, () => picture(model, ""));
+  const parts = Array.from({ length: PARTS_SHOWN }, () => picture(model, ""));
 
   /** Asks for the mix that the controls say. */
   function mixed() {
     const [a, b, x] = [Number(first.control.value), Number(second.control.value), share.control.valueAsNumber];
-    const prompt = a === b || x === 0 ? prompts[a] : x === 1 ? prompts[b] : `${prompts[a]}:${round(1 - x)} ${prompts[b]}:${round(x)}`;
+    const prompt = a === b || x === 0 ? prompts[a] : x === 1 ? prompts[b] : `${prompts[a]}:${rounded(1 - x)} ${prompts[b]}:${rounded(x)}`;
     app.set({ prompt, style: "" });
   }
 
@@ -73,7 +74,7 @@ export function promptView(app) {
     const weights = new Map(run.mix);
     cells.forEach(({ button, weight }, j) => {
       const w = weights.get(j) ?? 0;
-      weight.textContent = String(round(w));
+      write(weight, String(rounded(w)));
       weight.style.background = heatColour(w);
       weight.style.color = w > 0.6 ? "#000" : "#fff";
       button.setAttribute("aria-pressed", String(w > 0));
@@ -99,12 +100,12 @@ export function promptView(app) {
     const total = combine(mix.map(([, w]) => w), mix.map(([j]) => meanOf(j)));
     mean.paint(total);
     drawn.paint(finished);
-    const shown = mix.slice(0, SHOWN).map(([j, w], i) => {
+    const shown = mix.slice(0, PARTS_SHOWN).map(([j, w], i) => {
       parts[i].paint(meanOf(j));
       parts[i].canvas.setAttribute("aria-label", t("prompt.mean.of", { prompt: name(j) }));
-      return term(`${i > 0 ? "+ " : ""}${round(w)} ×`, captioned(parts[i].canvas, name(j), t("prompt.mean.part")));
+      return term(`${i > 0 ? "+ " : ""}${rounded(w)} ×`, captioned(parts[i].canvas, name(j), t("prompt.mean.part")));
     });
-    if (mix.length > SHOWN) shown.push(sign("+ …"));
+    if (mix.length > PARTS_SHOWN) shown.push(sign("+ …"));
     sum.replaceChildren(...shown, term("=", captioned(mean.canvas, t("prompt.mean"), t("prompt.mean.text"))), term("→", captioned(drawn.canvas, t("prompt.drawn"), t("prompt.drawn.text"))));
   }
 
@@ -114,14 +115,4 @@ export function promptView(app) {
 /** A picture and the sign before it, which stay together. @param {string} before @param {HTMLElement} figure */
 function term(before, figure) {
   return el("span", { class: "term" }, sign(before), figure);
-}
-
-/** @param {number} x */
-function round(x) {
-  return Number(x.toFixed(3));
-}
-
-/** @param {number} x */
-function percent(x) {
-  return `${Math.round(100 * x)} %`;
 }

@@ -68,9 +68,9 @@ def test_both_languages_have_the_same_texts(page: Any, served: Served, digits: L
 def test_every_view_is_read_and_fits_any_screen(
     page: Any, served: Served, digits: LinearDiffusion, view: str, lang: str
 ) -> None:
+    opened(page, served(digits), view=view, lang=lang)
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
-        opened(page, served(digits), view=view, lang=lang)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert not RAW.findall(page.inner_text("body"))
     assert page.get_attribute("html", "lang") == lang

@@ -41,7 +41,7 @@ export function howControls(app) {
   });
   negative.setAttribute("list", "prompts");
   const style = choice({ name: t("how.style"), options: [], value: "", change: (value) => app.set({ style: value }) });
-  const notes = el("ul", { class: "notes quiet small", role: "status" });
+  const notes = el("ul", { class: "notes quiet small", "aria-live": "polite" });
   const element = el("div", { class: "how" },
     el("div", { class: "controls" }, sampler.element, schedule.element, style.element, field(t("how.negative"), negative), steps.element, eta.element, guidance.element),
     notes);

@@ -57,7 +57,7 @@ STYLES = {
     "6,000 images drawn a round": {"fit.matching._MOST_DRAWS": 6_000},
     "20,000 images drawn a round": {"fit.matching._MOST_DRAWS": 20_000},
     "one tone curve for each prompt": {"fit.clusters._IMAGES_A_CURVE": 10**9},
-    "three times as many tone curves": {"fit.clusters._STYLES_A_CURVE": 1, "fit.clusters._IMAGES_A_CURVE": 50},
+    "three times as many tone curves": {"fit.clusters.STYLES_A_CURVE": 1, "fit.clusters._IMAGES_A_CURVE": 50},
     "tone curves of 1,024 entries": {"image.tone.N_ENTRIES": 1_024},
     "tone curves of 4 widths": {"image.tone.N_WIDTHS": 4},
     "tone curves of 64 widths": {"image.tone.N_WIDTHS": 64},

@@ -63,16 +63,6 @@ _LARGEST = 1e30
 
 def save_model(model: "FittedModel", confidence: Confidence | None, folder: Path) -> None:
     """Write a fitted model, and how it reads prompts; see `LinearDiffusion.save_pretrained`."""
-    if not isinstance(model.text_encoder, str):
-        raise ValueError(
-            f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
-            'Pickle the model if you trust the file, or fit with text_encoder="words".'
-        )
-    if not isinstance(model.schedule, str):
-        raise ValueError(
-            f"schedule={model.schedule!r} is code of your own, which is not saved. Set a schedule by name, save, and "
-            "set yours again after reading: model.set_params(schedule=...)."
-        )
     if folder.exists() and not folder.is_dir():
         raise ModelFileError(f"{folder} is a file; a model is a folder, choose another name.")
     config, weights = files_of(*contents(model, confidence))
@@ -85,6 +75,16 @@ def save_model(model: "FittedModel", confidence: Confidence | None, folder: Path
 def contents(model: "FittedModel", confidence: Confidence | None) -> tuple[dict[str, Any], dict[str, AnyArray]]:
     """The configuration of a model, as JSON has it, and its arrays. Raises `ValueError`: if the model could not be read
     back from them."""
+    if not isinstance(model.text_encoder, str):
+        raise ValueError(
+            f"text_encoder={model.text_encoder!r} is code of your own, which is not saved: reading it would run it. "
+            'Pickle the model if you trust the file, or fit with text_encoder="words".'
+        )
+    if not isinstance(model.schedule, str):
+        raise ValueError(
+            f"schedule={model.schedule!r} is code of your own, which is not saved. Set a schedule by name, save, and "
+            "set yours again after reading: model.set_params(schedule=...)."
+        )
     parts: dict[str, Any] = {"encoder": model.encoder_, "prior": model.prior_, "confidence": confidence}
     parts |= {"tone": model.decoder_.curves, "detail": model.decoder_.details}
     arrays = {name: a for part, kept in parts.items() if kept is not None for name, a in kept.arrays(part).items()}

@@ -99,6 +99,15 @@ def test_no_correction_leaves_an_image_and_full_correction_blurs_it() -> None:
         assert_array_equal(one[1:-1, 1:-1], convolve(image, kernel)[1:-1, 1:-1])
 
 
+def test_corrections_are_no_larger_than_differences_can_be() -> None:
+    """Also where nothing that samples show is as large as what training images have; others are refused when read."""
+    rng = np.random.default_rng(0)
+    dull, harsh = (np.clip(128 + rng.normal(0, std, (40, 30)), 0, 255).astype(np.uint8) for std in (5, 90))
+    histogram = np.bincount(harsh.ravel(), minlength=256)[None].astype(float)
+    shift, _ = fit_detail_curves(dull, count_differences(harsh, GREY), histogram, GREY)
+    assert np.abs(shift.astype(int)).max() == REACH
+
+
 @pytest.mark.parametrize("pixel_range", [(0.0, 1.0), (-1.0, 3.0)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_floats_go_the_way_of_bytes(dtype: str, pixel_range: tuple[float, float]) -> None:

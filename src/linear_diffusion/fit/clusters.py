@@ -32,7 +32,7 @@ LEAST_IMAGES = 10
 """Images that a style has at least, on average (benchmarks/styles.py, "6,000 images, a style has 5")."""
 _MOST_ROUNDS = 25
 """Rounds of k-means (benchmarks/styles.py, "100 rounds of k-means")."""
-_STYLES_A_CURVE, _IMAGES_A_CURVE = 3, 150
+STYLES_A_CURVE, _IMAGES_A_CURVE = 3, 150
 """Styles that share tone curves, on average, and images that these are of, at least (benchmarks/styles.py, "one tone
 curve for each prompt", "three times as many tone curves")."""
 RANK = 16
@@ -113,7 +113,7 @@ def _cluster(z: Array, n_styles: int, seed: int) -> tuple[Index, Index]:
         chosen = KMeans(len(init), init=init, n_init=1, max_iter=_MOST_ROUNDS, random_state=seed).fit(seen)
         present, labels = np.unique(chosen.labels_, return_inverse=True)
         centers = chosen.cluster_centers_[present]
-        n_groups = max(min(len(present) // _STYLES_A_CURVE, len(z) // _IMAGES_A_CURVE), 1)
+        n_groups = max(min(len(present) // STYLES_A_CURVE, len(z) // _IMAGES_A_CURVE), 1)
         group = KMeans(n_groups, n_init=1, random_state=seed).fit_predict(centers)
     order = np.argsort(group, kind="stable")  # styles of a group are neighbours in number as well
     return np.argsort(order)[labels], np.unique(group[order], return_inverse=True)[1]

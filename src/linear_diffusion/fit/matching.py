@@ -9,10 +9,12 @@ that come out have the moments of the training images: by fixed point, on drawn 
 `match_details` fits the detail curves, which come last.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..denoiser.law import Law
 from ..denoiser.moments import members
 from ..denoiser.prior import ClassPrior
 from ..draw import Run, draw
@@ -70,13 +72,26 @@ def match_moments(prior: ClassPrior, decoder: Decoder, z: Array, labels: Index, 
     """The prior with what makes finished images have the moments of the training images, of latents (n, k) and
     components (n,), counted over all prompts. The decoder has no curves yet; they aim at histograms (curves, channels,
     256)."""
-    drawn = np.maximum(np.rint(n_draws(len(z), decoder.image.n_pixels) * prior.weights), 1).astype(int)
     images = members(prior.owner[labels], len(prior.weights))
 
+    def target(prompt: int, law: Law) -> WithinComponents:
+        rows = images[prompt]
+        own = labels[rows] - prior.of(prompt).start
+        return moments_within(z[rows] @ law.basis.astype(z.dtype), own, len(law.shares))
+
+    return match(prior, decoder, target, histogram, n_draws(len(z), decoder.image.n_pixels))
+
+
+def match(
+    prior: ClassPrior, decoder: Decoder, target: Callable[[int, Law], WithinComponents], histogram: AnyArray, n: int
+) -> ClassPrior:
+    """The same to the moments that each prompt and its law say, by n images a round, of all prompts together."""
+    drawn = np.maximum(np.rint(n * prior.weights), 1).astype(int)
+
     def one(prompt: int) -> tuple[Array, Array]:
-        own, rows, curves = prior.of(prompt), images[prompt], prior.curves_of(prompt)
+        own, curves = prior.only(prompt), prior.curves_of(prompt)
         aim = histogram[curves[0] : curves[-1] + 1]
-        return _match(prior.only(prompt), decoder, z[rows], labels[rows] - own.start, aim, int(drawn[prompt]))
+        return _match(own, decoder, target(prompt, own.law(0)), aim, int(drawn[prompt]))
 
     found = in_parallel(counted(one, len(prior.weights), "moment matching: prompt"), range(len(prior.weights)))
     gain, means = zip(*found, strict=True)
@@ -84,11 +99,10 @@ def match_moments(prior: ClassPrior, decoder: Decoder, z: Array, labels: Index, 
 
 
 def _match(
-    prior: ClassPrior, decoder: Decoder, z: Array, labels: Index, histogram: AnyArray, n: int
+    prior: ClassPrior, decoder: Decoder, target: WithinComponents, histogram: AnyArray, n: int
 ) -> tuple[Array, Array]:
     """Gain (k,) and means (s, k) of the only prompt of a prior, by n images a round."""
     law = prior.law(0)
-    target = moments_within(z @ law.basis.astype(z.dtype), labels, len(law.shares))
     # Straight into the basis: one product for each image, not two.
     encoder = replace(decoder.encoder, components=law.basis.T @ decoder.encoder.components)
     gain, means = np.ones_like(law.variances), law.means

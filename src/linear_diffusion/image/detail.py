@@ -79,7 +79,8 @@ def fit_detail_curves(rows: AnyArray, target: Array, histogram: Array, image: Im
     shift = np.zeros(target.shape, np.int16)
     for _ in range(N_PASSES):
         levels = corrected(shift, rows, image)
-        shift = np.rint(_matched(shift, count_differences(_tones(levels), image), target)).astype(np.int16)
+        found = _matched(shift, count_differences(_tones(levels), image), target)
+        shift = np.rint(found).clip(-REACH, REACH).astype(np.int16)
     c = image.n_channels
     levels = corrected(shift, rows, image)
     counts = [np.bincount(levels[:, i::c].ravel(), minlength=N_LEVELS) for i in range(c)]

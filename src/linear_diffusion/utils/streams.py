@@ -16,10 +16,10 @@ from .types import Array
 
 BLOCK = 4096
 """Rows of noise that share one random stream; part of what a seed means, so changing it changes samples."""
-START, STEPS, PROMPTS, DRAWS, STYLES, POSTERIOR, DEQUANTISE, EDITS, MATCHING, DETAILS = range(10)
+START, STEPS, PROMPTS, DRAWS, STYLES, POSTERIOR, DEQUANTISE, EDITS, MATCHING, DETAILS, SHRINKING = range(11)
 """Purposes of random streams: a sample's start, the noise of steps, which prompt, sampled training, which style;
-draws from a posterior, the noise that makes bytes real numbers, edits; and what a fit draws to match the moments and
-the details of training images."""
+draws from a posterior, the noise that makes bytes real numbers, edits; what a fit draws to match the moments and the
+details of training images; and what a large model draws, for a small one to be matched to."""
 
 
 def entropy_of(random_state: Any) -> int:

@@ -48,8 +48,9 @@ def scenes(page: Any) -> Iterator[int]:
     yield 900
     show(view="encoder")
     yield 1200
-    show(view="apart")
-    yield 1500
+    for part in ("sum", "modes"):
+        show(view="apart", parts=part, step=25)
+        yield 1500
 
 
 def main() -> None:

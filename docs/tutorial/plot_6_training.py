@@ -11,7 +11,7 @@ This page trains the denoiser of one prompt, "7", step by step. Then it draws mo
 more noise, and finds what that leads to.
 
 Watch the draws converge: `this page, live in the browser
-<../page.html#view=apart&part=training>`__.
+<../page.html#view=apart&parts=draws>`__.
 """
 
 # %%

@@ -19,6 +19,7 @@ Served = Callable[[LinearDiffusion], str]
 STATIC = Path(linear_diffusion.__file__).parent / "apps" / "web" / "static"
 VIEWS = ("prompt", "encoder", "noise", "denoiser", "sampler", "picture", "apart", "teach", "own")
 LANGUAGES = {"en": "english", "ru": "russian"}
+PARTS = "weights,sum,modes,change,draws,styles"
 RAW = re.compile(r"(?:^|\s)[a-z]+(?:\.[a-z0-9]+)+(?=\s|$)|\{\w+\}")
 """A key whose text is missing, or a value that was not put in."""
 
@@ -68,7 +69,7 @@ def test_both_languages_have_the_same_texts(page: Any, served: Served, digits: L
 def test_every_view_is_read_and_fits_any_screen(
     page: Any, served: Served, digits: LinearDiffusion, view: str, lang: str
 ) -> None:
-    opened(page, served(digits), view=view, lang=lang)
+    opened(page, served(digits), view=view, lang=lang, parts=PARTS)
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -82,9 +83,9 @@ def test_every_view_is_read_and_fits_any_screen(
 def test_every_view_is_accessible(page: Any, served: Served, digits: LinearDiffusion, view: str, theme: str) -> None:
     """By the rules of axe-core, contrast among them."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
-    opened(page, served(digits), view=view, theme=theme, tour=4 if view == "prompt" else "")
-    for summary in page.locator("details:not([open]) > summary").all():
-        summary.click()
+    state = {"tour": 4} if view == "prompt" else {"parts": PARTS} if view == "apart" else {}
+    opened(page, served(digits), view=view, theme=theme, **state)
+    page.wait_for_timeout(200)
     found = axe.Axe().run(page).response["violations"]
     assert not [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
 

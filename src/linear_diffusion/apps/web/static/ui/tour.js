@@ -16,8 +16,8 @@ const TOUR = [
   { view: "sampler", sampler: "ddim", steps: 50, step: 25 },
   { view: "picture", step: 51 },
   { view: "sampler", sampler: "one-step", step: 2 },
-  { view: "apart", sampler: "ddim", steps: 50 },
-  { view: "apart" },
+  { view: "apart", parts: "draws", draws: 300, sampler: "ddim", steps: 50 },
+  { view: "apart", parts: "sum", step: 25 },
   { view: "teach" },
 ];
 

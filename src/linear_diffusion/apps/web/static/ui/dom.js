@@ -63,7 +63,7 @@ export function field(name, control, value = null, className = "") {
  * @param {{name: string, min: number, max: number, step: number, value: number, text?: (x: number) => string, input: (x: number) => void}} options
  */
 export function slider({ name, min, max, step, value, text = String, input }) {
-  const shown = el("output", {}, text(value));
+  const shown = el("span", { class: "number", "aria-hidden": "true" }, text(value));
   const say = () => {
     shown.textContent = text(control.valueAsNumber);
     control.setAttribute("aria-valuetext", text(control.valueAsNumber));

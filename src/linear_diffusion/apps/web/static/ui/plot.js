@@ -21,6 +21,7 @@ export const LINE_COLOURS = ["#d0661a", "#2f78c4", "#3f9a4f", "#8a5cc2", "#c2427
  * @property {string} yName
  * @property {[number, number]} [xRange]
  * @property {[number, number]} [yRange]
+ * @property {boolean} [logX]
  * @property {boolean} [logY]
  * @property {number} [ratio]    height over width
  */
@@ -51,11 +52,14 @@ export function linePlot(options) {
     const size = Math.max(12, Math.min(17, width / 34));
     context.font = `${size}px ${style.fontFamily}`;
     const box = { left: 3.4 * size, right: width - 1.2 * size, top: 1.8 * size, bottom: height - 2.9 * size };
-    const [x0, x1] = options.xRange ?? extent(lines.map((l) => l.x));
-    const scaleY = (/** @type {number} */ v) => (options.logY ? Math.log10(Math.max(v, 1e-300)) : v);
+    const log = (/** @type {number} */ v) => Math.log10(Math.max(v, 1e-300));
+    const scaleX = (/** @type {number} */ v) => (options.logX ? log(v) : v);
+    const scaleY = (/** @type {number} */ v) => (options.logY ? log(v) : v);
+    const [from, to] = options.xRange ?? extent(lines.map((l) => l.x));
+    const [x0, x1] = [scaleX(from), scaleX(to)];
     const [low, high] = options.yRange ?? extent(lines.map((l) => l.y));
     const [y0, y1] = [scaleY(low), scaleY(high)];
-    const px = (/** @type {number} */ x) => box.left + ((x - x0) / (x1 - x0 || 1)) * (box.right - box.left);
+    const px = (/** @type {number} */ x) => box.left + ((scaleX(x) - x0) / (x1 - x0 || 1)) * (box.right - box.left);
     const py = (/** @type {number} */ y) => box.bottom - ((scaleY(y) - y0) / (y1 - y0 || 1)) * (box.bottom - box.top);
     drawAxes();
     lines.forEach((line, i) => {
@@ -82,7 +86,7 @@ export function linePlot(options) {
       context.strokeRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
       context.textAlign = "center";
       context.textBaseline = "top";
-      for (const x of ticks(x0, x1)) context.fillText(tickText(x), px(x), box.bottom + 0.3 * size);
+      for (const x of options.logX ? decades(from, to) : ticks(x0, x1)) context.fillText(tickText(x), px(x), box.bottom + 0.3 * size);
       context.fillText(options.xName, (box.left + box.right) / 2, box.bottom + 1.5 * size);
       context.textAlign = "right";
       context.textBaseline = "middle";

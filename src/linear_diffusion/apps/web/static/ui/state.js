@@ -18,6 +18,17 @@ export const DEFAULTS = {
   level: 0.5,          // time t of the noise station, 0 clean to 1 noise
   components: 50,      // principal components that a drawing is sent through
   drawing: "",         // what the visitor drew, as packDrawing of ui/pad.js writes it
+  parts: "weights",    // parts of "Take it apart" that are open, with commas between
+  output: "clean",     // whose weights are shown: of the predicted "clean" picture, or of the predicted "noise"
+  pixel: -1,           // output pixel that is taken apart, counted row by row; -1 is the middle one
+  channel: 0,          // its channel, in colour pictures
+  gallery: "components", // vectors that are shown as pictures: "components", "means", "modes" or "styles"
+  page: 0,             // page of the gallery
+  mode: 1,             // eigenmode that is looked at, the largest first
+  factor: 0,           // power of two that its eigenvalue is multiplied by; at -6 it is zero
+  dabs: "",            // pixels of the mean that were painted on, in base 36, "-" for darker, "." between
+  draws: 0,            // draws of sampled training
+  pieces: 1,           // how many Gaussians a prompt's styles are merged to
   tour: "",            // step of the guided tour; empty is none
   lang: "",            // "en" or "ru"; empty is the browser's
   theme: "",           // "light" or "dark"; empty is the system's

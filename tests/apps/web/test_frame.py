@@ -102,7 +102,7 @@ def test_an_address_reproduces_what_is_seen(page: Any, served: Served, digits: L
 
 
 @pytest.mark.parametrize(
-    "junk", ["view=%00", "seed=-1", "steps=1e9", "step=abc&level=7", "sampler=x&schedule=y", "tour=99"]
+    "junk", ["view=%00", "seed=-1", "steps=1e9", "step=abc&level=7", "sampler=constructor&schedule=toString", "tour=99"]
 )
 def test_an_address_that_says_nothing_shows_a_page(
     page: Any, served: Served, digits: LinearDiffusion, junk: str

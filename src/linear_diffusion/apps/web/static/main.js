@@ -65,7 +65,7 @@ export class App {
 
   get language() {
     const wanted = this.state.lang || navigator.language.slice(0, 2);
-    return wanted in LANGUAGES ? wanted : "en";
+    return Object.hasOwn(LANGUAGES, wanted) ? wanted : "en";
   }
 
   get theme() {
@@ -171,7 +171,7 @@ export class App {
 
   /** Shows the state as it is now. */
   update() {
-    const id = this.state.view in VIEWS ? this.state.view : DEFAULTS.view;
+    const id = Object.hasOwn(VIEWS, this.state.view) ? this.state.view : DEFAULTS.view;
     this.run();
     if (this.shown !== id) {
       this.view?.leave?.();

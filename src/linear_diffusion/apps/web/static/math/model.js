@@ -317,9 +317,9 @@ export function startRun(model, request) {
   const guided = guidanceScale !== 1;
   const exact = name === "exact";
   if (exact && guided) throw new RequestError("error.guidance");
-  if (!exact && !(name in SAMPLERS)) throw new RequestError("error.sampler", { sampler: name, known: ["exact", ...Object.keys(SAMPLERS)].join(", ") });
+  if (!exact && !Object.hasOwn(SAMPLERS, name)) throw new RequestError("error.sampler", { sampler: name, known: ["exact", ...Object.keys(SAMPLERS)].join(", ") });
   const schedule = SCHEDULES[request.schedule || model.schedule];
-  if (!schedule) throw new RequestError("error.schedule", { schedule: request.schedule ?? "", known: Object.keys(SCHEDULES).join(", ") });
+  if (!Object.hasOwn(SCHEDULES, request.schedule || model.schedule)) throw new RequestError("error.schedule", { schedule: request.schedule ?? "", known: Object.keys(SCHEDULES).join(", ") });
   const nSteps = name === "one-step" ? 1 : request.nSteps || schedule.nSteps || SAMPLERS[name]?.nSteps || 50;
   if (!(Number.isInteger(nSteps) && nSteps >= 1 && nSteps <= 10000)) throw new RequestError("error.steps", { steps: nSteps });
   if (!(Number.isInteger(seed) && seed >= 0)) throw new RequestError("error.seed", { seed });

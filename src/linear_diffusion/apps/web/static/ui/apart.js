@@ -27,8 +27,7 @@ export function apartView(app) {
   const onScreen = new Set();
   /** @type {Record<string, HTMLDetailsElement>} */
   const shells = {};
-  /** The open parts that the page was led to last. @type {string | null} */
-  let shown = null;
+  let shown = "";
 
   const watch = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -78,29 +77,27 @@ export function apartView(app) {
     bench.hovered = -1;
     bench = new Bench(app);
     bench.refresh = () => update(app.state);
-    bench.warm(() => update(app.state, true));
+    bench.warm(bench.refresh);
   }
 
-  /** @param {import("./state.js").State} state @param {boolean} [all] those off the screen too */
-  function update(state, all = false) {
+  /** @param {import("./state.js").State} state */
+  function update(state) {
     if (app.model !== bench.model) begin();
     const open = openParts();
     for (const [id, shell] of Object.entries(shells)) {
       shell.open = open.includes(id);
       if (!shell.open) continue;
       let part = made.get(id);
-      const isNew = !part;
       if (!part) {
         part = APART_PARTS[id](bench);
         made.set(id, part);
         shell.append(el("div", { class: "body" }, part.element));
       }
-      if (all || isNew || onScreen.has(id)) part.update(state);
+      if (onScreen.has(id)) part.update(state);
     }
     if (shown !== state.parts) {
       const last = open[open.length - 1];
-      const isLed = shown !== null || (open.length === 1 && last !== "weights"); // by a link or the tour to what stands further down
-      if (isLed && last) requestAnimationFrame(() => shells[last].scrollIntoView({ block: "start" }));
+      if (shown || open.length > 1 || open[0] !== "weights") requestAnimationFrame(() => last && shells[last].scrollIntoView({ block: "start" }));
       shown = state.parts;
     }
   }

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -17,10 +18,10 @@ from linear_diffusion import LinearDiffusion, load_images
 from linear_diffusion.apps.web.page import one_file, page_files, static_files
 
 OUT = Path(__file__).parent / "images" / "page.gif"
-SIZE = {"width": 1100, "height": 760}
+SIZE = {"width": 1280, "height": 1010}
 WIDTH = 760
 """Of the film, in pixels."""
-COLOURS = 48
+COLOURS = 80
 
 
 def scenes(page: Any) -> Iterator[int]:
@@ -28,6 +29,9 @@ def scenes(page: Any) -> Iterator[int]:
 
     def show(**state: Any) -> None:
         page.evaluate("(patch) => window.linearDiffusion.set(patch)", state)
+        if "view" in state:
+            start = "body" if state["view"] == "sampler" else "#view"
+            page.evaluate(f"document.querySelector('{start}').scrollIntoView()")
 
     for prompt, seed in (("7", 3), ("3:0.5 8:0.5", 5)):
         show(view="sampler", prompt=prompt, seed=seed, step=0)
@@ -51,6 +55,10 @@ def scenes(page: Any) -> Iterator[int]:
     for part in ("sum", "modes"):
         show(view="apart", parts=part, step=25)
         yield 1500
+    show(view="teach", step=0)
+    page.get_by_role("button", name="Draw 5").click()
+    page.wait_for_timeout(2000)
+    yield 2500
 
 
 def main() -> None:
@@ -70,7 +78,8 @@ def main() -> None:
         browser.close()
     height = round(WIDTH * SIZE["height"] / SIZE["width"])
     small = [frame.resize((WIDTH, height), Image.Resampling.LANCZOS) for frame in frames]
-    palette = small[len(small) // 2].quantize(COLOURS)
+    together = Image.fromarray(np.concatenate([np.asarray(frame) for frame in small[::8]]))
+    palette = together.quantize(COLOURS)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
     drawn[0].save(OUT, save_all=True, append_images=drawn[1:], duration=durations, loop=0, optimize=True)
 

@@ -20,7 +20,7 @@ STATIC = Path(linear_diffusion.__file__).parent / "apps" / "web" / "static"
 VIEWS = ("prompt", "encoder", "noise", "denoiser", "sampler", "picture", "apart", "teach", "own")
 LANGUAGES = {"en": "english", "ru": "russian"}
 PARTS = "weights,sum,modes,change,draws,styles"
-RAW = re.compile(r"(?:^|\s)[a-z]+(?:\.[a-z0-9]+)+(?=\s|$)|\{\w+\}")
+RAW = re.compile(r"(?:^|\s)(?!config\.json)[a-z]+(?:\.[a-z0-9]+)+(?=\s|$)|\{\w+\}")
 """A key whose text is missing, or a value that was not put in."""
 
 

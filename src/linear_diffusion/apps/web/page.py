@@ -33,7 +33,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _STYLE = re.compile(r'<link rel="stylesheet" href="([^"]+)"\s*/?>')
 _SCRIPT = re.compile(r'<script type="module" src="([^"]+)"></script>')
 _FETCHES = re.compile(
-    r"""<(?!a\b)[^>]*\s(?:src|srcset|href|data|poster)=(?!["']data:)|@import|url\((?!["']?(?:data:|#))"""
+    r"""<(?!a\b)[^>]*\s(?:src|srcset|href|data|poster)=(?!["']data:)[^\s>]*|@import[^;]*|url\((?!["']?(?:data:|#))[^)]*"""
 )
 """What a browser would ask somebody for."""
 _IMPORT = re.compile(r'^import \{([\s\w$,]+)\} from "(\.\.?/[^"]+\.js)";$', re.MULTILINE)

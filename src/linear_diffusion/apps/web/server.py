@@ -4,13 +4,15 @@
     GET /model/NAME    the model's two files
 
 All is read before the first request, so that no request names a path of the file system. Whatever else is asked for is
-refused: other names (404), other methods (405), and requests that carry a body (400, 413).
+refused: other names (404), other methods (405), and requests that carry a body (400, 413), which nobody looks at.
 """
 
 import gzip
 import hashlib
 import mimetypes
 import socket
+from asyncio import timeout
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,8 @@ _HEADERS = {
 }
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json"}
 """Said here, since systems name scripts otherwise, and browsers do not run them then."""
+_MOST_BODY, _PATIENCE = 2**20, 2.0
+"""Bytes of a refused request that are passed over at most, and seconds that this may take."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -83,12 +87,13 @@ def application(static: "Files", model: "Files", host: str = "127.0.0.1") -> Any
     names = _LOOPBACK if host in _LOOPBACK else None
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope)
+        request = Request(scope, receive)
         status, text, headers = _refusal(request, names)
         file = files.get(scope["path"])
         if file is None and not status:
             status, text = 404, "Not found."
-        if file is None or status:  # what was sent along is not read
+        if file is None or status:
+            await _pass_over(request)
             response = Response(f"{text}\n", status, _HEADERS | headers | {"Connection": "close"}, "text/plain")
         else:
             response = _found(request, file, Response)
@@ -107,6 +112,20 @@ def _refusal(request: "Request", names: "Iterable[str] | None") -> tuple[int, st
     if length.strip("0") or "transfer-encoding" in request.headers:
         return (413 if len(length) > 4 else 400), "A request has no body here.", {}
     return 0, "", {}
+
+
+async def _pass_over(request: "Request") -> None:
+    """Take what comes along with a request that is refused, if it is not much: on a connection that is closed before,
+    the answer may be lost."""
+    length = request.headers.get("content-length", "0")
+    left = 0 if len(length) > 7 or int(length) > _MOST_BODY or "expect" in request.headers else _MOST_BODY
+    with suppress(TimeoutError):
+        async with timeout(_PATIENCE):
+            while left > 0:
+                message = await request.receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def _found(request: "Request", file: _File, response: Any) -> "Response":

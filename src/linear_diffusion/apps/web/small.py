@@ -4,7 +4,7 @@
 
 That is components, means and factors in half precision and a basis for each prompt in single precision. As many
 components are kept as go with ten styles for each prompt, or with styles as large as all else; then as many styles as
-go with these components.
+go with these components. Hundreds of prompts, and very large images, make the page larger all the same.
 """
 
 import gzip
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _ROOM = 1_050_000
 """Bytes of packed weights: base64 makes four of three, and the page itself takes some hundred thousand."""
-_MOST_COMPONENTS = 100
-"""Digits look no better with more."""
+_MOST_COMPONENTS, _LEAST_COMPONENTS = 100, 16
+"""Digits look no better with more; and less shows nothing."""
 _WANTED_STYLES = 10
 _TONE, _DETAILS = 900, 4_800
 """Packed bytes of a tone curve, and of a prompt's detail curves, for each channel."""
@@ -72,13 +72,13 @@ def page_sizes(n_prompts: int, image: "ImageFormat", latent_dim: int = 500, styl
     (100, 11)
     """
     curves, rank = n_prompts * image.n_channels * _DETAILS, RANK if styles > 1 else 0
-    for k in range(min(latent_dim, _MOST_COMPONENTS), 0, -1):
+    for k in range(min(latent_dim, _MOST_COMPONENTS), _LEAST_COMPONENTS - 1, -1):
         beside = 2 * k * image.n_pixels + 4 * n_prompts * k**2
         style = n_prompts * (k * (2 * rank + 4) + image.n_channels * _TONE / STYLES_A_CURVE)
         room, wanted = int((_ROOM - curves - beside) / style), max(min(_WANTED_STYLES, int(beside / style), styles), 1)
         if room >= wanted:
             return k, min(room, styles)
-    return 1, 1
+    return min(latent_dim, _LEAST_COMPONENTS), 1
 
 
 def require_showable(model: "LinearDiffusion") -> None:

@@ -6,11 +6,13 @@
  * What is computed is in math/, which knows no page; what is shown is in ui/.
  */
 
-import { openModel, startRun } from "./math/model.js";
+import { startRun } from "./math/model.js";
+import { openModel } from "./math/open.js";
 import { apartView } from "./ui/apart.js";
 import { denoiserView } from "./ui/denoiser.js";
 import { button, choice, el, field } from "./ui/dom.js";
 import { encoderView } from "./ui/encoder.js";
+import { taughtModel } from "./ui/lessons.js";
 import { noiseView } from "./ui/noise.js";
 import { ownView } from "./ui/own.js";
 import { pathBar } from "./ui/path.js";
@@ -40,10 +42,13 @@ const REST = 250;
 export class App {
   /** @param {import("./math/model.js").Model} model */
   constructor(model) {
-    this.model = model;
     /** The model that the page came with, to return to. */
     this.firstModel = model;
+    /** The model before it was taught anything: the page's, or a visitor's. */
+    this.base = model;
     this.state = readAddress(location.hash);
+    /** The model that is shown: it knows what the state says it was taught. */
+    this.model = taughtModel(model, this.state.taught);
     /** @type {{key: string, run: import("./math/model.js").Run} | null} */
     this.lastRun = null;
     this.lastWritten = location.hash;
@@ -89,6 +94,10 @@ export class App {
     this.state = state;
     clearTimeout(this.waiting);
     this.waiting = window.setTimeout(() => this.#write(), REST);
+    if (state.taught !== old.taught) {
+      this.model = taughtModel(this.base, state.taught);
+      if (this.shown !== "teach") this.shown = ""; // other views are made for one model
+    }
     if (state.lang !== old.lang || state.theme !== old.theme) this.build();
     else this.update();
   }
@@ -103,11 +112,15 @@ export class App {
     return location.href.split("#")[0] + writeAddress(this.state);
   }
 
-  /** Another model, such as one that was taught. @param {import("./math/model.js").Model} model */
+  /** Another model in place of the page's. Only what is asked of any model stays; prompts and what was taught do not.
+   * @param {import("./math/model.js").Model} model */
   setModel(model) {
-    this.model = model;
+    const { view, sampler, steps, eta, guidance, seed, tour, lang, theme } = this.state;
+    this.state = { ...DEFAULTS, view, sampler, steps, eta, guidance, seed, tour, lang, theme };
+    this.#write();
+    this.base = this.model = model;
     this.lastRun = null;
-    this.update();
+    this.build();
   }
 
   /** The run that the state asks for; where it asks for what there is not, the last one, and the page says why. */
@@ -149,6 +162,7 @@ export class App {
     this.path = pathBar(this);
     this.tour = tourCard(this);
     this.ask = askBar(this);
+    this.about = el("p");
     this.place = el("div", { id: "view", role: "tabpanel", tabIndex: -1 });
     this.view = null;
     this.shown = "";
@@ -156,7 +170,7 @@ export class App {
       el("a", { class: "skip", href: "#view", on: { click: (/** @type {Event} */ e) => { e.preventDefault(); this.place?.focus(); } } }, t("skip")),
       el("header", { class: "top" }, el("h1", {}, t("title")), el("p", { class: "quiet small" }, t("motto")), tools(this)),
       el("main", {}, this.ask.element, this.path.element, this.place),
-      el("footer", {}, el("p", {}, this.aboutModel()), el("p", {}, t("footer"))),
+      el("footer", {}, this.about, el("p", {}, t("footer"))),
       this.tour.element, this.live);
     this.update();
   }
@@ -180,6 +194,7 @@ export class App {
       this.place?.replaceChildren(this.view.element);
       this.place?.setAttribute("aria-labelledby", `tab-${id}`);
     }
+    if (this.about) this.about.textContent = this.aboutModel();
     for (const part of [this.ask, this.path, this.view, this.tour]) part?.update(this.state);
   }
 }

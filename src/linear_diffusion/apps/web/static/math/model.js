@@ -1,5 +1,5 @@
 /**
- * Model: the five blocks of a text-to-image diffusion model, read from the two files that Python's `save_pretrained` writes.
+ * Model: the five blocks of a text-to-image diffusion model. `open.js` reads one from files.
  *
  *     prompt --> c --> law of its latents --> denoiser --sampler--> z_0 --decoder--> picture
  *
@@ -11,16 +11,12 @@ import { DetailCurve, Encoder, finishSteps, Format, ToneCurve } from "./image.js
 import { combine, multiply, transpose } from "./linalg.js";
 import { NOISE, SCHEDULES, startStd } from "./noise.js";
 import { addsNoise, bridge, runSteps, SAMPLERS } from "./sampler.js";
-import { numbersOf, parseSafetensors } from "./safetensors.js";
 import { drawStyle, startNoise, stepNoise } from "./streams.js";
 
 /** @typedef {import("./noise.js").Level} Level */
 /** @typedef {import("./image.js").Curve} Curve */
 /** Positions of prompts and their weights, the heaviest first; they sum to 1. @typedef {[number, number][]} Mix */
 /** A share of what an image is drawn from. @typedef {{prompt: number, component: number, weight: number}} Part */
-
-/** A file that is no model, or one that this page cannot show. */
-export class ModelError extends Error {}
 
 /** A request that the model cannot meet: the key of a text, and what stands in it. */
 export class RequestError extends Error {
@@ -91,19 +87,25 @@ export class Law {
   /** Of all styles together, (k, k). */
   covariance() {
     const { k, mean } = this;
+    const covariance = this.within();
+    this.shares.forEach((share, j) => {
+      const off = this.meanOf(j).map((v, i) => v - mean[i]);
+      for (let a = 0, at = 0; a < k; a++) for (let b = 0; b < k; b++, at++) covariance[at] += share * off[a] * off[b];
+    });
+    return covariance;
+  }
+
+  /** How pictures vary within a style, on average, (k, k). @param {number} [floor] the least that D is taken for */
+  within(floor = 0) {
+    const { k, rank } = this;
     const within = new Float64Array(k * k);
-    const apart = new Float64Array(k * k);
-    for (let i = 0; i < k; i++) within[i * k + i] = this.variances[i];
+    for (let i = 0; i < k; i++) within[i * k + i] = Math.max(this.variances[i], floor);
     this.shares.forEach((share, j) => {
       const factor = this.factorOf(j);
-      const product = multiply(factor, transpose(factor, k, this.rank), k, this.rank, k);
-      const off = this.meanOf(j).map((v, i) => v - mean[i]);
-      for (let a = 0, at = 0; a < k; a++) for (let b = 0; b < k; b++, at++) {
-        within[at] += share * product[at];
-        apart[at] += share * off[a] * off[b];
-      }
+      const product = multiply(factor, transpose(factor, k, rank), k, rank, k);
+      for (let at = 0; at < k * k; at++) within[at] += share * product[at];
     });
-    return this.#fromBasis(within).map((v, i) => v + apart[i]);
+    return this.#fromBasis(within);
   }
 
   /** Q a Q'. @param {Float64Array} a */
@@ -363,91 +365,4 @@ function chooseParts(model, mix, style, seed, index) {
   else if (!(Number.isInteger(component) && component >= 0 && component < law.size)) throw new RequestError("error.style", { style, most: law.size - 1, prompt: model.prompts[first] });
   const mean = law.matchedMeanOf(component);
   return [{ prompt: first, component, weight }, ...rest.map(([prompt, w]) => ({ prompt, component: model.law(prompt).nearest(mean), weight: w }))];
-}
-
-/** The format of saved models that this page reads. */
-const FORMAT = 4;
-
-/** A model from the content of its two files; throws a ModelError that says what is wrong with them.
- * @param {any} config @param {Uint8Array} bytes */
-export function openModel(config, bytes) {
-  if (typeof config !== "object" || config === null || !("linear_diffusion" in config)) throw new ModelError("config.json is not the configuration of a linear diffusion model");
-  if (config.format !== FORMAT) throw new ModelError(`config.json has format ${config.format}; this page reads ${FORMAT}`);
-  const { shape, dtype } = config.image;
-  if (config.params.text_encoder !== "one-hot") throw new ModelError(`it has text_encoder "${config.params.text_encoder}"; this page shows models of one-hot prompts`);
-  if (config.params.training !== "exact") throw new ModelError('it was fitted with training="sampled"; this page shows models with training="exact"');
-  if (!(shape.length === 2 || (shape.length === 3 && shape[2] === 3))) throw new ModelError(`its images are arrays of shape ${shape.join(" x ")}; this page shows grey and RGB pictures`);
-  try {
-    return modelOf(config, parseSafetensors(bytes));
-  } catch (error) {
-    if (error instanceof ModelError) throw error;
-    throw new ModelError(`the weights cannot be read (images of dtype ${dtype}): ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-/** A model from its configuration and its arrays. @param {any} config @param {Map<string, import("./safetensors.js").Tensor>} arrays */
-export function modelOf(config, arrays) {
-  const format = new Format(config.image);
-  const prompts = config.prompts.values.map(String);
-  /** @param {string} name @param {...number} shape */
-  const need = (name, ...shape) => {
-    const found = arrays.get(name);
-    if (!found) throw new ModelError(`array "${name}" is missing from the weights`);
-    if (shape.length && shape.join() !== found.shape.join()) throw new ModelError(`array "${name}" has shape ${found.shape.join(" x ")}; it must be ${shape.join(" x ")}`);
-    return found;
-  };
-  const d = format.width * format.height * format.channels;
-  const p = prompts.length;
-  const [k] = need("encoder.components").shape;
-  const all = (/** @type {string} */ name, /** @type {number[]} */ ...shape) => finite(name, numbersOf(need(name, ...shape)));
-  const encoder = new Encoder({
-    mean: all("encoder.mean", d), std: all("encoder.std", d), components: all("encoder.components", k, d), variances: all("encoder.variances", k),
-    totalVariance: all("encoder.total_variance")[0], scale: all("encoder.scale")[0],
-  });
-  const owner = all("prior.owner");
-  const m = owner.length;
-  const [, , r] = need("prior.factors").shape;
-  const starts = Array.from({ length: p + 1 }, (_, j) => owner.findIndex((o) => o >= j)).map((at) => (at < 0 ? m : at));
-  const tables = {
-    shares: need("prior.shares", m), means: need("prior.component_means", m, k), factors: need("prior.factors", m, k, r), unit: need("prior.unit", m),
-    basis: need("prior.basis", p, k, k), variances: need("prior.variances", p, k),
-    gain: arrays.has("prior.gain") ? need("prior.gain", p, k) : null, matched: arrays.has("prior.matched_means") ? need("prior.matched_means", m, k) : null,
-  };
-  /** @param {number} j */
-  const lawOf = (j) => {
-    const [from, to] = [starts[j], starts[j + 1]];
-    const unit = numbersOf(tables.unit, from, to);
-    return new Law({
-      shares: numbersOf(tables.shares, from, to),
-      means: numbersOf(tables.means, from * k, to * k),
-      factors: numbersOf(tables.factors, from * k * r, to * k * r).map((x, i) => x * unit[Math.floor(i / (k * r))]),
-      basis: numbersOf(tables.basis, j * k * k, (j + 1) * k * k),
-      variances: numbersOf(tables.variances, j * k, (j + 1) * k),
-      gain: tables.gain && numbersOf(tables.gain, j * k, (j + 1) * k),
-      matchedMeans: tables.matched && numbersOf(tables.matched, from * k, to * k),
-    });
-  };
-  const curves = Int32Array.from(all("prior.curves", m));
-  const n = curves[m - 1] + 1;
-  const ownerOfCurve = Array.from({ length: n }, (_, curve) => owner[curves.indexOf(curve)]);
-  const c = format.channels;
-  const low = arrays.has("tone.low") ? all("tone.low", n, c) : null;
-  const step = low && all("tone.step", n, c);
-  const table = low && need("tone.table", n, c, 4096);
-  const tones = Array.from({ length: n }, (_, i) =>
-    low && step && table ? new ToneCurve(low.slice(i * c, (i + 1) * c), step.slice(i * c, (i + 1) * c), numbersOf(table, i * c * 4096, (i + 1) * c * 4096)) : null);
-  const shift = arrays.has("detail.shift") ? need("detail.shift", p, c, 3, 1021) : null;
-  const levels = shift && need("detail.table", p, c, 4081);
-  const detailOf = Array.from({ length: p }, (_, j) =>
-    shift && levels ? new DetailCurve(numbersOf(shift, j * c * 3063, (j + 1) * c * 3063), numbersOf(levels, j * c * 4081, (j + 1) * c * 4081)) : null);
-  return new Model({
-    config, prompts, weights: all("prior.weights", p), encoder, format, residual: all("prior.residual", p), lawOf,
-    curvesOf: (j) => curves.slice(starts[j], starts[j + 1]), tones, details: ownerOfCurve.map((j) => detailOf[j]), nStyles: m, arrays,
-  });
-}
-
-/** @param {string} name @param {Float64Array} numbers */
-function finite(name, numbers) {
-  if (!numbers.every(Number.isFinite)) throw new ModelError(`array "${name}" holds numbers that are not finite`);
-  return numbers;
 }

@@ -2,20 +2,20 @@
  * Teach: a new prompt from a few drawings. All that is learned of them is a sum, so that a drawing can be taken back.
  *
  *     n,  mean,  scatter = sum (z - mean)(z - mean)'
- *     S = (scatter + nu S_shared) / (n + nu)              S_shared: how the prompts that the model knows vary within, on average
+ *     S = (scatter + nu S_shared) / (n + nu)              S_shared: how pictures of one style vary, on average over all styles
  *
  * The sums are merged as in Python's denoiser/moments.py (Chan, Golub and LeVeque 1983); the shrinkage is that of a prior worth nu drawings.
  */
 
 import { eigh } from "./linalg.js";
 import { DetailCurve, ToneCurve } from "./image.js";
-import { modelOf } from "./model.js";
+import { modelOf } from "./open.js";
 import { halfBits, halfFloat, numbersOf, tensorOf } from "./safetensors.js";
 
 /** @typedef {import("./model.js").Model} Model */
 /** @typedef {import("./safetensors.js").Tensor} Tensor */
 
-/** How many drawings what all prompts share is worth. */
+/** How many drawings what all styles share is worth. */
 export const NU = 10;
 
 /** Count, mean and scatter of latents, and the summed squared length of what the encoder discards of their pictures. */
@@ -68,7 +68,7 @@ export function encoded({ encoder }, pixels) {
 }
 
 /** The moments of pictures. @param {Model} model @param {Float64Array[]} pictures */
-export function momentsOf(model, pictures) {
+export function momentsOfPictures(model, pictures) {
   const moments = new Moments(model.k);
   for (const pixels of pictures) {
     const { z, discarded } = encoded(model, pixels);
@@ -78,7 +78,7 @@ export function momentsOf(model, pictures) {
 }
 
 /**
- * What a model's prompts have in common: the mean of their covariances within, of their curves, and of what the encoder discards of them.
+ * What a model's styles have in common: the mean of their covariances, of their curves, and of what the encoder discards of their pictures.
  * @typedef {{covariance: Float64Array, tone: ToneCurve | null, detail: DetailCurve | null, discarded: number}} Shared
  */
 
@@ -103,7 +103,7 @@ function findShared(model) {
   const curves = new Map();
   weights.forEach((weight, j) => {
     const law = model.law(j);
-    const own = law.covariance();
+    const own = law.within();
     for (let i = 0; i < own.length; i++) covariance[i] += weight * own[i];
     law.shares.forEach((share, style) => {
       const curve = parts.curvesOf(j)[style];
@@ -121,12 +121,12 @@ function findShared(model) {
   };
 }
 
-/** How much drawings count beside what all prompts share, from 0 to 1. @param {number} count */
+/** How much drawings count beside what all styles share, from 0 to 1. @param {number} count */
 export function ownShare(count) {
   return count / (count + NU);
 }
 
-/** Moments with their covariance drawn to what all prompts share. @param {Moments} moments @param {Shared} common */
+/** Moments with their covariance drawn to what all styles share. @param {Moments} moments @param {Shared} common */
 export function shrunk({ count, mean, scatter, discarded }, common) {
   const covariance = scatter.map((v, i) => (v + NU * common.covariance[i]) / (count + NU));
   return { mean, covariance, discarded: (discarded + NU * common.discarded) / (count + NU) };
@@ -168,7 +168,7 @@ export function withPrompts(model, symbols) {
   const weights = [...model.weights].map((w) => (w * nImages) / total).concat(symbols.map(({ moments }) => moments.count / total));
   grown.set("prior.weights", tensorOf("F64", [weights.length], weights));
   const names = [...prompts, ...symbols.map(({ name }) => name)];
-  const taught = modelOf({ ...config, prompts: { dtype: "str", values: names }, n_images: total }, grown);
+  const taught = modelOf({ ...config, prompts: { dtype: "str", values: names }, n_images: total }, grown, model);
   prompts.forEach((_, j) => taught.laws.set(j, model.law(j)));
   return taught;
 }

@@ -27,7 +27,8 @@ export function apartView(app) {
   const onScreen = new Set();
   /** @type {Record<string, HTMLDetailsElement>} */
   const shells = {};
-  let shown = "";
+  /** The open parts that the page was led to last. @type {string | null} */
+  let shown = null;
 
   const watch = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -77,27 +78,29 @@ export function apartView(app) {
     bench.hovered = -1;
     bench = new Bench(app);
     bench.refresh = () => update(app.state);
-    bench.warm(bench.refresh);
+    bench.warm(() => update(app.state, true));
   }
 
-  /** @param {import("./state.js").State} state */
-  function update(state) {
+  /** @param {import("./state.js").State} state @param {boolean} [all] those off the screen too */
+  function update(state, all = false) {
     if (app.model !== bench.model) begin();
     const open = openParts();
     for (const [id, shell] of Object.entries(shells)) {
       shell.open = open.includes(id);
       if (!shell.open) continue;
       let part = made.get(id);
+      const isNew = !part;
       if (!part) {
         part = APART_PARTS[id](bench);
         made.set(id, part);
         shell.append(el("div", { class: "body" }, part.element));
       }
-      if (onScreen.has(id)) part.update(state);
+      if (all || isNew || onScreen.has(id)) part.update(state);
     }
     if (shown !== state.parts) {
       const last = open[open.length - 1];
-      if (shown || open.length > 1 || open[0] !== "weights") requestAnimationFrame(() => last && shells[last].scrollIntoView({ block: "start" }));
+      const isLed = shown !== null || (open.length === 1 && last !== "weights"); // by a link or the tour to what stands further down
+      if (isLed && last) requestAnimationFrame(() => shells[last].scrollIntoView({ block: "start" }));
       shown = state.parts;
     }
   }

@@ -137,5 +137,6 @@ function levelText(t, time, { alpha, sigma }) {
 
 /** A signed number with its sign, of so many digits after the point. @param {number} x @param {number} [digits] */
 export function signedText(x, digits = 3) {
-  return (x < 0 ? "\u2212" : "+") + Math.abs(x).toFixed(digits);
+  const text = Math.abs(x).toFixed(digits);
+  return (Number(text) === 0 ? "" : x < 0 ? "\u2212" : "+") + text;
 }

@@ -94,7 +94,7 @@ export function stylesPart(bench) {
     const context = /** @type {CanvasRenderingContext2D} */ (scatter.getContext("2d"));
     context.setTransform(dense, 0, 0, dense, 0, 0);
     const reach = [0, 1].map((a) => [Math.min(...points.map((p) => p.at[a])), Math.max(...points.map((p) => p.at[a]))]);
-    const scale = 0.9 * Math.min(width / (reach[0][1] - reach[0][0] || 1), height / (reach[1][1] - reach[1][0] || 1));
+    const scale = 0.8 * Math.min(width / (reach[0][1] - reach[0][0] || 1), height / (reach[1][1] - reach[1][0] || 1));
     const x = (/** @type {number} */ v) => width / 2 + scale * (v - (reach[0][0] + reach[0][1]) / 2);
     const y = (/** @type {number} */ v) => height / 2 - scale * (v - (reach[1][0] + reach[1][1]) / 2);
     const size = Math.max(2, width / 220);

@@ -44,7 +44,7 @@ export function weightsPart(bench) {
   const element = el("div", { class: "stack" },
     el("div", { class: "controls" }, level.element, output.element, channel && channel.element),
     el("div", { class: "pair" },
-      captioned(pick.element, t("apart.matrix"), t("apart.matrix.text", { outputs: width * height, inputs: width * height * channels, weights: (width * height * channels ** 2 * width * height).toLocaleString(app.language) })),
+      captioned(pick.element, t("apart.matrix"), `${t("apart.matrix.text", { weights: (d * d).toLocaleString(app.language) })} ${t(channels === 1 ? "apart.matrix.grey" : "apart.matrix.colour")}`),
       el("figure", {}, one.canvas, el("figcaption", {}, where, text))),
     gallery.element);
   let waiting = 0;

@@ -2,6 +2,8 @@
  * State: all that decides what is seen, as one flat object that is kept in the address. A link reproduces it.
  */
 
+import { linkedLessons } from "./lessons.js";
+
 /** What a page starts with; only what differs stands in the address. */
 export const DEFAULTS = {
   view: "sampler",
@@ -29,6 +31,11 @@ export const DEFAULTS = {
   dabs: "",            // pixels of the mean that were painted on, in base 36, "-" for darker, "." between
   draws: 0,            // draws of sampled training
   pieces: 1,           // how many Gaussians a prompt's styles are merged to
+  taught: "",          // symbols and their drawings, as writeLessons of ui/lessons.js writes them; a link holds the first twenty
+  lesson: 0,           // which of these symbols is in hand
+  blend: "",           // the prompt that it is mixed with; empty is the model's first
+  hidden: "right",     // the side of a drawing that is hidden and filled in
+  grain: 0.4,          // noise on a drawing, in parts of the range of pixels
   tour: "",            // step of the guided tour; empty is none
   lang: "",            // "en" or "ru"; empty is the browser's
   theme: "",           // "light" or "dark"; empty is the system's
@@ -59,7 +66,7 @@ export function writeAddress(state) {
   const said = new URLSearchParams();
   for (const [name, usual] of Object.entries(DEFAULTS)) {
     const value = state[/** @type {keyof State} */ (name)];
-    if (value !== usual) said.set(name, String(value));
+    if (value !== usual) said.set(name, name === "taught" ? linkedLessons(String(value)) : String(value));
   }
   const text = said.toString();
   return text ? `#${text}` : "#";

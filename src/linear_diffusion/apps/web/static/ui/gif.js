@@ -35,8 +35,9 @@ export function encodeGif({ width, height, times, frames }) {
 /** @param {Uint8Array} indices @param {number} width @param {number} times */
 function enlarged(indices, width, times) {
   const wide = width * times;
-  return Uint8Array.from({ length: indices.length * times * times }, (_, i) =>
-    indices[Math.floor(i / wide / times) * width + Math.floor((i % wide) / times)]);
+  const out = new Uint8Array(indices.length * times * times);
+  for (let i = 0; i < out.length; i++) out[i] = indices[Math.floor(i / wide / times) * width + Math.floor((i % wide) / times)];
+  return out;
 }
 
 /** @param {string} text */
@@ -61,27 +62,28 @@ function packLzw(bytes) {
     held |= code << bits;
     for (bits += size; bits >= 8; bits -= 8, held >>>= 8) out.push(held & 255);
   };
-  /** @type {Map<number, number>} */
-  let known = new Map();
+  /** The code of a row and a byte after it, at 256 row + byte; 0 is none. */
+  const known = new Uint16Array(256 * 4096);
+  let next = end + 1;
   write(clear);
   let prefix = bytes[0];
   for (let i = 1; i < bytes.length; i++) {
-    const key = (prefix << 8) | bytes[i];
-    const code = known.get(key);
-    if (code !== undefined) {
-      prefix = code;
+    const key = 256 * prefix + bytes[i];
+    if (known[key]) {
+      prefix = known[key];
       continue;
     }
     write(prefix);
     prefix = bytes[i];
-    const next = end + 1 + known.size;
     if (next === 4096) {
       write(clear);
-      known = new Map();
+      known.fill(0);
+      next = end + 1;
       size = 9;
     } else {
-      known.set(key, next);
+      known[key] = next;
       if (next === 1 << size) size += 1;
+      next += 1;
     }
   }
   write(prefix);

@@ -119,6 +119,7 @@ function morePictures(app) {
   /** @param {Run} run @param {number} i */
   function paintNext(run, i) {
     tiles[i].tile.paint(startRun(model, { ...run.request, seed: first + i }).finished);
+    tiles[i].button.removeAttribute("aria-busy");
     if (i + 1 < MORE) waiting = window.setTimeout(() => paintNext(run, i + 1));
   }
   return {
@@ -126,7 +127,10 @@ function morePictures(app) {
     /** @param {Run} run */
     show(run) {
       first = (run.request.seed ?? 0) + 1;
-      tiles.forEach(({ button }, i) => button.setAttribute("aria-label", t("picture.more.one", { seed: first + i })));
+      tiles.forEach(({ button }, i) => {
+        button.setAttribute("aria-label", t("picture.more.one", { seed: first + i }));
+        button.setAttribute("aria-busy", "true");
+      });
       clearTimeout(waiting);
       waiting = window.setTimeout(() => paintNext(run, 0));
     },

@@ -168,7 +168,7 @@ function stepText(run, at) {
 
 /** Positions of a run that are shown in its filmstrip: evenly from the noise to z_0, then the finished picture.
  * @param {number} nSteps */
-export function momentsOf(nSteps) {
+function filmMoments(nSteps) {
   const even = Array.from({ length: MOMENTS - 1 }, (_, i) => Math.round((i * nSteps) / (MOMENTS - 2)));
   return [...new Set(even), nSteps + 1];
 }
@@ -184,7 +184,7 @@ function filmstrip(app) {
   let current = -1;
 
   const fill = whenNew((/** @type {Run} */ run) => {
-    moments = momentsOf(run.nSteps);
+    moments = filmMoments(run.nSteps);
     current = -1;
     if (frames.length !== moments.length) {
       frames = moments.map((_, i) => button("", () => app.player.seek(moments[i])));

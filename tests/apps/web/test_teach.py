@@ -153,13 +153,13 @@ def test_a_symbol_is_drawn_with_the_mouse_and_learned(page: Any, served: Served,
         page.mouse.up()
         page.get_by_role("button", name="Add this drawing").click()
         assert page.get_by_role("button", name="Take back").count() == number
-    drawn = ask(page, f"{DRAWN}.map((x) => [...x])")
+    drawn = ask(page, f"{DRAWN}.map((x) => [...x.pixels])")
     for picture in np.reshape(drawn, (2, 16, 16)):
         assert picture[6:12, 4:12].max(axis=0).min() > 150 and picture[[0, -1]].max() == 0
     state = page.evaluate("({ ...window.linearDiffusion.state })")
     assert (state["prompt"], page.evaluate("linearDiffusion.model.prompts.at(-1)")) == ("arrow", "arrow")
     assert page.get_by_role("heading", name="What it draws for “arrow”").is_visible()
-    assert page.get_by_text("your 2 drawings count 17 %").is_visible()
+    page.get_by_text("your 2 drawings count 17 %").wait_for()
 
 
 def test_a_symbol_is_drawn_with_the_keyboard_too(page: Any, served: Served, digits: LinearDiffusion) -> None:
@@ -312,7 +312,7 @@ def test_image_files_are_fitted_and_inverted(
     assert "cross.png was inverted" in said and "light.png was inverted" not in said
     assert "text.png is not a picture" in said and "2 pictures were fitted to 16 x 16" in said
     first, second = np.reshape(
-        ask(page, f"{DRAWN}.map((x) => [...x])"),
+        ask(page, f"{DRAWN}.map((x) => [...x.pixels])"),
         (2, 16, 16),
     )
     assert np.abs(first - second).max() <= 5 and first[8, 4:12].min() > 80 and first[:, [0, 1, 14, 15]].max() <= 5
@@ -344,11 +344,33 @@ def test_a_folder_is_opened_and_comes_out_as_it_was(
     assert page.evaluate("linearDiffusion.state.view") == "picture"
 
 
-def test_a_folder_may_be_chosen_whole(page: Any, served: Served, digits: LinearDiffusion, tmp_path: Path) -> None:
+def test_a_folder_may_be_chosen_or_dropped_whole(
+    page: Any, served: Served, digits: LinearDiffusion, tmp_path: Path
+) -> None:
     digits.save_pretrained(tmp_path / "mine")
     opened(page, served(digits), view="own")
     page.locator("input[type=file]").first.set_input_files(tmp_path / "mine")
-    page.get_by_text("your files").wait_for()
+    page.get_by_text("your files", exact=True).wait_for()
+    page.get_by_role("button", name="Back to the page's model").click()
+    box = page.locator(".drop").bounding_box()
+    at = {"x": box["x"] + 20, "y": box["y"] + 20}
+    data = {"items": [], "files": [str(tmp_path / "mine")], "dragOperationsMask": 1}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **at})
+    page.get_by_text("your files", exact=True).wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_was_taught_is_accessible_and_fits(page: Any, served: Served, digits: LinearDiffusion, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    taught(page, served, digits, 6, theme=theme)
+    page.get_by_text("your 6 drawings count 38 %").wait_for()
+    found = axe.Axe().run(page).response["violations"]
+    assert not [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
+    for width in (390, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_files_that_are_no_model_are_named(page: Any, served: Served, digits: LinearDiffusion, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
  * The sums are merged as in Python's denoiser/moments.py (Chan, Golub and LeVeque 1983); the shrinkage is that of a prior worth nu drawings.
  */
 
-import { eigh } from "./linalg.js";
+import { dot, eigh } from "./linalg.js";
 import { DetailCurve, ToneCurve } from "./image.js";
 import { modelOf } from "./open.js";
 import { halfBits, halfFloat, numbersOf, tensorOf } from "./safetensors.js";
@@ -58,22 +58,20 @@ export class Moments {
   }
 }
 
-/** The latent of a picture, and the squared length of what the encoder discards of it, in standardised pixels.
- * @param {Model} model @param {Float64Array} pixels */
+/** A picture, its latent, and the squared length of what the encoder discards of it, in standardised pixels.
+ * @typedef {{pixels: Float64Array, z: Float64Array, discarded: number}} Encoded */
+
+/** @param {Model} model @param {Float64Array} pixels @returns {Encoded} */
 export function encoded({ encoder }, pixels) {
   const z = encoder.encode(pixels);
-  const whole = pixels.reduce((sum, v, i) => sum + ((v - encoder.mean[i]) / encoder.std[i]) ** 2, 0);
-  const kept = z.reduce((sum, v) => sum + v * v, 0) / encoder.scale ** 2;
-  return { z, discarded: Math.max(whole - kept, 0) };
+  const x = pixels.map((v, i) => (v - encoder.mean[i]) / encoder.std[i]);
+  return { pixels, z, discarded: Math.max(dot(x, x) - dot(z, z) / encoder.scale ** 2, 0) };
 }
 
-/** The moments of pictures. @param {Model} model @param {Float64Array[]} pictures */
+/** The moments of pictures. @param {Model} model @param {Encoded[]} pictures */
 export function momentsOfPictures(model, pictures) {
   const moments = new Moments(model.k);
-  for (const pixels of pictures) {
-    const { z, discarded } = encoded(model, pixels);
-    moments.include(z, discarded);
-  }
+  for (const { z, discarded } of pictures) moments.include(z, discarded);
   return moments;
 }
 

@@ -6,9 +6,10 @@
  * The model is worked out from the text alone, so that a drawing which is taken back leaves nothing behind.
  */
 
-import { momentsOfPictures, withPrompts } from "../math/teach.js";
+import { encoded, momentsOfPictures, withPrompts } from "../math/teach.js";
 import { unpackDrawing } from "./pad.js";
 
+/** @typedef {import("../math/model.js").Model} Model */
 /** @typedef {{name: string, drawings: string[]}} Lesson */
 
 /** How many drawings a link holds. */
@@ -52,12 +53,23 @@ export function wrongName(name, taken) {
   return taken.includes(name) ? "teach.name.taken" : "";
 }
 
-/** The pictures of a lesson, without those that are none of the model's. @param {import("../math/model.js").Model} model @param {Lesson} lesson */
+/** Drawings by what they are in a text, as each model encodes them. @type {WeakMap<Model, Map<string, import("../math/teach.js").Encoded | null>>} */
+const encodings = new WeakMap();
+
+/** The pictures of a lesson, without those that are none of the model's. @param {Model} model @param {Lesson} lesson */
 export function picturesOf(model, { drawings }) {
-  return drawings.map((code) => unpackDrawing(model, code)).filter((pixels) => pixels !== null);
+  const known = encodings.get(model) ?? new Map();
+  encodings.set(model, known);
+  return drawings.map((code) => {
+    if (!known.has(code)) {
+      const pixels = unpackDrawing(model, code);
+      known.set(code, pixels && encoded(model, pixels));
+    }
+    return known.get(code);
+  }).filter((picture) => picture !== null);
 }
 
-/** A model that has learned all that a text says. @param {import("../math/model.js").Model} base @param {string} text */
+/** A model that has learned all that a text says. @param {Model} base @param {string} text */
 export function taughtModel(base, text) {
   const taken = [...base.prompts];
   const symbols = [];

@@ -68,7 +68,6 @@ export function ownView(app) {
   function show(model, text) {
     app.setModel(model);
     app.say(text);
-    document.querySelector(".own .main")?.scrollIntoView({ block: "nearest" });
     document.getElementById("tab-own")?.focus({ preventScroll: true });
   }
 

@@ -2,7 +2,7 @@
  * Teach it: the visitor draws a symbol a few times, and the model has learned it. What it learned, and what it can do then, is shown below.
  */
 
-import { encoded, momentsOfPictures, shared } from "../math/teach.js";
+import { momentsOfPictures, shared } from "../math/teach.js";
 import { button, el, field, heading, uniqueId } from "./dom.js";
 import { dropZone, pictureFrom } from "./files.js";
 import { heart } from "./hearts.js";
@@ -13,8 +13,9 @@ import { mixPart, restorePart, samplesPart } from "./teach_ask.js";
 import { sumsPart } from "./teach_sums.js";
 
 /** @typedef {import("./lessons.js").Lesson} Lesson */
+/** @typedef {import("../math/teach.js").Encoded} Encoded */
 /** What the parts of this view are given: a symbol that the model has learned, and its place among the model's prompts.
- * @typedef {{name: string, prompt: number, pictures: Float64Array[], drawings: string[]}} Taught */
+ * @typedef {{name: string, prompt: number, pictures: Encoded[], drawings: string[]}} Taught */
 
 /** How many hearts are drawn for who does not want to. */
 const EXAMPLES = 5;
@@ -143,11 +144,10 @@ export function teachView(app) {
   }
 
   /** How far the sums from which a drawing is subtracted are from those that never had it, as a share of the largest number.
-   * @param {Float64Array[]} pictures @param {number} i */
+   * @param {Encoded[]} pictures @param {number} i */
   function difference(pictures, i) {
     const sum = momentsOfPictures(app.base, pictures);
-    const { z, discarded } = encoded(app.base, pictures[i]);
-    sum.exclude(z, discarded);
+    sum.exclude(pictures[i].z, pictures[i].discarded);
     const never = momentsOfPictures(app.base, pictures.filter((_, j) => j !== i));
     const far = (/** @type {Float64Array} */ a, /** @type {Float64Array} */ b) =>
       a.reduce((most, x, j) => Math.max(most, Math.abs(x - b[j])), 0) / (b.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1);
@@ -181,9 +181,9 @@ export function teachView(app) {
     return names.find((n) => !used.includes(n)) ?? `${names[0]} ${used.length}`;
   }
 
-  /** @param {Float64Array[]} pictures */
+  /** @param {Encoded[]} pictures */
   function showGallery(pictures) {
-    gallery.replaceChildren(...pictures.map((pixels, i) => {
+    gallery.replaceChildren(...pictures.map(({ pixels }, i) => {
       const tile = picture(app.base, t("teach.drawing", { number: i + 1 }), "fill");
       tile.paint(pixels);
       return el("li", {}, tile.canvas, button(t("teach.back"), () => takeBack(i), { "aria-label": t("teach.back.label", { number: i + 1 }) }));
@@ -210,17 +210,36 @@ export function teachView(app) {
     for (const part of learned) part.element.hidden = !symbol;
   }
 
+  let asked = "";
+  let waiting = 0;
+  /** Shows what takes longer part by part, so that the page answers at once. @param {import("./teach_ask.js").Part[]} parts */
+  function showLater([part, ...rest]) {
+    clearTimeout(waiting);
+    waiting = window.setTimeout(() => {
+      if (symbol) part.update(app.state, symbol);
+      if (rest.length) showLater(rest);
+    });
+  }
+
   tell("");
   setTimeout(() => shared(app.base)); // so that the first drawing need not wait for it
   return {
     element,
     update(state) {
-      const key = `${app.model.id} ${state.lesson}`;
+      const { lesson, seed, blend, hidden, grain } = state;
+      const key = `${app.model.id} ${lesson}`;
       if (key !== shown) {
         shown = key;
         show();
       }
-      if (symbol) for (const part of learned) part.update(state, symbol);
+      const now = [key, seed, blend, hidden, grain].join(" ");
+      if (now === asked || !symbol) return;
+      asked = now;
+      samples.update(state, symbol);
+      showLater([mix, restore, sums]);
+    },
+    leave() {
+      clearTimeout(waiting);
     },
   };
 }

@@ -137,7 +137,7 @@ export function restorePart(app) {
       const isHidden = mask(hidden);
       filling = { key: law + hidden, hidden: isHidden, fill: inpainter(app.model, known.law, isHidden) };
     }
-    paint(state.grain, onPad ?? symbol.pictures[symbol.pictures.length - 1]);
+    paint(state.grain, onPad ?? symbol.pictures[symbol.pictures.length - 1].pixels);
   }
 
   /** @param {number} amount @param {Float64Array} pixels */

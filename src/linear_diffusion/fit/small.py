@@ -33,6 +33,7 @@ from . import Parts
 from .clusters import STYLES_A_CURVE
 from .matching import WithinComponents, match, match_details, n_draws, tone_curves
 
+Curves = TypeVar("Curves", ToneCurves, DetailCurves)
 Part = TypeVar("Part", PCAEncoder, ClassPrior, ToneCurves, DetailCurves)
 
 _LEAST_DRAWN = 16
@@ -50,9 +51,8 @@ def shrink(parts: Parts, latent_dim: int, styles: int) -> Parts:
     if not isinstance(large, ClassPrior):
         raise TypeError(f"{type(large).__name__} has no styles to merge; give a model of prompts of their own.")
     if old.latent_dim <= latent_dim and np.bincount(large.owner).max() <= styles:
-        curves, details = (kept and _rounded(kept) for kept in (parts.decoder.curves, parts.decoder.details))
         encoder = _rounded(old)
-        return Parts(encoder, _rounded(large), Decoder(encoder, parts.decoder.image, curves, details))
+        return Parts(encoder, _rounded(large), _in_tones(replace(parts.decoder, encoder=encoder)))
     encoder = _rounded(_leading(old, latent_dim))
 
     def one(prompt: int) -> _Merged:
@@ -75,10 +75,10 @@ def _matched(parts: Parts, encoder: PCAEncoder, prior: ClassPrior, style_of: Ind
     histogram = tone_histograms(rows, prior.curves[new], int(prior.curves[-1]) + 1, image.tones, image.n_channels)
     if large.gain is not None:
         prior = _rounded(match(prior, decoder, lambda _, law: _within(law), histogram, len(rows)))
-    decoder = replace(decoder, curves=_rounded(tone_curves(prior, decoder, histogram)))
+    decoder = _in_tones(replace(decoder, curves=tone_curves(prior, decoder, histogram)))
     if parts.decoder.details is not None:
         of_prompts = tone_histograms(rows, index, len(prior.weights), image.tones, image.n_channels)
-        decoder = replace(decoder, details=_rounded(match_details(prior, decoder, rows, index, of_prompts)))
+        decoder = _in_tones(replace(decoder, details=match_details(prior, decoder, rows, index, of_prompts)))
     return Parts(encoder, prior, decoder)
 
 
@@ -179,6 +179,18 @@ def _leading(encoder: PCAEncoder, k: int) -> PCAEncoder:
     if variances.any() and np.isclose(scale**2 * encoder.variances.mean(), 1.0):
         scale = float(1 / np.sqrt(variances.mean()))
     return replace(encoder, components=encoder.components[:k], variances=variances, scale=scale)
+
+
+def _in_tones(decoder: Decoder) -> Decoder:
+    """A decoder with rounded curves; where pixels are whole numbers, to these, as what comes out is rounded anyway."""
+    image = decoder.image
+    whole = np.dtype(image.dtype).kind in "biu" and (image.origin, image.unit) == (0.0, 1.0)
+
+    def rounded(curves: Curves) -> Curves:
+        return _rounded(replace(curves, table=np.rint(curves.table) if whole else curves.table))
+
+    curves, details = decoder.curves, decoder.details
+    return replace(decoder, curves=curves and rounded(curves), details=details and rounded(details))
 
 
 def _rounded(part: Part) -> Part:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ...image.format import ImageFormat
     from ...model import LinearDiffusion
 
-_ROOM = 1_050_000
+_ROOM = 1_000_000
 """Bytes of packed weights: base64 makes four of three, and the page itself takes some hundred thousand."""
 _MOST_COMPONENTS, _LEAST_COMPONENTS = 100, 16
 """Digits look no better with more; and less shows nothing."""
 _WANTED_STYLES = 10
-_TONE, _DETAILS = 900, 4_800
-"""Packed bytes of a tone curve, and of a prompt's detail curves, for each channel."""
+_CURVES = {"whole": (250, 2_000), "floats": (900, 4_800)}
+"""Bytes of a tone curve, and of a prompt's detail curves, for each channel, of pixels that are whole, or floats."""
 
 
 def small_model(model: "LinearDiffusion") -> tuple["LinearDiffusion", dict[str, Any] | None]:
@@ -71,10 +71,11 @@ def page_sizes(n_prompts: int, image: "ImageFormat", latent_dim: int = 500, styl
     >>> page_sizes(10, ImageFormat((28, 28), "uint8", (0, 255)))
     (100, 11)
     """
-    curves, rank = n_prompts * image.n_channels * _DETAILS, RANK if styles > 1 else 0
+    tone, details = _CURVES["floats" if image.dtype.startswith("float") else "whole"]
+    curves, rank = n_prompts * image.n_channels * details, RANK if styles > 1 else 0
     for k in range(min(latent_dim, _MOST_COMPONENTS), _LEAST_COMPONENTS - 1, -1):
         beside = 2 * k * image.n_pixels + 4 * n_prompts * k**2
-        style = n_prompts * (k * (2 * rank + 4) + image.n_channels * _TONE / STYLES_A_CURVE)
+        style = n_prompts * (k * (2 * rank + 4) + image.n_channels * tone / STYLES_A_CURVE)
         room, wanted = int((_ROOM - curves - beside) / style), max(min(_WANTED_STYLES, int(beside / style), styles), 1)
         if room >= wanted:
             return k, min(room, styles)

@@ -241,7 +241,7 @@ def test_the_picture_follows_a_weight_that_is_changed(page: Any, served: Served,
     shell.locator("input[type=range]").nth(1).fill("3")
     assert pixels_of(after) != learned
     assert "× 8.00" in shell.inner_text()
-    assert shell.locator(".formula .changed").inner_text() == "λᵢ"
+    assert shell.locator(".closed-form .changed").inner_text() == "λᵢ"
     reset.click()
     assert pixels_of(after) == learned
     pad = shell.get_by_role("application")
@@ -250,7 +250,7 @@ def test_the_picture_follows_a_weight_that_is_changed(page: Any, served: Served,
     page.keyboard.press(" ")
     painted = pixels_of(after)
     assert painted != learned
-    assert shell.locator(".formula .changed").inner_text() == "μ"
+    assert shell.locator(".closed-form .changed").inner_text() == "μ"
     shell.get_by_role("button", name="Darker").click()
     box = pad.bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
@@ -369,7 +369,7 @@ def test_styles_split_by_a_slider(page: Any, served: Served, styled: LinearDiffu
         assert sum(
             float(text.split()[0]) for text in shell.locator(".tiles figcaption").all_inner_texts()
         ) == pytest.approx(100, abs=0.5)
-        seen.append(pixels_of(shell.locator(".samples canvas").first))
+        seen.append(pixels_of(shell.locator(".twelve canvas").first))
     assert len({tuple(pixels) for pixels in seen}) == 4
     sample = asked(page, """
         const { startRun } = await import(new URL("math/model.js", location.href));

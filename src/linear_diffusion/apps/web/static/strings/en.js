@@ -308,7 +308,7 @@ export const english = {
   "apart.sum.products": "Products",
 
   "apart.modes.title": "Coarse before fine",
-  "apart.modes.text": "Each row is an eigenvector of the prompt’s covariance, those of large variance on top. Bright means that the denoiser keeps it. Large shapes appear first and details last, and the step at which each appears is known before anything is drawn.",
+  "apart.modes.text": "Each row is an eigenvector of the prompt’s covariance, those of large variance on top. Bright means that the denoiser keeps it. Large shapes appear first and details last, and the step at which each appears is known before anything is drawn. With a network one can only watch.",
   "apart.modes.map": "How much of each eigenmode is kept at each step",
   "apart.modes.label": "Eigenmodes by steps. Up and down choose a mode, left and right a step.",
   "apart.modes.noise": "noise",
@@ -357,7 +357,7 @@ export const english = {
   "apart.draws.few": "Draws: {n}. The regression has {m} inputs and an intercept; it needs more draws than that.",
 
   "apart.styles.title": "One Gaussian becoming many styles",
-  "apart.styles.text": "One normal distribution for a prompt blends its shapes into one another. Split into styles, each its own normal distribution with its own linear denoiser, the same noise gives clear pictures.",
+  "apart.styles.text": "One normal distribution for a prompt blends its shapes into one another. Split into styles, each its own normal distribution with its own linear denoiser, the same noise gives clear pictures. A network has linear pieces too, but too many to list.",
   "apart.styles.none": "This model has one normal distribution for each prompt, so there are no styles to split. Fit one with styles=10 to see them.",
   "apart.styles.count": "Normal distributions of this prompt",
   "apart.styles.sample": "Sample {number}",

@@ -77,8 +77,7 @@ export function apartView(app) {
     made.clear();
     bench.hovered = -1;
     bench = new Bench(app);
-    bench.refresh = () => update(app.state);
-    bench.warm(() => update(app.state, true));
+    bench.refresh = (all) => update(app.state, all);
   }
 
   /** @param {import("./state.js").State} state @param {boolean} [all] those off the screen too */

@@ -21,8 +21,8 @@ export class Bench {
     this.ready = 0;
     /** @type {Map<string, any>} the last thing made for each name, and of what */
     this.made = new Map();
-    /** Shows the parts anew, after what is not in the state has changed. */
-    this.refresh = () => {};
+    /** Shows the parts anew, after what is not in the state has changed; all, or those on the screen. */
+    this.refresh = (/** @type {boolean} */ _all = false) => {};
   }
 
   /** What `make` makes, kept until it is asked for with another key.
@@ -35,15 +35,15 @@ export class Bench {
     return value;
   }
 
-  /** Makes the prompts' Gaussians one by one, so that the page answers between them. @param {() => void} then told when all are there */
-  async warm(then) {
+  /** Makes the prompts' Gaussians one by one, so that the page answers between them. */
+  async warm() {
     while (this.ready < this.model.prompts.length) {
       await new Promise((resolve) => setTimeout(resolve));
       if (this.app.model !== this.model) return;
       void this.model.law(this.ready).gaussian;
       this.ready += 1;
     }
-    then();
+    this.refresh(true);
   }
 
   get mix() {

@@ -29,7 +29,7 @@ export function changePart(bench) {
   const reset = button(t("apart.change.reset"), () => app.set({ factor: 0, dabs: "" }));
   const mu = el("span", {}, "μ");
   const lambda = el("span", {}, "λᵢ");
-  const formula = el("p", { class: "formula" }, "z₀ = ", mu, " + Σ √", lambda, " uᵢ (uᵢ · eps)");
+  const formula = el("p", { class: "closed-form" }, "z₀ = ", mu, " + Σ √", lambda, " uᵢ (uᵢ · eps)");
   const eigenvalue = el("p", { class: "number" });
   const moved = el("p", { class: "number" });
   let sign = 1;

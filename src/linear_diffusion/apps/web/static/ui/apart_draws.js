@@ -133,7 +133,7 @@ export function drawsPart(bench) {
 
 /** A line of the plot, in its legend. @param {string} colour @param {boolean} isDashed */
 function swatch(colour, isDashed) {
-  const line = el("span", { class: isDashed ? "swatch dashed" : "swatch" });
+  const line = el("span", { class: isDashed ? "linemark dashed" : "linemark" });
   line.style.borderTopColor = colour;
   return line;
 }

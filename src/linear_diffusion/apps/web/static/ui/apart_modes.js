@@ -136,7 +136,7 @@ function listed(n) {
 
 /** What the colours of the map mean. */
 function ramp() {
-  const { canvas, context, image } = tile(64, 1, "", "strip");
+  const { canvas, context, image } = tile(64, 1, "", "colour-scale");
   canvas.setAttribute("aria-hidden", "true");
   paintHeat(image.data, Float64Array.from({ length: 64 }, (_, i) => i), 63);
   context.putImageData(image, 0, 0);

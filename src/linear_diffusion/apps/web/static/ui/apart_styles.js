@@ -18,6 +18,7 @@ export function stylesPart(bench) {
   const { app, model } = bench;
   const { t } = app;
   const place = slider({ name: t("apart.styles.count"), min: 0, max: 1, step: 1, value: 0, text: (i) => String(counts()[i] ?? 1), input: (i) => app.set({ pieces: counts()[i] }) });
+  place.element.classList.add("wide");
   const samples = Array.from({ length: SAMPLES }, (_, i) => picture(model, t("apart.styles.sample", { number: i + 1 }), "fill"));
   const scatter = el("canvas", { class: "plot scatter", role: "img", "aria-label": t("apart.styles.scatter") });
   const means = el("div", { class: "tiles close" });
@@ -26,7 +27,7 @@ export function stylesPart(bench) {
   const body = el("div", { class: "stack" },
     el("div", { class: "controls" }, place.element), says,
     el("div", { class: "pair" },
-      el("figure", {}, el("div", { class: "samples" }, ...samples.map(({ canvas }) => canvas)), el("figcaption", {}, el("strong", {}, t("apart.styles.samples")), t("apart.styles.samples.text"))),
+      el("figure", {}, el("div", { class: "twelve" }, ...samples.map(({ canvas }) => canvas)), el("figcaption", {}, el("strong", {}, t("apart.styles.samples")), t("apart.styles.samples.text"))),
       el("figure", {}, scatter, el("figcaption", {}, el("strong", {}, t("apart.styles.scatter")), t("apart.styles.scatter.text")))),
     el("h4", {}, t("apart.styles.means")), means);
   const element = el("div", { class: "stack" }, none, body);

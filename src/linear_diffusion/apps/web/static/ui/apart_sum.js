@@ -41,7 +41,7 @@ export function sumPart(bench) {
   const weights = signed(model, t("apart.sum.weights"), "fill");
   const products = signed(model, t("apart.sum.products"), "fill");
   const sum = el("output", { class: "big" });
-  const operand = (/** @type {string} */ sign, /** @type {HTMLElement} */ figure) => el("div", { class: "operand" }, sign && el("span", { class: "sign" }, sign), figure);
+  const operand = (/** @type {string} */ sign, /** @type {HTMLElement} */ figure) => el("div", { class: "operand" }, el("div", {}, sign && el("span", { class: "op" }, sign), figure));
   const element = el("div", { class: "stack" },
     el("div", { class: "controls" }, level.element, channel && channel.element),
     wait,
@@ -57,6 +57,7 @@ export function sumPart(bench) {
     return `${total.number.textContent} = ${parts.map(({ name, number }) => `${number.textContent} ${name}`).join(" ")}`;
   }
 
+  void bench.warm();
   return {
     element,
     update() {

@@ -277,7 +277,7 @@ def test_a_link_holds_twenty_drawings(page: Any, served: Served, digits: LinearD
 
 def test_an_address_that_teaches_nothing_shows_a_page(page: Any, served: Served, digits: LinearDiffusion) -> None:
     two = "heart.A256*heart.A256"  # of one name: the first is learned
-    opened(page, served(digits), view="teach", taught="heart.zzz", lesson=3)
+    opened(page, served(digits), view="teach", taught="heart.zzz", lesson=0.5)
     for junk in ("heart.zzz", "heart", "*.*", "0.A256", "a:b.A256", two, "heart.A999999"):
         set_state(page, taught=junk)
         assert page.evaluate("linearDiffusion.model.prompts.length") == 10 + (junk == two)

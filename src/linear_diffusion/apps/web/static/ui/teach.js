@@ -51,7 +51,7 @@ export function teachView(app) {
   /** The symbols of the state, and which is in hand; one after the last is a new one. */
   function lessonsNow() {
     const lessons = readLessons(app.state.taught);
-    return { lessons, at: Math.max(0, Math.min(app.state.lesson, lessons.length)) };
+    return { lessons, at: Math.max(0, Math.min(Math.trunc(app.state.lesson), lessons.length)) };
   }
 
   /** Names that the symbol in hand cannot have. @param {Lesson[]} lessons @param {number} at */

@@ -175,6 +175,7 @@ export const english = {
   "sampler.noise": "Predicted noise",
   "sampler.noise.text": "what the denoiser takes for noise",
   "sampler.noise.label": "The predicted noise at this step: orange above zero, blue below",
+  "sampler.noise.label.colour": "The predicted noise at this step, about a middle grey",
   "sampler.clean": "Predicted clean picture",
   "sampler.clean.text": "what is left without it",
   "sampler.clean.label": "The predicted clean picture at this step",

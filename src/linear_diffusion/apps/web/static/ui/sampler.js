@@ -92,7 +92,7 @@ function runStage(app) {
   const { t, model } = app;
   const { encoder } = model;
   const noisy = picture(model, t("sampler.noisy.label"));
-  const noise = signed(model, t("sampler.noise.label"));
+  const noise = signed(model, t(model.channels === 1 ? "sampler.noise.label" : "sampler.noise.label.colour"));
   const clean = picture(model, t("sampler.clean.label"));
   const name = el("strong", {});
   const symbol = el("code", {});

@@ -14,7 +14,7 @@ import { paintUnit } from "./paint.js";
 /** Saved pictures are about this many pixels wide, by whole pixels. */
 const WIDE = 512;
 /** A GIF's frames and its length, in hundredths of a second. */
-const FRAMES = 60;
+const FRAMES = 40;
 const DURATION_OF_GIF = 400;
 const LAST_FRAME = 200;
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,14 @@ def styled(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 def digits(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     """One Gaussian a prompt, whose numbers are exact; those of styles are merged in single precision by Python."""
     return LinearDiffusion(latent_dim=30, styles=1, random_state=0).fit(*images)
+
+
+@pytest.fixture(scope="module")
+def rounded(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    """With components in half precision, as models that are made small for the page: they are not quite orthonormal."""
+    model = LinearDiffusion(latent_dim=30, styles=6, random_state=0).fit(*images)
+    model.encoder_ = replace(model.encoder_, components=model.encoder_.components.astype(np.float16))
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +161,9 @@ def test_the_parts_of_predicted_noise_are_those_of_python(page: Any, served: Ser
 
 @pytest.mark.parametrize("state", ["prompt=7", "prompt=3:0.5 8:0.5&level=0.05&schedule=karras", "prompt=1&level=1"])
 def test_the_sum_of_a_pixel_is_exact_under_the_pointer_and_the_keys(
-    page: Any, served: Served, styled: LinearDiffusion, state: str
+    page: Any, served: Served, rounded: LinearDiffusion, state: str
 ) -> None:
-    opened(page, served(styled), f"parts=sum&{state}")
+    opened(page, served(rounded), f"parts=sum&{state}")
     shell = part(page, "sum")
     picker = shell.get_by_role("application").first
     shell.locator("[data-difference]").wait_for()

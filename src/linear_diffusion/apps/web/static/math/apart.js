@@ -19,6 +19,9 @@ import { Stream } from "./streams.js";
 /** The purpose of the random stream that training draws from; above those of Python's utils/streams.py. */
 const TRAINING = 100;
 
+/** @type {WeakMap<import("./image.js").Encoder, Float64Array>} */
+const inverses = new WeakMap();
+
 /**
  * What the denoiser reads for one number of its output, (d,): the weights of all noisy pixels, as differences from the mean.
  * @param {Model} model @param {Gaussian} gaussian @param {Level} level
@@ -30,7 +33,21 @@ export function readingOf(model, gaussian, level, index, output) {
   const decoded = Float64Array.from({ length: k }, (_, i) => encoder.toPixels[i * d + index]);
   const row = keep(gaussian, level, decoded);
   if (output === "noise") for (let i = 0; i < k; i++) row[i] = (decoded[i] - level.alpha * row[i]) / level.sigma;
-  return vecMat(row, encoder.components, k, d).map((x, j) => (x * encoder.scale) / encoder.std[j]);
+  return vecMat(row, fromPixels(model), k, d);
+}
+
+/** The inverse of the linear part of the decoder, (k, d): pixels to latents by least squares. Components that were rounded are not quite
+ * orthonormal, so it is not quite their transpose.
+ * @param {Model} model */
+function fromPixels(model) {
+  const { k, d } = model;
+  const { toPixels } = model.encoder;
+  let found = inverses.get(model.encoder);
+  if (!found) {
+    found = multiply(pseudoInverse(multiply(toPixels, transpose(toPixels, k, d), k, d, k), k), toPixels, k, k, d);
+    inverses.set(model.encoder, found);
+  }
+  return found;
 }
 
 /** The matrix of z0_hat times a latent, for a level with noise. @param {Gaussian} gaussian @param {Level} level @param {Float64Array} x */
@@ -116,8 +133,7 @@ export function changed(gaussian, j, factor, move) {
 
 /** How a picture's difference in pixels moves its latent. @param {Model} model @param {Float64Array} pixels */
 export function moveOf(model, pixels) {
-  const { encoder } = model;
-  return matVec(encoder.components, pixels.map((x, j) => (x * encoder.scale) / encoder.std[j]), model.k, model.d);
+  return matVec(fromPixels(model), pixels, model.k, model.d);
 }
 
 /** Means of products over n draws of (z, eps). @typedef {{n: number, means: Float64Array, products: Float64Array}} Draws */

@@ -79,7 +79,8 @@ export class App {
 
   /** A text in the page's language, with {values} put in. @param {string} key @param {Record<string, string | number>} [values] */
   t = (key, values = {}) => {
-    const text = LANGUAGES[this.language][key] ?? english[key] ?? key;
+    const texts = LANGUAGES[this.language];
+    const text = Object.hasOwn(texts, key) ? texts[key] : Object.hasOwn(english, key) ? english[key] : key;
     return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
   };
 

@@ -51,7 +51,7 @@ export function readAddress(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   for (const [name, usual] of Object.entries(DEFAULTS)) {
     const text = given.get(name);
-    if (text === null) continue;
+    if (text === null || text in {}) continue; // "toString" and the like name nothing here, but every table has them
     if (typeof usual === "number") {
       const value = Number(text);
       if (text.trim() !== "" && Number.isFinite(value)) Object.assign(found, { [name]: value });

@@ -8,6 +8,7 @@ from typing import Any
 
 import linear_diffusion
 from linear_diffusion.apps.web.page import one_file, page_files, static_files
+from linear_diffusion.apps.web.small import demo_model, small_model
 from linear_diffusion.fitted import FittedModel
 
 HERE = Path(__file__).parent
@@ -117,9 +118,7 @@ def keep_formulas(app: Any, what: str, name: str, obj: Any, options: Any, lines:
 def write_live_page(app: Any, exception: Exception | None) -> None:
     """The page that the tutorial links to, beside the site's others."""
     if exception is None and app.builder.name == "html":
-        images, prompts = linear_diffusion.load_images("mnist-5k")
-        model = linear_diffusion.LinearDiffusion(latent_dim=100, styles=10, random_state=0).fit(images, prompts)
-        Path(app.outdir, "page.html").write_bytes(one_file(static_files(), page_files(model)))
+        Path(app.outdir, "page.html").write_bytes(one_file(static_files(), page_files(*small_model(demo_model()))))
 
 
 def setup(app: Any) -> None:

@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from linear_diffusion import LinearDiffusion, load_images
 from linear_diffusion.apps.web.page import one_file, page_files, static_files
+from linear_diffusion.apps.web.small import demo_model, small_model
 
 OUT = Path(__file__).parent / "images" / "page.gif"
 SIZE = {"width": 1280, "height": 1010}
-WIDTH = 760
+WIDTH = 680
 """Of the film, in pixels."""
-COLOURS = 80
+COLOURS = 64
 
 
 def scenes(page: Any) -> Iterator[int]:
@@ -62,11 +62,10 @@ def scenes(page: Any) -> Iterator[int]:
 
 
 def main() -> None:
-    model = LinearDiffusion(latent_dim=100, styles=10, random_state=0).fit(*load_images("mnist-5k"))
     frames, durations = [], []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         file = Path(folder, "page.html")
-        file.write_bytes(one_file(static_files(), page_files(model)))
+        file.write_bytes(one_file(static_files(), page_files(*small_model(demo_model()))))
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE)
         page.goto(f"{file.as_uri()}#theme=light&lang=en")

@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.denoiser.prior import ClassPrior
 from linear_diffusion.fit import Parts
-from linear_diffusion.fit.small import _ward, shrink
+from linear_diffusion.fit.small import _ward, component_bytes, shrink
+from linear_diffusion.utils.arrays import orthonormal
 
 Digits = tuple[np.ndarray, np.ndarray]
 HALF, SINGLE = 2.0**-10, 2.0**-22
@@ -73,12 +74,20 @@ def test_styles_are_those_that_lie_near_each_other() -> None:
 
 def test_numbers_fit_into_small_dtypes(small: Parts) -> None:
     prior, decoder = small.prior, small.decoder
-    for a in (small.encoder.components, prior.component_means, prior.matched_means, decoder.curves.table):
+    for a in (prior.component_means, prior.matched_means, decoder.curves.table):
         assert_array_equal(a, a.astype(np.float16))
-    for a in (prior.basis, prior.variances, prior.gain, small.encoder.variances):
+    for a in (small.encoder.components, prior.basis, prior.variances, prior.gain, small.encoder.variances):
         assert_array_equal(a, a.astype(np.float32))
     for a in (decoder.curves.table, decoder.details.table):  # pixels are whole, and so is what curves make of them
         assert_array_equal(a, np.rint(a))
+
+
+@pytest.mark.parametrize(("k", "d"), [(1, 200), (10, 2000), (30, 12288)])
+def test_components_of_large_images_are_orthonormal_in_half_precision_too(k: int, d: int) -> None:
+    """Where they are kept so, a file of them is read."""
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((d, k)))[0].T
+    assert (component_bytes(k, d), component_bytes(k, d - 1)) == ((2, 4) if d == 200 * k else (2, 2))
+    assert orthonormal(basis.astype(np.float16).astype(np.float64))
 
 
 def test_samples_vary_as_those_of_the_large_model(styled_model: LinearDiffusion) -> None:

@@ -38,10 +38,13 @@ Part = TypeVar("Part", PCAEncoder, ClassPrior, ToneCurves, DetailCurves)
 
 _LEAST_DRAWN = 16
 """Samples of a prompt that is seldom drawn."""
-_HALF = ("components", "component_means", "matched_means", "table")
-_SINGLE = ("mean", "std", "variances", "basis", "gain")
-"""What is rounded to half precision, and to single: bases, so that what they turn keeps its length; variances, which
+_HALF = ("component_means", "matched_means", "table")
+_SINGLE = ("mean", "std", "components", "variances", "basis", "gain")
+"""What is rounded to half precision, and to single: components and bases, which stay orthonormal; variances, which
 reach over more powers of ten; and few numbers."""
+_PIXELS_A_COMPONENT = 200
+"""With so many pixels for each component, components are orthonormal in half precision too: what rounding adds to their
+products is spread over the pixels."""
 
 
 def shrink(parts: Parts, latent_dim: int, styles: int) -> Parts:
@@ -173,6 +176,11 @@ def _samples(prior: ClassPrior, decoder: Decoder) -> tuple[AnyArray, Index, Inde
     return decoder.image.rows(images), index, style
 
 
+def component_bytes(k: int, d: int) -> int:
+    """Bytes of a number of k components of d pixels."""
+    return 2 if d >= _PIXELS_A_COMPONENT * k else 4
+
+
 def _leading(encoder: PCAEncoder, k: int) -> PCAEncoder:
     """The first k components, with latents of a mean variance of 1 where they had it."""
     variances, scale = encoder.variances[:k], encoder.scale
@@ -198,6 +206,8 @@ def _rounded(part: Part) -> Part:
     kept = {f.name: a for f in fields(part) if (a := getattr(part, f.name)) is not None}
     changes: dict[str, Any] = {name: _half(kept[name]) for name in _HALF if name in kept}
     changes |= {name: _single(kept[name]) for name in _SINGLE if name in kept}
+    if "components" in kept and component_bytes(*kept["components"].shape) == 2:
+        changes["components"] = _half(kept["components"])
     return replace(part, **changes)
 
 

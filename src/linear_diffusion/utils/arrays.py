@@ -30,12 +30,11 @@ def sums_to_one(a: AnyArray) -> bool:
 
 
 def orthonormal(a: AnyArray) -> bool:
-    """Rows, or the columns of square matrices, by what they make of one random vector; there is at least one. As far as
-    rows in half precision are, of which each number is off by 2**-12 of itself."""
+    """Rows, or the columns of square matrices, by what they make of one random vector; there is at least one."""
     rows = a if a.ndim == 2 else a.swapaxes(-1, -2)
     probe = np.random.default_rng(0).standard_normal((rows.shape[-2], 1))
     with np.errstate(all="ignore"):
-        return bool(rows.size) and bool(np.allclose(rows @ (rows.swapaxes(-1, -2) @ probe), probe, rtol=0, atol=1e-3))
+        return bool(rows.size) and bool(np.allclose(rows @ (rows.swapaxes(-1, -2) @ probe), probe, rtol=0, atol=1e-4))
 
 
 def kept(axes: str = "", holds: Check | None = None, dtype: str = "float64", *, optional: bool = False) -> Any:

@@ -1,20 +1,18 @@
-"""A real browser, and the page of any model for it."""
+"""A real browser, and the real server of any model's page for it."""
 
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-import linear_diffusion
 from linear_diffusion import LinearDiffusion
-
-STATIC = Path(linear_diffusion.__file__).parent / "apps" / "web" / "static"
-KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".json": "application/json"}
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'"
+from linear_diffusion.apps.web import server
+from linear_diffusion.apps.web.page import page_files, static_files
 
 
 @pytest.fixture(scope="session")
@@ -43,38 +41,26 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[LinearDiffusion], str]]:
-    """The address of a model's page: its static files, and the two files of the model."""
-    folders: dict[int, tuple[LinearDiffusion, Path]] = {}
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """Digits of 8 x 8 bytes, and what they show."""
+    data = load_digits()
+    return np.rint(data.images * 255 / 16).astype(np.uint8), data.target
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            number, _, name = self.path.split("?")[0].lstrip("/").partition("/")
-            folder = folders[int(number)][1]
-            if name == "model/model.safetensors":
-                path = next(folder.glob("*.safetensors"))
-            else:
-                path = folder / "config.json" if name == "model/config.json" else STATIC / (name or "index.html")
-            content = path.read_bytes() if path.is_file() else b""
-            self.send_response(200 if path.is_file() else 404)
-            self.send_header("Content-Type", KINDS.get(path.suffix, "application/octet-stream"))
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Security-Policy", POLICY)
-            self.end_headers()
-            self.wfile.write(content)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+@pytest.fixture(scope="session")
+def served() -> Iterator[Callable[[LinearDiffusion], str]]:
+    """The address of a model's page, as `linear-diffusion app` serves it."""
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    addresses: dict[int, tuple[LinearDiffusion, str]] = {}
+    with ExitStack() as stack:
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+        def address(model: LinearDiffusion) -> str:
+            if id(model) not in addresses:
+                opened = stack.enter_context(server.listen("127.0.0.1", 0))
+                running = server.server(server.application(static_files(), page_files(model)))
+                threading.Thread(target=running.run, args=([opened],), daemon=True).start()
+                stack.callback(setattr, running, "should_exit", True)
+                addresses[id(model)] = model, server.address_of(opened)
+            return addresses[id(model)][1]
 
-    def address(model: LinearDiffusion) -> str:
-        if id(model) not in folders:
-            folder = tmp_path_factory.mktemp("model")
-            model.save_pretrained(folder)
-            folders[id(model)] = (model, folder)
-        return f"http://127.0.0.1:{server.server_port}/{id(model)}/"
-
-    yield address
-    server.shutdown()
+        yield address

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_digits
 
 from linear_diffusion import LinearDiffusion, research
 from linear_diffusion.denoiser.regression import RegressionDenoiser
@@ -28,12 +27,6 @@ START = """
 
 
 @pytest.fixture(scope="module")
-def images() -> tuple[np.ndarray, np.ndarray]:
-    data = load_digits()
-    return np.rint(data.images * 255 / 16).astype(np.uint8), data.target
-
-
-@pytest.fixture(scope="module")
 def styled(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     return LinearDiffusion(latent_dim=30, styles=6, random_state=0).fit(*images)
 
@@ -46,9 +39,9 @@ def digits(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
 
 @pytest.fixture(scope="module")
 def rounded(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
-    """With components in half precision, as models that are made small for the page: they are not quite orthonormal."""
+    """With components in single precision, as models made small for the page have them: not quite orthonormal."""
     model = LinearDiffusion(latent_dim=30, styles=6, random_state=0).fit(*images)
-    model.encoder_ = replace(model.encoder_, components=model.encoder_.components.astype(np.float16))
+    model.encoder_ = replace(model.encoder_, components=model.encoder_.components.astype(np.float32))
     return model
 
 

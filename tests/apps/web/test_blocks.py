@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.noise import SCHEDULES, Level
@@ -23,12 +22,6 @@ BYTES = """(tile) => {
     copy.drawImage(tile, 0, 0);
     return [...copy.getImageData(0, 0, width, height).data];
 }"""
-
-
-@pytest.fixture(scope="module")
-def images() -> tuple[np.ndarray, np.ndarray]:
-    data = load_digits()
-    return np.rint(data.images * 255 / 16).astype(np.uint8), data.target
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 import linear_diffusion
 from linear_diffusion import LinearDiffusion
@@ -25,10 +24,8 @@ RAW = re.compile(r"(?:^|\s)(?!config\.json)[a-z]+(?:\.[a-z0-9]+)+(?=\s|$)|\{\w+\
 
 
 @pytest.fixture(scope="module")
-def digits() -> LinearDiffusion:
-    data = load_digits()
-    images = np.rint(data.images * 255 / 16).astype(np.uint8)
-    return LinearDiffusion(latent_dim=30, styles=4, random_state=0).fit(images, data.target)
+def digits(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
+    return LinearDiffusion(latent_dim=30, styles=4, random_state=0).fit(*images)
 
 
 def opened(page: Any, address: str, **state: Any) -> Any:

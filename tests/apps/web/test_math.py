@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.apps.arguments import parse_prompt
@@ -25,11 +24,9 @@ DRAW = """async (requests) => {
 
 
 @pytest.fixture(scope="module")
-def digits() -> LinearDiffusion:
+def digits(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     """Bytes, with styles and both kinds of curves."""
-    data = load_digits()
-    images = np.rint(data.images * 255 / 16).astype(np.uint8)
-    return LinearDiffusion(latent_dim=30, styles=6, random_state=0).fit(images, data.target)
+    return LinearDiffusion(latent_dim=30, styles=6, random_state=0).fit(*images)
 
 
 @pytest.fixture(scope="module")

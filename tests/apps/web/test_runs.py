@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from PIL import Image, ImageSequence
-from sklearn.datasets import load_digits
 
 from linear_diffusion import LinearDiffusion
 from linear_diffusion.noise import SCHEDULES
@@ -18,33 +17,12 @@ Served = Callable[[LinearDiffusion], str]
 
 NOISY = ".equation figure:nth-of-type(1) canvas"
 """Where the noisy picture is, and in the end the finished one."""
-FIRST_FRAME = """() => new Promise((resolve) => {
-    document.querySelector("button[type=submit]").addEventListener("click", (event) => {
-        requestAnimationFrame(() => {
-            const channel = new MessageChannel();
-            channel.port1.onmessage = () => resolve(performance.now() - event.timeStamp);  // the frame is painted
-            channel.port2.postMessage(0);
-        });
-    }, { once: true, capture: true });
-})"""
-FRAMES = """() => new Promise((resolve) => {
-    const { player } = window.linearDiffusion;
-    const times = [];
-    player.play();
-    requestAnimationFrame(function frame(time) {
-        times.push(time);
-        if (times.length < 60 && player.playing) requestAnimationFrame(frame);
-        else resolve(times.slice(1).map((t, i) => t - times[i]));
-    });
-})"""
 
 
 @pytest.fixture(scope="module")
-def digits() -> LinearDiffusion:
+def digits(images: tuple[np.ndarray, np.ndarray]) -> LinearDiffusion:
     """Bytes, with styles and both kinds of curves."""
-    data = load_digits()
-    images = np.rint(data.images * 255 / 16).astype(np.uint8)
-    return LinearDiffusion(latent_dim=20, styles=4, random_state=0).fit(images, data.target)
+    return LinearDiffusion(latent_dim=20, styles=4, random_state=0).fit(*images)
 
 
 @pytest.fixture(scope="module")
@@ -348,21 +326,3 @@ def test_who_wants_less_motion_sees_the_end_at_once(browser: Any, served: Served
     assert position(page) == 21
     assert not page.evaluate("window.linearDiffusion.player.playing")
     context.close()
-
-
-def test_the_first_frame_comes_at_once_and_the_others_in_time(
-    page: Any, served: Served, digits: LinearDiffusion
-) -> None:
-    """50 ms and 60 frames a second on a machine with nothing else to do, which benchmarks/page.py measures; the best of
-    several on one that is busy."""
-    page.set_viewport_size({"width": 1920, "height": 1080})
-    opened(page, served(digits), "steps=200")
-    first = []
-    for prompt in "456":
-        page.evaluate(f"() => {{ window.measured = ({FIRST_FRAME})(); }}")
-        page.get_by_label("Prompt", exact=False).first.fill(prompt)
-        page.get_by_role("button", name="Draw", exact=True).click()
-        first.append(page.evaluate("window.measured"))
-    assert min(first) < 200
-    page.evaluate("window.linearDiffusion.player.seek(0)")
-    assert np.percentile(page.evaluate(FRAMES), 10) < 40

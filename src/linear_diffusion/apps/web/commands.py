@@ -14,7 +14,6 @@ from ..options import Json, ModelPath
 from ..outputs import check_apart, check_file
 
 if TYPE_CHECKING:
-    from ...model import LinearDiffusion
     from .page import Files
 
 
@@ -68,25 +67,16 @@ def export_page(
 def _files(model_path: Path | None, log: Log) -> "Files":
     """The files of a model as the page has it, or of the demo's digits."""
     from .page import page_files
-    from .small import require_showable, small_model
+    from .small import demo_model, require_showable, small_model
 
-    model = _demo(log) if model_path is None else open_model(model_path, None, log)
+    if model_path is None:
+        with log.step("fit", "fitting 5,000 real digits"):
+            model = demo_model()
+    else:
+        model = open_model(model_path, None, log)
     require_showable(model)
     with log.step("shrink", "making the model small for the page"):
         return page_files(*small_model(model))
-
-
-def _demo(log: Log) -> "LinearDiffusion":
-    """The demo's digits at the size that the page has, which is quicker than to make a large model small."""
-    from ...datasets import load_images
-    from ...image.format import ImageFormat
-    from ...model import LinearDiffusion
-    from .small import page_sizes
-
-    images, prompts = load_images("mnist-5k")
-    k, styles = page_sizes(len(set(prompts)), ImageFormat.of(images))
-    with log.step("fit", f"fitting {len(images):,} real digits"):
-        return LinearDiffusion(latent_dim=k, styles=styles, random_state=0).fit(images, prompts)
 
 
 def _read(model_path: Path) -> list[Path]:

@@ -1,10 +1,11 @@
 """Small: a model of any size as the page carries it, so that one file with all of it stays under two megabytes.
 
-    bytes(k, s) = 2 k d + p (4 k^2 + s k (2 r + 4)) + curves        p prompts of s styles of rank r, d pixels
+    bytes(k, s) = 4 k d + p (4 k^2 + s k (2 r + 4)) + curves        p prompts of s styles of rank r, d pixels
 
-That is components, means and factors in half precision and a basis for each prompt in single precision. As many
-components are kept as go with ten styles for each prompt, or with styles as large as all else; then as many styles as
-go with these components. Hundreds of prompts, and very large images, make the page larger all the same.
+That is components and a basis for each prompt in single precision (components of large images in half, 2 k d), and
+means and factors in half precision. As many components are kept as go with ten styles for each prompt, or with styles
+as large as all else; then as many styles as go with these components. Hundreds of prompts, and very large images, make
+the page larger all the same.
 """
 
 import gzip
@@ -12,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...fit import Parts
 from ...fit.clusters import RANK, STYLES_A_CURVE
-from ...fit.small import shrink
+from ...fit.small import component_bytes, shrink
+from ...image.format import ImageFormat
 from ...saving import contents
 from .page import WEIGHTS, page_files
 
 if TYPE_CHECKING:
-    from ...image.format import ImageFormat
     from ...model import LinearDiffusion
 
-_ROOM = 1_000_000
+_ROOM = 1_100_000
 """Bytes of packed weights: base64 makes four of three, and the page itself takes some hundred thousand."""
 _MOST_COMPONENTS, _LEAST_COMPONENTS = 100, 16
 """Digits look no better with more; and less shows nothing."""
@@ -64,17 +65,26 @@ def small_model(model: "LinearDiffusion") -> tuple["LinearDiffusion", dict[str, 
     return small, {"components": had[0], "styles": sum(map(len, model.style_weights_)), "bytes": n_bytes}
 
 
-def page_sizes(n_prompts: int, image: "ImageFormat", latent_dim: int = 500, styles: int = 165) -> tuple[int, int]:
+def demo_model() -> "LinearDiffusion":
+    """The demo's digits at the size that the page has, which is quicker than to make a large model small."""
+    from ...datasets import load_images
+    from ...model import LinearDiffusion
+
+    images, prompts = load_images("mnist-5k")
+    k, styles = page_sizes(len(set(prompts)), ImageFormat.of(images))
+    return LinearDiffusion(latent_dim=k, styles=styles, random_state=0).fit(images, prompts)
+
+
+def page_sizes(n_prompts: int, image: ImageFormat, latent_dim: int = 500, styles: int = 165) -> tuple[int, int]:
     """How many components, and styles of a prompt at most, the page has of a model that has so many.
 
-    >>> from linear_diffusion.image.format import ImageFormat
     >>> page_sizes(10, ImageFormat((28, 28), "uint8", (0, 255)))
-    (100, 11)
+    (99, 10)
     """
     tone, details = _CURVES["floats" if image.dtype.startswith("float") else "whole"]
     curves, rank = n_prompts * image.n_channels * details, RANK if styles > 1 else 0
     for k in range(min(latent_dim, _MOST_COMPONENTS), _LEAST_COMPONENTS - 1, -1):
-        beside = 2 * k * image.n_pixels + 4 * n_prompts * k**2
+        beside = component_bytes(k, image.n_pixels) * k * image.n_pixels + 4 * n_prompts * k**2
         style = n_prompts * (k * (2 * rank + 4) + image.n_channels * tone / STYLES_A_CURVE)
         room, wanted = int((_ROOM - curves - beside) / style), max(min(_WANTED_STYLES, int(beside / style), styles), 1)
         if room >= wanted:

@@ -211,8 +211,8 @@ function askBar(app) {
   const { t } = app;
   const listId = "prompts";
   const prompt = el("input", {
-    type: "text", autocomplete: "off", spellcheck: false, placeholder: app.model.prompts[0], "aria-describedby": "ask-error", list: undefined,
-    on: { input: () => app.set({ prompt: prompt.value.trim(), style: "", step: app.state.step }) },
+    type: "text", autocomplete: "off", spellcheck: false, placeholder: app.model.prompts[0], "aria-describedby": "ask-error",
+    on: { input: () => app.set({ prompt: prompt.value.trim(), style: "" }) },
   });
   prompt.setAttribute("list", listId);
   const seed = el("input", { type: "number", min: "0", max: "4294967295", step: "1", on: { input: () => seed.validity.valid && seed.value !== "" && app.set({ seed: seed.valueAsNumber }) } });
@@ -287,12 +287,9 @@ async function gunzip(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** For tests, and for who opens the console. */
-export const ready = findModel().then((model) => {
-  const app = new App(model);
-  Object.assign(window, { linearDiffusion: app });
+findModel().then((model) => {
+  Object.assign(window, { linearDiffusion: new App(model) }); // for tests, and for who opens the console
   document.documentElement.dataset.ready = "yes";
-  return app;
 }, (error) => {
   document.body.replaceChildren(el("main", {}, el("p", { class: "error", role: "alert" }, `${english["model.failed"]} ${error.message}`)));
   throw error;

@@ -8,7 +8,7 @@
  */
 
 import { Gaussian } from "./denoiser.js";
-import { cholesky, combine, dot, eigh, matVec, multiply, transpose, vecMat } from "./linalg.js";
+import { combine, dot, matVec, multiply, pseudoInverse, solve, transpose, vecMat } from "./linalg.js";
 import { CLEAN, NOISE } from "./noise.js";
 import { Stream } from "./streams.js";
 
@@ -197,7 +197,7 @@ export class DrawnTraining {
       cross[at] = alpha * cov(i, m + j) + sigma * cov(m + i, m + j);
       noisy[at] = alpha * alpha * cov(i, j) + alpha * sigma * (cov(i, m + j) + cov(m + i, j)) + sigma * sigma * cov(m + i, m + j);
     }
-    const matrix = transpose(n > m + 1 ? solved(noisy, cross, m) : multiply(pseudoInverse(noisy, m), cross, m, m, m), m, m);
+    const matrix = transpose(n > m + 1 ? solve(noisy, cross, m, m) : multiply(pseudoInverse(noisy, m), cross, m, m, m), m, m);
     const from = matVec(matrix, Float64Array.from({ length: m }, (_, i) => alpha * means[i] + sigma * means[m + i]), m, m);
     return { matrix, shift: from.map((x, i) => means[m + i] - x) };
   }
@@ -246,35 +246,6 @@ export class DrawnTraining {
 function isKept(n) {
   const place = (/** @type {number} */ x) => Math.floor(8 * Math.log10(x) + 1e-9);
   return place(n) !== place(n - 1);
-}
-
-/** a^-1 b for a positive definite a, both (m, m). @param {Float64Array} a @param {Float64Array} b @param {number} m */
-function solved(a, b, m) {
-  const l = cholesky(a, m);
-  const x = Float64Array.from(b);
-  const take = (/** @type {number} */ i, /** @type {number} */ j, /** @type {number} */ times) => {
-    for (let c = 0; c < m; c++) x[i * m + c] -= times * x[j * m + c];
-  };
-  const divide = (/** @type {number} */ i) => {
-    for (let c = 0; c < m; c++) x[i * m + c] /= l[i * m + i];
-  };
-  for (let i = 0; i < m; i++) {
-    for (let j = 0; j < i; j++) take(i, j, l[i * m + j]);
-    divide(i);
-  }
-  for (let i = m - 1; i >= 0; i--) {
-    for (let j = i + 1; j < m; j++) take(i, j, l[j * m + i]);
-    divide(i);
-  }
-  return x;
-}
-
-/** @param {Float64Array} a symmetric (m, m) @param {number} m */
-function pseudoInverse(a, m) {
-  const { values, vectors } = eigh(a, m);
-  const least = 1e-10 * values[m - 1];
-  const scaled = vectors.map((x, i) => (values[i % m] > least ? x / values[i % m] : 0));
-  return multiply(scaled, transpose(vectors, m, m), m, m, m);
 }
 
 /** Some of a prompt's styles as one. @typedef {{styles: number[], share: number, mean: Float64Array}} Group */

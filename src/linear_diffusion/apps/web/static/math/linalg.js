@@ -221,17 +221,31 @@ export function cholesky(a, k) {
   return l;
 }
 
-/** x of a x = b, for a positive definite (k, k) and b (k,). @param {Float64Array} a @param {Float64Array} b @param {number} k */
-export function solve(a, b, k) {
+/** x of a x = b, for a positive definite a (k, k) and b (k, n). @param {Float64Array} a @param {Float64Array} b @param {number} k @param {number} [n] */
+export function solve(a, b, k, n = 1) {
   const l = cholesky(a, k);
   const x = Float64Array.from(b);
+  const take = (/** @type {number} */ i, /** @type {number} */ j, /** @type {number} */ times) => {
+    for (let c = 0; c < n; c++) x[i * n + c] -= times * x[j * n + c];
+  };
+  const divide = (/** @type {number} */ i) => {
+    for (let c = 0; c < n; c++) x[i * n + c] /= l[i * k + i];
+  };
   for (let i = 0; i < k; i++) {
-    for (let j = 0; j < i; j++) x[i] -= l[i * k + j] * x[j];
-    x[i] /= l[i * k + i];
+    for (let j = 0; j < i; j++) take(i, j, l[i * k + j]);
+    divide(i);
   }
   for (let i = k - 1; i >= 0; i--) {
-    for (let j = i + 1; j < k; j++) x[i] -= l[j * k + i] * x[j];
-    x[i] /= l[i * k + i];
+    for (let j = i + 1; j < k; j++) take(i, j, l[j * k + i]);
+    divide(i);
   }
   return x;
+}
+
+/** The inverse of a symmetric matrix (k, k) over eigenvalues above rounding. @param {Float64Array} a @param {number} k */
+export function pseudoInverse(a, k) {
+  const { values, vectors } = eigh(a, k);
+  const least = 1e-10 * values[k - 1];
+  const scaled = vectors.map((x, i) => (values[i % k] > least ? x / values[i % k] : 0));
+  return multiply(scaled, transpose(vectors, k, k), k, k, k);
 }

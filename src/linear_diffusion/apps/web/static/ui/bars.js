@@ -4,6 +4,7 @@
 
 import { el } from "./dom.js";
 import { largest } from "./paint.js";
+import { freshSheet } from "./plot.js";
 
 /** The colours of signed pictures, for numbers above zero and below. */
 const ABOVE = "#d0661a";
@@ -21,17 +22,7 @@ export function barPlot({ label, xName, yName, ratio = 0.5 }) {
   /** @param {Float64Array} values @param {number} n */
   function draw(values, n) {
     last = [values, n];
-    const width = shown || canvas.clientWidth || 600;
-    const height = Math.round(width * ratio);
-    const dense = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
-      canvas.width = Math.round(width * dense);
-      canvas.height = Math.round(height * dense);
-    }
-    context.setTransform(dense, 0, 0, dense, 0, 0);
-    context.clearRect(0, 0, width, height);
-    const style = getComputedStyle(canvas);
-    const size = Math.max(12, Math.min(17, width / 34));
+    const { width, height, style, size } = freshSheet(canvas, context, shown, ratio);
     const box = { left: 3.4 * size, right: width - 0.8 * size, top: 1.8 * size, bottom: height - 2.9 * size };
     const middle = (box.top + box.bottom) / 2;
     const most = largest(values) || 1;

@@ -26,6 +26,22 @@ export const LINE_COLOURS = ["#d0661a", "#2f78c4", "#3f9a4f", "#8a5cc2", "#c2427
  * @property {number} [ratio]    height over width
  */
 
+/** An empty canvas as wide as it is on the page, in pixels of the page, with its style and the size of its letters.
+ * @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2D} context
+ * @param {number} shown the width that it has on the page, where it is known @param {number} ratio height over width */
+export function freshSheet(canvas, context, shown, ratio) {
+  const width = shown || canvas.clientWidth || 600;
+  const height = Math.round(width * ratio);
+  const dense = window.devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
+    canvas.width = Math.round(width * dense);
+    canvas.height = Math.round(height * dense);
+  }
+  context.setTransform(dense, 0, 0, dense, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return { width, height, style: getComputedStyle(canvas), size: Math.max(12, Math.min(17, width / 34)) };
+}
+
 /** A plot; `draw` takes its lines, and perhaps the place of a mark on the x axis.
  * @param {PlotOptions} options */
 export function linePlot(options) {
@@ -39,17 +55,7 @@ export function linePlot(options) {
   /** @param {Line[]} lines @param {number | null} [mark] */
   function draw(lines, mark = null) {
     last = [lines, mark];
-    const width = shown || canvas.clientWidth || 600;
-    const height = Math.round(width * (options.ratio ?? 0.5));
-    const dense = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * dense) || canvas.height !== Math.round(height * dense)) {
-      canvas.width = Math.round(width * dense);
-      canvas.height = Math.round(height * dense);
-    }
-    context.setTransform(dense, 0, 0, dense, 0, 0);
-    context.clearRect(0, 0, width, height);
-    const style = getComputedStyle(canvas);
-    const size = Math.max(12, Math.min(17, width / 34));
+    const { width, height, style, size } = freshSheet(canvas, context, shown, options.ratio ?? 0.5);
     context.font = `${size}px ${style.fontFamily}`;
     const box = { left: 3.4 * size, right: width - 1.2 * size, top: 1.8 * size, bottom: height - 2.9 * size };
     const log = (/** @type {number} */ v) => Math.log10(Math.max(v, 1e-300));

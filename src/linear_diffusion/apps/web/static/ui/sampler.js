@@ -8,7 +8,7 @@
 
 import { SAMPLERS } from "../math/sampler.js";
 import { compareRow } from "./compare.js";
-import { button, el, heading, panel } from "./dom.js";
+import { button, el, heading, panel, write } from "./dom.js";
 import { howControls } from "./how.js";
 import { picture, signed } from "./paint.js";
 import { playerBar } from "./player.js";
@@ -116,9 +116,6 @@ function runStage(app) {
   const paintNoisy = whenNew((/** @type {Float64Array} */ z) => noisy.paint(of?.finished === z ? z : encoder.decode(z)));
   const paintNoise = whenNew((/** @type {Float64Array} */ eps) => noise.paint(encoder.directions(eps), scale));
   const paintClean = whenNew((/** @type {Float64Array} */ z0) => clean.paint(encoder.decode(z0)));
-  const write = (/** @type {HTMLElement} */ place, /** @type {string} */ text) => {
-    if (place.textContent !== text) place.textContent = text;
-  };
 
   /** @param {Run} run @param {number} at */
   function show(run, at) {

@@ -58,7 +58,9 @@ def served() -> Iterator[Callable[[LinearDiffusion], str]]:
             if id(model) not in addresses:
                 opened = stack.enter_context(server.listen("127.0.0.1", 0))
                 running = server.server(server.application(static_files(), page_files(model)))
-                threading.Thread(target=running.run, args=([opened],), daemon=True).start()
+                thread = threading.Thread(target=running.run, args=([opened],), daemon=True)
+                thread.start()
+                stack.callback(thread.join)
                 stack.callback(setattr, running, "should_exit", True)
                 addresses[id(model)] = model, server.address_of(opened)
             return addresses[id(model)][1]

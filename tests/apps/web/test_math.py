@@ -1,6 +1,6 @@
 """The page's mathematics against Python's: one number by two programs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,18 @@ def colours() -> LinearDiffusion:
     return LinearDiffusion(latent_dim=12, styles=3, random_state=0).fit(images, np.repeat(["red", "sky blue"], 200))
 
 
+@pytest.fixture(scope="module")
+def page(browser: Any) -> Iterator[Any]:
+    """One tab for all: nothing that is asked here changes the page, but for prompts that are typed."""
+    page = browser.new_page(locale="en-GB")
+    yield page
+    page.close()
+
+
 def opened(page: Any, served: Served, model: LinearDiffusion) -> Any:
-    page.goto(served(model))
-    page.wait_for_selector("html[data-ready]")
+    if not page.url.startswith(served(model)):
+        page.goto(served(model))
+        page.wait_for_selector("html[data-ready]")
     return page
 
 

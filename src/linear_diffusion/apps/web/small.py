@@ -21,7 +21,7 @@ from .page import WEIGHTS, page_files
 if TYPE_CHECKING:
     from ...model import LinearDiffusion
 
-_ROOM = 1_100_000
+_ROOM = 1_120_000
 """Bytes of packed weights: base64 makes four of three, and the page itself takes some hundred thousand."""
 _MOST_COMPONENTS, _LEAST_COMPONENTS = 100, 16
 """Digits look no better with more; and less shows nothing."""
@@ -79,7 +79,7 @@ def page_sizes(n_prompts: int, image: ImageFormat, latent_dim: int = 500, styles
     """How many components, and styles of a prompt at most, the page has of a model that has so many.
 
     >>> page_sizes(10, ImageFormat((28, 28), "uint8", (0, 255)))
-    (99, 10)
+    (100, 10)
     """
     tone, details = _CURVES["floats" if image.dtype.startswith("float") else "whole"]
     curves, rank = n_prompts * image.n_channels * details, RANK if styles > 1 else 0

@@ -214,12 +214,10 @@ def test_the_download_is_a_model_of_the_same_pictures(
     for text, prompts, sampler in asked:
         request_ = {"prompt": text, "sampler": sampler, "seed": 5, "index": 1, "nSteps": 10}
         found = ask(page, "[...model.startRun(app.model, given).finished]", request_)
-        expected, _ = model.sample(
-            2, prompts, sampler=sampler, n_steps=None if sampler == "exact" else 10, random_state=5
-        )
+        *_, way = model.sample(2, prompts, sampler=sampler, n_steps=10, random_state=5, return_trajectory=True)
         span = 255 if kind == "digits" else 1
-        off = np.abs(found - expected[1].ravel().astype(float))
-        assert off.max() <= (1 if kind == "digits" else 1e-4) and (off > 1e-4 * span).mean() < 0.02  # ties of rounding
+        off = np.abs(found - way[-1, 1].ravel().astype(float))
+        assert (off > 1e-4 * span).sum() <= 1  # a tie of rounding
     mean = model.encoder_.encode(pixels).mean(axis=0)
     np.testing.assert_allclose(model.prior_.means[-1], mean, rtol=0, atol=1e-6)
 

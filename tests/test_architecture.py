@@ -30,7 +30,6 @@ LAYERS = (
     "fit arguments",
     "tasks",
     "saving",
-    "fitted",
     "model",
     "pictures",
     "evaluation",

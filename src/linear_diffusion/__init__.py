@@ -7,7 +7,7 @@
     noise    --sampler.py-> z_0                  one step or many, each an affine map
     z_0      --image/---> image                  inverse principal components, then curves for tones and details
 
-`model.py` wires them: `fit/` learns, `plan.py` says what each image is drawn from, `draw.py` draws it, and `tasks/` are
+`model/` wires them: `fit/` learns, `plan.py` says what each image is drawn from, `draw.py` draws it, and `tasks/` are
 what else a fitted model can do.
 
 >>> from linear_diffusion import LinearDiffusion

@@ -37,7 +37,7 @@ from .utils.streams import entropy_of
 from .utils.types import AnyArray
 
 if TYPE_CHECKING:
-    from .fitted import FittedModel
+    from .model.fitted import FittedModel
 
 Model = TypeVar("Model", bound="FittedModel")
 

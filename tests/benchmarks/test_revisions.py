@@ -27,7 +27,7 @@ def revisions() -> ModuleType:
 
 def test_a_file_runs_if_a_function_of_it_does(revisions: ModuleType) -> None:
     found = revisions.files_that_run(lambda: pictures.grid(np.zeros((1, 8, 8), np.uint8)))
-    assert PACKAGE / "pictures" / "__init__.py" in found and PACKAGE / "model.py" not in found
+    assert PACKAGE / "pictures" / "__init__.py" in found and PACKAGE / "model" / "__init__.py" not in found
 
 
 def test_a_worker_says_how_much_runs(revisions: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -15,20 +15,20 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Density
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from . import operators, saving
-from .arguments import check_n_samples, read_images
-from .denoiser.gaussian import LinearDenoiser
-from .denoiser.prior import Prior
-from .fit import Parts
-from .image.decoder import Decoder
-from .image.pca import PCAEncoder
-from .plan import index_prompts
-from .tasks import classify, likelihood, restore
-from .tasks.classify import BAYES, CalibrationImages, Confidence
-from .tasks.density import Densities
-from .tasks.restore import Known
-from .utils.streams import entropy_of
-from .utils.types import AnyArray, Array
+from .. import operators, saving
+from ..arguments import check_n_samples, read_images
+from ..denoiser.gaussian import LinearDenoiser
+from ..denoiser.prior import Prior
+from ..fit import Parts
+from ..image.decoder import Decoder
+from ..image.pca import PCAEncoder
+from ..plan import index_prompts
+from ..tasks import classify, likelihood, restore
+from ..tasks.classify import BAYES, CalibrationImages, Confidence
+from ..tasks.density import Densities
+from ..tasks.restore import Known
+from ..utils.streams import entropy_of
+from ..utils.types import AnyArray, Array
 
 
 def has_density(model: Any) -> bool:

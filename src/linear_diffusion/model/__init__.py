@@ -3,40 +3,29 @@
     fit       images, prompts -> encoder_ (image <-> latent), prior_ (latents of a prompt), decoder_ (latent -> image)
     sample    prompts -> plan (what each image is drawn from) -> draw (noise -> latents -> images)
 
-Every step lives in the file of its name and works alone; here they are only connected.
+Every step lives in the file of its name and works alone; here they are only connected. How a model is fitted is in
+`training`, what a fitted one answers in `fitted`.
 """
 
-from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .arguments import check_n_samples, read_images, read_run, require_memory_to_draw
-from .denoiser.moments import Moments
-from .draw import draw, draw_paths
-from .exceptions import warn
-from .fit import fit_classes, fit_sampled
-from .fit.encoder import Settings
-from .fit.streaming import add_batch, is_sum
-from .fit.words import fit_words
-from .fitted import FittedModel, has_density
-from .guidance import check_scale
-from .image.format import ImageFormat, check_range
-from .noise import SCHEDULES, Schedule, find_schedule
-from .plan import choose_components, distinct, plan, read_prompts
-from .tasks import edit, interpolate
-from .tasks.classify import CalibrationImages
-from .text.labels import check_prompts
-from .text.mixes import each_mix
-from .utils.progress import prints_progress
-from .utils.streams import entropy_of
-from .utils.types import MOST, AnyArray
+from ..arguments import check_n_samples, read_run, require_memory_to_draw
+from ..draw import draw, draw_paths
+from ..guidance import check_scale
+from ..noise import find_schedule
+from ..plan import choose_components, distinct, plan, read_prompts
+from ..tasks import edit, interpolate
+from ..text.mixes import each_mix
+from ..utils.types import AnyArray
+from .fitted import has_density
+from .training import Trained
 
 
-class LinearDiffusion(FittedModel):
+class LinearDiffusion(Trained):
     """A text-to-image diffusion model in which every learned part is a linear model, fitted in closed form.
 
     Parameters
@@ -120,53 +109,6 @@ class LinearDiffusion(FittedModel):
     ((3, 8, 8), array([7, 7, 3]))
     """
 
-    _moments: Moments | None = None
-    """Sums over the batches of `partial_fit`."""
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "text_encoder": [StrOptions({"one-hot", "words"}), HasMethods(["transform"]), callable],
-        "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
-        "standardize": ["boolean"],
-        "styles": [Interval(Integral, 1, None, closed="left")],
-        "schedule": [StrOptions(set(SCHEDULES)), Schedule],
-        "training": [StrOptions({"exact", "sampled"})],
-        "n_draws": [Interval(Integral, 1, 1_000_000, closed="both")],
-        "ridge": [Interval(Real, 0, MOST, closed="left")],
-        "tone": ["boolean"],
-        "pixel_range": [StrOptions({"auto"}), tuple, list, None],
-        "random_state": ["random_state", np.random.Generator],
-        "verbose": ["verbose"],
-    }
-
-    def __init__(
-        self,
-        *,
-        text_encoder: Any = "one-hot",
-        latent_dim: int | float = 500,
-        standardize: bool = False,
-        styles: int = 165,
-        schedule: str | Schedule = "cosine",
-        training: str = "exact",
-        n_draws: int = 1,
-        ridge: float = 0.0,
-        tone: bool = True,
-        pixel_range: Any = "auto",
-        random_state: Any = None,
-        verbose: int = 0,
-    ) -> None:
-        self.text_encoder = text_encoder
-        self.latent_dim = latent_dim
-        self.standardize = standardize
-        self.styles = styles
-        self.schedule = schedule
-        self.training = training
-        self.n_draws = n_draws
-        self.ridge = ridge
-        self.tone = tone
-        self.pixel_range = pixel_range
-        self.random_state = random_state
-        self.verbose = verbose
-
     @classmethod
     def one_shot(cls, *, latent_dim: int = 144, n_draws: int = 1, random_state: Any = None) -> Self:
         """The article's model: standardised pixels, noise drawn and added once, subtracted once; no tone curve.
@@ -188,101 +130,6 @@ class LinearDiffusion(FittedModel):
             tone=False,
             random_state=random_state,
         )
-
-    @prints_progress
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from images and their prompts, in closed form.
-
-        Parameters
-        ----------
-        X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
-            Images, or plain rows: of integers, bool, float32 or float64, which come out as they came in. float16 is
-            read as float32, anything else as float64.
-        y : sequence of n prompts, optional
-            Strings or labels. None is one prompt, "".
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotEnoughMemoryError
-            Before any work, with settings that would fit.
-
-        Warns
-        -----
-        UserWarning
-            If prompts have one image each, which is then what is sampled for them; or if sampled training leaves
-            ``styles`` unused, or has too few draws for its components.
-        """
-        self._validate_params()
-        pixel_range = check_range(self.pixel_range)
-        X = read_images(self, X)
-        classes, index = check_prompts(y, len(X))
-        settings = self._settings()
-        image = ImageFormat.of(X, pixel_range, rescale=settings.unit_is_free)
-        rows = image.rows(X)
-        given = rows, index, classes, image
-        if self.text_encoder != "one-hot":
-            if self.training != "exact":
-                raise ValueError(
-                    f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
-                    'choose that, or text_encoder="one-hot".'
-                )
-            parts = fit_words(*given, settings, self.text_encoder)
-        elif self.training == "sampled":
-            parts = fit_sampled(*given, settings, int(self.styles), self.n_draws, entropy_of(self.random_state))
-        else:
-            parts = fit_classes(*given, settings, int(self.styles))
-        self._moments = None
-        return self._take(parts, len(X), CalibrationImages(rows, index) if self.training == "exact" else None)
-
-    @available_if(is_sum)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from one more batch of images, as if all batches so far had been fitted at once.
-
-        It is there for models of one Gaussian per prompt: ``styles=1``, exact training, one-hot prompts.
-
-        Parameters
-        ----------
-        X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
-            As in `fit`; all batches of one shape and dtype.
-        y : sequence of n prompts, optional
-            New prompts may come with any batch.
-
-        Returns
-        -------
-        self
-
-        Warns
-        -----
-        UserWarning
-            If `fit` came before, which keeps no sums: partial_fit starts anew.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_digits
-        >>> images, y = load_digits().images / 16, load_digits().target
-        >>> model = LinearDiffusion(styles=1, latent_dim=30)
-        >>> for part in range(0, 1797, 600):
-        ...     model = model.partial_fit(images[part : part + 600], y[part : part + 600])
-        >>> whole = LinearDiffusion(styles=1, latent_dim=30).fit(images, y)
-        >>> bool(np.allclose(model.covariances_, whole.covariances_))
-        True
-        """
-        self._validate_params()
-        pixel_range, first = check_range(self.pixel_range), self._moments is None
-        if first and self.__sklearn_is_fitted__():
-            warn(
-                "partial_fit starts anew: fit keeps no sums, nor do saved models, and what was learned is replaced. "
-                "Call partial_fit from the first batch on."
-            )
-        X = read_images(self, X, None if first else self.image_shape_)
-        classes, index = check_prompts(y, len(X))
-        before = None if first else self.decoder_.image
-        parts, self._moments = add_batch(self._moments, before, X, index, classes, pixel_range, self._settings())
-        return self._take(parts, int(self._moments.counts.sum()), None)
 
     def sample(
         self,
@@ -439,8 +286,3 @@ class LinearDiffusion(FittedModel):
         prior = self.prior_.asked(prompts)
         mixes = each_mix(prompts, 2, prior.text, "prompts", required=True)
         return interpolate.interpolate(prior, self.decoder_, rows, mixes, n)
-
-    def _settings(self) -> Settings:
-        return Settings(
-            self.latent_dim, self.standardize, self.schedule != "one-step", ridge=float(self.ridge), tone=self.tone
-        )

@@ -9,7 +9,7 @@ from typing import Any
 import linear_diffusion
 from linear_diffusion.apps.web.page import one_file, page_files, static_files
 from linear_diffusion.apps.web.small import demo_model, small_model
-from linear_diffusion.fitted import FittedModel
+from linear_diffusion.model.fitted import FittedModel
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # gallery.py

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import validate_data
 
 from .denoiser.prior import Prior
 from .draw import Run, bytes_to_draw
 from .exceptions import NotEnoughMemoryError, count
+from .image.checks import KINDS, as_array, check_images
 from .image.decoder import Decoder
 from .noise import Level, Schedule
 from .sampler import SAMPLERS, Sampler, check_eta, choose_levels, find_sampler
@@ -17,30 +18,16 @@ from .utils.memory import available_memory, readable
 from .utils.streams import entropy_of
 from .utils.types import MOST, AnyArray, whole
 
-_KINDS = [np.float64, np.float32, np.bool_, *(np.dtype(code) for code in np.typecodes["AllInteger"])]
-"""Dtypes of images that are kept; whatever else comes in is read as the first."""
-
 
 def read_images(estimator: Any, X: Any, shape: tuple[int, ...] | None = None) -> AnyArray:
     """Images as an array of a known kind, checked as scikit-learn does. `estimator`: whose ``n_features_in_`` is set
     where no shape is known; `X` (n, h, w); `shape`: of the images that the estimator was fitted on."""
-    X = X if hasattr(X, "ndim") else _as_array(X)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "iuf":  # the order of bytes is no kind of number
-        X = X.astype(np.float32 if X.dtype == np.float16 else X.dtype.newbyteorder("="), copy=False)
+    X = as_array(X)
     if shape is not None and X.ndim > 1 and X.shape == shape:
         raise ValueError(f"X is one image, of shape {X.shape}; give several, or one as images[[0]].")
     if X.ndim < 3:
-        return validate_data(estimator, X, reset=shape is None, dtype=_KINDS)
-    if X.ndim > 4:
-        raise ValueError(f"X has {X.ndim} axes; give images (n, h, w) or (n, h, w, channels), or rows (n, d).")
-    if X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4:
-        raise ValueError(
-            f"X has shape {X.shape}, which has its channels before its rows; here they come last, "
-            "(n, h, w, channels): give X.transpose(0, 2, 3, 1)."
-        )
-    X = check_array(X, dtype=_KINDS, allow_nd=True, estimator=estimator)
-    if X.size == 0:
-        raise ValueError(f"X has shape {X.shape}: there is no pixel in it.")
+        return validate_data(estimator, X, reset=shape is None, dtype=KINDS)
+    X = check_images(X, estimator)
     if shape is None:
         estimator.n_features_in_ = int(np.prod(X.shape[1:]))
         estimator.__dict__.pop("feature_names_in_", None)
@@ -107,14 +94,3 @@ def require_memory_to_draw(prior: Prior, decoder: Decoder, n: int | None, prompt
             f"drawing {count(n_images, 'image')} of shape {decoder.image.shape} takes {readable(needed)}, and "
             f"{readable(available)} are available; sample in parts, with another random_state each."
         )
-
-
-def _as_array(X: Any) -> AnyArray:
-    """A list of images, or of rows, as one array."""
-    try:
-        return np.asarray(X)
-    except ValueError:
-        shapes = sorted({np.shape(image) for image in X})
-        raise ValueError(
-            f"X has images of shapes {', '.join(map(str, shapes[:3]))}; bring all to one shape first."
-        ) from None

@@ -11,7 +11,6 @@ import json
 import re
 import textwrap
 from importlib.metadata import version
-from math import prod
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +24,7 @@ from .exceptions import ModelFileError
 from .fit import Parts
 from .image.decoder import Decoder
 from .image.detail import N_DIFFERENCES, N_FILTERS, N_LEVELS, DetailCurves, has_details
-from .image.format import ImageFormat, limits
+from .image.format import ImageFormat, whole_in_file
 from .image.pca import PCAEncoder
 from .image.tone import N_ENTRIES, N_TONES, ToneCurves
 from .tasks.classify import Confidence
@@ -52,11 +51,6 @@ _TRIES = 20
 """How often a model is looked for that others replace meanwhile."""
 _WIDE = 50.0
 """Standard deviations that no noise reaches."""
-_IMAGE = {name: name for name in ("shape", "dtype", "span", "origin", "unit")} | {"range": "pixel_range"}
-_PIXELS = ("bool", *(np.dtype(code).name for code in np.typecodes["AllInteger"]), "float32", "float64")
-"""What is said of images, and dtypes that they may have."""
-_FARTHEST = 1e307
-"""Pixels beyond this are further apart than a float can say."""
 _LARGEST = 1e30
 """Numbers beyond this may overflow in single precision on their way to a pixel."""
 
@@ -97,7 +91,7 @@ def contents(model: "FittedModel", confidence: Confidence | None) -> tuple[dict[
         "model": type(model).__name__,
         "linear_diffusion": version("linear-diffusion"),
         "params": params,
-        "image": {key: getattr(model.decoder_.image, name) for key, name in _IMAGE.items()},
+        "image": model.decoder_.image.to_json(),
         "prompts": labels_to_json(model.classes_),
         "n_images": model.n_images_,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
@@ -173,30 +167,17 @@ def _described(cls: type[Model], config: dict[str, Any]) -> tuple[Model, ImageFo
     model = cls(**config["params"])
     model._validate_params()
     entropy_of(model.random_state)
-    shape, dtype, span, origin, unit, pixel_range = (config["image"][key] for key in _IMAGE)
-    shape = tuple(_whole(n) for n in shape)
-    if dtype not in _PIXELS or not 1 <= len(shape) <= 3 or prod(shape) > 2**31:
-        raise ValueError(f"images of dtype {dtype} and shape {shape} are none that a model makes")
-    most = limits(np.dtype(dtype)) if np.dtype(dtype).kind in "biu" else (-_FARTHEST, _FARTHEST)
-    if pixel_range is not None:
-        low, high = (_number(v, *most) for v in pixel_range)
-        if not low < high:
-            raise ValueError(f"range={pixel_range} is none of pixels of dtype {dtype}")
-        pixel_range = low, high
-    first, last = (_number(v, *most) for v in span)
-    origin, unit = _number(origin, -_FARTHEST, _FARTHEST), _number(unit, 1 / _FARTHEST, _FARTHEST)
-    if first > last or (origin and not first <= origin <= last):
-        raise ValueError(f"span={span} and origin={origin} are none of pixels")
+    image = ImageFormat.from_json(config["image"])
     classes = labels_from_json(config["prompts"])
     if len(classes) == 0 or len({str(c) for c in classes}) < len(classes):
         raise ValueError("prompts must be distinct, and at least one")
     names = config["feature_names"]
-    if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, prod(shape))):
+    if not (isinstance(names, list) and all(isinstance(n, str) for n in names) and len(names) in (0, image.n_pixels)):
         raise ValueError("feature_names must be strings, one per pixel, or none")
-    model.n_images_, model.n_features_in_ = _whole(config["n_images"]), prod(shape)
+    model.n_images_, model.n_features_in_ = whole_in_file(config["n_images"]), image.n_pixels
     if names:
         model.feature_names_in_ = np.array(names, dtype=object)
-    return model, ImageFormat(shape, dtype, pixel_range, (first, last), origin, unit), classes
+    return model, image, classes
 
 
 def _parts(
@@ -240,18 +221,6 @@ def _check_reach(encoder: PCAEncoder, latent: float, curves: Any) -> None:
             pixel = (pixel + np.abs(curves.low).max() + 1) / curves.step.min()
     if not (latent < _LARGEST and pixel < _LARGEST):
         raise ValueError(f"its latents reach {latent:.3g} and its pixels {pixel:.3g}, which are none that a model has")
-
-
-def _number(value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ValueError(f"{value!r} must be a number from {low:g} to {high:g}")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 1 <= value < 2**53:
-        raise ValueError(f"{value!r} must be a whole number >= 1")
-    return value
 
 
 def _card(model: "FittedModel") -> str:

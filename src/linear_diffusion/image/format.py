@@ -6,7 +6,7 @@ A range that is evident from pixels is taken; it bounds samples, and tones are c
 """
 
 from dataclasses import dataclass
-from math import nan
+from math import nan, prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ _MOST = 1e307
 """Bounds beyond this are further apart than a float can say."""
 _SPARE = 1e8
 """What is left between the numbers of pixels and the least and the largest of their dtype."""
+_KEYS = {name: name for name in ("shape", "dtype", "span", "origin", "unit")} | {"range": "pixel_range"}
+_DTYPES = ("bool", *(np.dtype(code).name for code in np.typecodes["AllInteger"]), "float32", "float64")
+"""What files say of images, and dtypes that these may have."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,23 @@ class ImageFormat:
                 )
         if beside is not None:
             low, high = min(low, beside[0]), max(high, beside[1])
-        shape, dtype = tuple(X.shape[1:]), X.dtype
-        if pixel_range is not None and dtype.kind in "biu":  # what is wider than the dtype bounds nothing
-            least, most = limits(dtype)
+        if pixel_range is not None and X.dtype.kind in "biu":  # what is wider than the dtype bounds nothing
+            least, most = limits(X.dtype)
             pixel_range = max(pixel_range[0], float(least)), min(pixel_range[1], float(most))
+        return cls.spanning(tuple(X.shape[1:]), X.dtype, pixel_range, low, high, rescale=rescale)
+
+    @classmethod
+    def spanning(
+        cls,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        pixel_range: tuple[float, float] | None,
+        low: float,
+        high: float,
+        *,
+        rescale: bool = True,
+    ) -> "ImageFormat":
+        """The format of images of which the least and the largest pixel are known."""
         if dtype == np.bool_:
             return cls(shape, dtype.name, pixel_range, (0.0, 1.0))
         if dtype.kind in "iu" and low >= 0 and high <= 255:
@@ -87,6 +103,15 @@ class ImageFormat:
         unit = 1.0 if 1 / _USUAL <= width <= _USUAL or not rescale else float(2.0 ** np.ceil(np.log2(width)))
         return cls(shape, dtype.name, pixel_range, (low, high), origin, unit)
 
+    def joined(self, other: "ImageFormat") -> "ImageFormat":
+        """The format of these images and of others, of the same shape, dtype and range."""
+        (low, high), (least, most) = self.reach, other.reach
+        return self.spanned(min(low, least), max(high, most))
+
+    def spanned(self, low: float, high: float, *, rescale: bool = True) -> "ImageFormat":
+        """The format of such images with other pixels, from the least to the largest; or in units of its own."""
+        return self.spanning(self.shape, np.dtype(self.dtype), self.pixel_range, low, high, rescale=rescale)
+
     @property
     def n_pixels(self) -> int:
         """Numbers in an image, channels included."""
@@ -98,14 +123,19 @@ class ImageFormat:
         return self.shape[2] if len(self.shape) == 3 else 1
 
     @property
+    def reach(self) -> tuple[float, float]:
+        """The least and the largest pixel that tones are counted for."""
+        return self.span or self.pixel_range or (0.0, 1.0)
+
+    @property
     def farthest(self) -> float:
         """How far from the training data's pixels others may lie."""
-        return FARTHEST * _width(*(self.span or self.pixel_range or (0.0, 1.0)))
+        return FARTHEST * _width(*self.reach)
 
     @property
     def tone_range(self) -> tuple[float, float]:
         """The first and the last tone, in the model's numbers."""
-        low, high = self.span or self.pixel_range or (0.0, 1.0)
+        low, high = self.reach
         return (low - self.origin) / self.unit, (high - self.origin) / self.unit
 
     def rows(self, X: AnyArray) -> AnyArray:
@@ -173,6 +203,29 @@ class ImageFormat:
         """Rows (n, d) in the shape of images."""
         return rows.reshape(len(rows), *self.shape)
 
+    def to_json(self) -> dict[str, Any]:
+        """What is said of images, for a file."""
+        return {key: getattr(self, name) for key, name in _KEYS.items()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "ImageFormat":
+        """Read what `to_json` gave. Raises `ValueError`: if no images of a fit are like that."""
+        shape, dtype, span, origin, unit, pixel_range = (value[key] for key in _KEYS)
+        shape = tuple(whole_in_file(n) for n in shape)
+        if dtype not in _DTYPES or not 1 <= len(shape) <= 3 or prod(shape) > 2**31:
+            raise ValueError(f"images of dtype {dtype} and shape {shape} are none that a model makes")
+        most = limits(np.dtype(dtype)) if np.dtype(dtype).kind in "biu" else (-_MOST, _MOST)
+        if pixel_range is not None:
+            low, high = (_number_in_file(v, *most) for v in pixel_range)
+            if not low < high:
+                raise ValueError(f"range={pixel_range} is none of pixels of dtype {dtype}")
+            pixel_range = low, high
+        first, last = (_number_in_file(v, *most) for v in span)
+        origin, unit = _number_in_file(origin, -_MOST, _MOST), _number_in_file(unit, 1 / _MOST, _MOST)
+        if first > last or (origin and not first <= origin <= last):
+            raise ValueError(f"span={span} and origin={origin} are none of pixels")
+        return cls(shape, dtype, pixel_range, (first, last), origin, unit)
+
 
 def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] | None:
     """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None, with a
@@ -216,11 +269,26 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def check_range(pixel_range: Any) -> Any:
-    """The parameter ``pixel_range``, if it is a pair, as one that floats can say."""
-    if isinstance(pixel_range, (tuple, list)):
-        low, high = map(number, pixel_range) if len(pixel_range) == 2 else (nan, nan)
-        if not -_MOST <= low < high <= _MOST:
-            raise ValueError(
-                f'pixel_range={pixel_range!r} must be "auto", None, or two numbers (low, high) within {_MOST:g}.'
-            )
+    """The parameter ``pixel_range``; if it is a pair, one that floats can say."""
+    if pixel_range is None or (isinstance(pixel_range, str) and pixel_range == "auto"):
+        return pixel_range
+    is_pair = isinstance(pixel_range, (tuple, list)) and len(pixel_range) == 2
+    low, high = map(number, pixel_range) if is_pair else (nan, nan)
+    if not -_MOST <= low < high <= _MOST:
+        raise ValueError(
+            f'pixel_range={pixel_range!r} must be "auto", None, or two numbers (low, high) within {_MOST:g}.'
+        )
     return pixel_range
+
+
+def whole_in_file(value: Any) -> int:
+    """A count as a file has it."""
+    if type(value) is not int or not 1 <= value < 2**53:
+        raise ValueError(f"{value!r} must be a whole number >= 1")
+    return value
+
+
+def _number_in_file(value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{value!r} must be a number from {low:g} to {high:g}")
+    return float(value)

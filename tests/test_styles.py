@@ -15,9 +15,9 @@ from linear_diffusion import draw as drawing
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.denoiser.prior import one_gaussian_each
 from linear_diffusion.draw import Run, draw
-from linear_diffusion.fit.clusters import RANK
 from linear_diffusion.fit.encoder import Settings, learn
 from linear_diffusion.fit.matching import _RANGE
+from linear_diffusion.fit.styles import RANK
 from linear_diffusion.image.decoder import Decoder
 from linear_diffusion.image.format import ImageFormat
 from linear_diffusion.image.tone import fit_tone_curves

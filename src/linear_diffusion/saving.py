@@ -199,7 +199,7 @@ def _parts(
             raise ValueError("the numbers of array 'tone.weights' are none that a model has")
         decoder = Decoder(encoder, image, ToneRegression(regression, image))
     elif "tone" in present:
-        sizes["curves"] = 1 + int(prior.curves_of(len(classes) - 1)[-1])
+        sizes["curves"] = prior.n_curves
         decoder = Decoder(encoder, image, ToneCurves.read(arrays, "tone", sizes))
     if "detail" in present:
         if not (has_details(image) and decoder.curves is not None and isinstance(prior, ClassPrior)):

@@ -92,7 +92,7 @@ class Moments(Kept):
         out = cls.empty(prompts, rows.shape[1], n_channels, diagonal=diagonal)
         for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
             if tones is not None:
-                out.histogram[j] += _count_tones(tones(chunk), n_channels)
+                out.histogram[j] += count_tones(tones(chunk), n_channels)
             out.include(j, chunk)
         return out
 
@@ -107,6 +107,12 @@ class Moments(Kept):
         # x' x is one symmetric product in BLAS: numpy sees that both sides are the same array.
         scatter = np.einsum("nd,nd->d", x, x) if self.diagonal else x.T @ x
         return _merge(self, prompt, float(len(x)), mean, scatter)
+
+    def absorb(self, other: "Moments") -> None:
+        """Add the moments of other images of the same prompts, in place."""
+        for j in range(len(self.prompts)):
+            _merge(self, j, float(other.counts[j]), other.means[j], other.scatter[j])
+        self.histogram[...] += other.histogram
 
     def __add__(self, other: "Moments") -> "Moments":
         return self._combine(other, 1.0)
@@ -240,17 +246,7 @@ def _merge(out: Moments, j: int, n: float, mean: Array, scatter: Array) -> None:
     out.counts[j] = total
 
 
-def tone_histograms(
-    rows: AnyArray, index: Index, n: int, tones: Callable[[AnyArray], AnyArray], n_channels: int
-) -> Array:
-    """Histograms (n, channels, 256) of the images of each position in an index."""
-    out = np.zeros((n, n_channels, N_TONES))
-    for j, chunk in chunks_by_prompt(rows, index, n):
-        out[j] += _count_tones(tones(chunk), n_channels)
-    return out
-
-
-def _count_tones(tones: AnyArray, n_channels: int) -> Array:
+def count_tones(tones: AnyArray, n_channels: int) -> Array:
     """Histogram (channels, 256) of uint8 pixels (m, d) whose channels interleave."""
     if n_channels == 1 and tones.shape[1] % 2 == 0:
         # Pairs of pixels as one number: half as many to count, and bincount is what takes the time.

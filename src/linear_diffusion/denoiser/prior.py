@@ -79,6 +79,11 @@ class Prior(ABC):
         """Frequencies of a prompt's components, shape (s,)."""
         return np.ones(1)
 
+    @property
+    def n_curves(self) -> int:
+        """Tone curves of all prompts."""
+        return len(self.weights)
+
     def curves_of(self, prompt: int) -> Index:
         """Their tone curves, shape (s,)."""
         return np.array([prompt])
@@ -116,9 +121,11 @@ class Prior(ABC):
 
 @dataclass(frozen=True)
 class ClassPrior(Kept, Prior):
-    """The laws of p prompts that share nothing, of m components in all, whose owners and tone curves increase
-    (components that look most alike share a curve). Shares are within a prompt. Factors are in its basis, in half
-    precision and a unit of each component's own; gain and matched means are those of `Law`."""
+    """The laws of p prompts, of m components in all, whose owners increase; components that look most alike share a
+    tone curve. Shares are within a prompt. Prompts of one of g families share basis, variances, gain and tone curves;
+    where no ``family`` says so, each is one by itself. Factors are in the basis, in half precision and a unit of each
+    component's own; gain and matched means are those of `Law`. ``leaning`` is the share of the family's law in a
+    prompt's covariance."""
 
     text: OneHotEncoder
     weights: Array = kept("p", sums_to_one)
@@ -129,10 +136,12 @@ class ClassPrior(Kept, Prior):
     component_means: Array = kept("m k", dtype="float")
     factors: Array = kept("m k r", dtype="float16")
     unit: Array = kept("m", positive)
-    basis: Array = kept("p k k", orthonormal, "float")
-    variances: Array = kept("p k", not_negative)
-    gain: Array | None = kept("p k", positive, optional=True)
+    basis: Array = kept("g k k", orthonormal, "float")
+    variances: Array = kept("g k", not_negative)
+    gain: Array | None = kept("g k", positive, optional=True)
     matched_means: Array | None = kept("m k", dtype="float", optional=True)
+    family: Index | None = kept("p", dtype="int64", optional=True)
+    leaning: Array | None = kept("p", not_negative, optional=True)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -148,10 +157,12 @@ class ClassPrior(Kept, Prior):
         return at + deviations * gain * float(shared.max() + np.sqrt(WIDEST) * k * own.max())
 
     def __post_init__(self) -> None:
-        p, n = len(self.weights), len(self.owner)
-        owner, curves = self.owner, self.curves
+        p, n, g = len(self.weights), len(self.owner), len(self.basis)
+        owner = self.owner
         wrong = "owner" if not _counts_up(owner, p) else ""
-        if not wrong and (not _counts_up(curves, int(curves[-1]) + 1) or (np.diff(curves) < np.diff(owner)).any()):
+        if not wrong and not np.array_equal(np.unique(self.family_of), np.arange(g)):
+            wrong = "family"
+        if not wrong and not self._curves_count_up():
             wrong = "curves"
         if not wrong and not np.allclose(np.bincount(owner, self.shares, p), 1.0, rtol=0, atol=1e-6):
             wrong = "shares"
@@ -160,6 +171,18 @@ class ClassPrior(Kept, Prior):
         if (self.gain is None) != (self.matched_means is None):
             raise ValueError("gain and matched_means go together: give both, or neither")
 
+    def _curves_count_up(self) -> bool:
+        """Whether each family has curves of its own, and curves are numbered a family after the other."""
+        order = np.argsort(self.curves, kind="stable")
+        curves, family = self.curves[order], self.family_of[self.owner[order]]
+        own = np.diff(family) == 0  # whether neighbours among curves are of one family
+        return _counts_up(curves, int(curves[-1]) + 1) and bool((own | (np.diff(curves) > 0)).all())
+
+    @property
+    def family_of(self) -> Index:
+        """Family of each prompt (p,)."""
+        return np.arange(len(self.weights)) if self.family is None else self.family
+
     def of(self, prompt: int) -> slice:
         """Positions of a prompt's components."""
         return slice(*np.searchsorted(self.owner, [prompt, prompt + 1]))
@@ -167,43 +190,58 @@ class ClassPrior(Kept, Prior):
     def shares_of(self, prompt: int) -> Array:
         return self.shares[self.of(prompt)]
 
+    @property
+    def n_curves(self) -> int:
+        return int(self.curves.max()) + 1
+
     def curves_of(self, prompt: int) -> Index:
         return self.curves[self.of(prompt)]
 
     def law(self, prompt: int) -> Law:
         found = self._laws.get(prompt)
         if found is None:
-            own = self.of(prompt)
+            own, g = self.of(prompt), int(self.family_of[prompt])
             found = self._laws[prompt] = Law(
                 self.shares[own],
                 self.component_means[own].astype(np.float64, copy=False),
                 unpack_factors(self.factors[own], self.unit[own]),
-                self.basis[prompt].astype(np.float64, copy=False),
-                self.variances[prompt],
-                None if self.gain is None else self.gain[prompt],
+                self._bases[g],
+                self.variances[g],
+                None if self.gain is None else self.gain[g],
                 None if self.matched_means is None else self.matched_means[own].astype(np.float64),
             )
         return found
 
-    def only(self, prompt: int) -> "ClassPrior":
-        """The prior of one prompt, as the only one, with its curves counted from 0."""
-        own = self.of(prompt)
-        parts = {name: getattr(self, name)[own] for name in ("shares", "component_means", "factors", "unit")}
-        parts |= {name: getattr(self, name)[[prompt]] for name in ("residual", "basis", "variances")}
+    def components_of(self, family: int) -> Index:
+        """Positions of the components of a family's prompts."""
+        return np.flatnonzero(self.family_of[self.owner] == family)
+
+    def only(self, family: int, components: Index | None = None) -> "ClassPrior":
+        """A family as the only prompt of a prior, with its curves counted from 0; or some of its components alone, of
+        each of its curves."""
+        own = self.components_of(family)
+        first = int(self.curves[own].min())
+        own = own if components is None else components
+        shares = (self.weights[self.owner] * self.shares)[own]
+        parts = {name: getattr(self, name)[own] for name in ("component_means", "factors", "unit")}
         return ClassPrior(
-            OneHotEncoder(self.text.prompts[[prompt]]),
+            OneHotEncoder(self.text.prompts[[self.owner[own[0]]]]),
             np.ones(1),
-            owner=np.zeros(own.stop - own.start, np.intp),
-            curves=self.curves[own] - self.curves[own.start],
-            gain=None if self.gain is None else self.gain[[prompt]],
+            residual=np.zeros(1),
+            owner=np.zeros(len(own), np.intp),
+            curves=self.curves[own] - first,
+            shares=shares / shares.sum(),
+            basis=self.basis[[family]],
+            variances=self.variances[[family]],
+            gain=None if self.gain is None else self.gain[[family]],
             matched_means=None if self.matched_means is None else self.matched_means[own],
             **parts,
         )
 
     @property
     def curve_owner(self) -> Index:
-        """Prompt of each tone curve."""
-        return self.owner[np.unique(self.curves, return_index=True)[1]]
+        """Family of each tone curve."""
+        return self.family_of[self.owner[np.unique(self.curves, return_index=True)[1]]]
 
     @property
     def means(self) -> Array:
@@ -215,26 +253,47 @@ class ClassPrior(Kept, Prior):
     def _laws(self) -> dict[int, Law]:
         return {}
 
+    @lazy
+    def _bases(self) -> Array:
+        return self.basis.astype(np.float64, copy=False)
+
 
 def joined(
-    text: OneHotEncoder, weights: Array, residual: Array, laws: Sequence[Law], curves: Sequence[Index]
+    text: OneHotEncoder,
+    weights: Array,
+    residual: Array,
+    laws: Sequence[Law],
+    curves: Index,
+    owner: Index | None = None,
+    family: Index | None = None,
+    leaning: Array | None = None,
 ) -> ClassPrior:
-    """The prior of prompts whose laws, with factors of one rank, were found apart, rounded to what a file keeps; curves
-    of components are counted from 0 in each prompt."""
-    n_curves = np.cumsum([0, *(int(own[-1]) + 1 for own in curves)])
-    factors, unit = pack_factors(np.concatenate([law.factors for law in laws]))
+    """The prior of families whose laws, with factors of one rank, were found apart, rounded to what a file keeps. By
+    default each prompt is a family; else owner (m,) says whose each component is, and a family's components are in the
+    order of their owners."""
+    p = len(weights)
+    owner = np.repeat(np.arange(p), [len(law.shares) for law in laws]) if owner is None else owner
+    family = np.arange(p) if family is None else family
+    place = np.argsort(np.argsort(family[owner], kind="stable"), kind="stable")
+
+    def every(name: str) -> Array:
+        return np.concatenate([getattr(law, name) for law in laws])[place]
+
+    shares, (factors, unit) = every("shares"), pack_factors(every("factors"))
     return ClassPrior(
         text,
         weights,
         residual,
-        owner=np.repeat(np.arange(len(laws)), [len(law.shares) for law in laws]),
-        curves=np.concatenate([own + first for own, first in zip(curves, n_curves, strict=False)]),
-        shares=np.concatenate([law.shares for law in laws]),
-        component_means=np.concatenate([law.means for law in laws]).astype(np.float32),
+        owner=owner,
+        curves=curves,
+        shares=shares / np.bincount(owner, shares, p)[owner],
+        component_means=every("means").astype(np.float32),
         factors=factors,
         unit=unit,
         basis=np.stack([law.basis for law in laws]).astype(np.float32),
         variances=np.stack([law.variances for law in laws]),
+        family=None if len(laws) == p else family,
+        leaning=leaning,
     )
 
 

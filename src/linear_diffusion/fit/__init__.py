@@ -1,7 +1,7 @@
 """Fit: images and prompts -> encoder, prior, decoder; all in closed form.
 
     encoder     principal components, and moments of latents                      (`fit.encoder`)
-    prior       styles of each prompt, their moments matched                      (`fit.clusters`, `fit.matching`)
+    prior       styles of each prompt, their moments matched          (`fit.clusters`, `fit.styles`, `fit.matching`)
                 or regressions on words                                           (`fit.words`)
                 or regressions on drawn noise                                     (`draw_noise` of `fit.encoder`)
     decoder     the encoder's inverse, then tone and detail curves                (`image`)
@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..denoiser.moments import tone_histograms
 from ..denoiser.prior import Prior, joined, one_gaussian_each
 from ..denoiser.regression import RegressionPrior
 from ..exceptions import warn
@@ -24,10 +23,11 @@ from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, noise_floor
 from ..text.prompts import OneHotEncoder
 from ..utils.progress import tell
-from ..utils.types import AnyArray, Index
-from .clusters import fit_styles
-from .encoder import Learned, Settings, draw_noise, learn, most_components
-from .matching import match_details, match_moments, n_draws, tone_curves
+from ..utils.types import AnyArray, Array, Index
+from .encoder import Learned, Settings, Work, draw_noise, find_encoder, learn, most_components, residual
+from .matching import match_details, match_moments, n_draws, target_of, tone_curves
+from .source import ArraySource, Latents, Source
+from .styles import families, fit_styles
 
 
 class Parts(NamedTuple):
@@ -38,35 +38,45 @@ class Parts(NamedTuple):
     decoder: Decoder
 
 
-def fit_classes(
-    rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, styles: int
-) -> Parts:
-    """Prompts of their own, with styles or as one Gaussian each, of rows (n, d) with positions (n,) of their prompts
-    (p,)."""
+def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
+    """Prompts of their own, with styles or as one Gaussian each."""
     if settings.ridge == 0:
-        _warn_of_single_images(classes, index)
-    tell(f"components and moments of {len(rows):,} images")
+        _warn_of_single_images(source.classes, source.counts)
+    image, n, d = source.image, source.n, source.image.n_pixels
     toned = settings.tone and image.pixel_range is not None
-    drawn = n_draws(*rows.shape) if toned else 0
-    learned = learn(rows, index, classes, image, settings, n_styles=styles, n_drawn=drawn)
+    family = families(source.counts, most_components(settings.latent_dim, n, d))
+    drawn = n_draws(n, d) if toned else 0
+    work = Work.of(source, n_styles=styles, n_drawn=drawn, n_families=int(family.max()) + 1)
     if styles == 1:
-        return from_moments(learned, image, settings)
-    encoder, weights = learned.encoder, learned.latents.weights
-    z, floor = encoder.encode(rows), noise_floor(encoder) * encoder.scale**2
-    laws, groups, labels = fit_styles(z, index, len(classes), styles, floor, settings.ridge)
-    prior = joined(OneHotEncoder(classes), weights, learned.residual, laws, groups)
+        return from_moments(learn(source, settings, work), image, settings)
+    encoder, pixels = find_encoder(source, settings, work)
+    latents, floor = Latents.of(encoder, source), noise_floor(encoder) * encoder.scale**2
+    found = fit_styles(source, latents, family, styles, floor, settings.ridge, toned=toned)
+    left = residual(pixels, encoder, found.squares)
+    text, leaning = OneHotEncoder(source.classes), found.leaning[np.unique(found.owner, return_index=True)[1]]
+    prior = joined(text, pixels.weights, left, found.laws, found.curves, found.owner, family, leaning)
     decoder = Decoder(encoder, image)
     if not toned:
         return Parts(encoder, prior, decoder)
-    labels += np.searchsorted(prior.owner, index)
-    curve = prior.curves[labels]
-    histogram = tone_histograms(rows, curve, int(curve.max()) + 1, image.tones, image.n_channels)
-    prior = match_moments(prior, decoder, z, labels, histogram)
+    histogram = added(found.histogram, found.curves)
+    targets = [
+        target_of(law, found.counts[prior.components_of(g)], found.within[g], found.about_zero[g])
+        for g, law in enumerate(found.laws)
+    ]
+    prior = match_moments(prior, decoder, targets, histogram, drawn)
     tell("tone curves")
     decoder = replace(decoder, curves=tone_curves(prior, decoder, histogram))
     if has_details(image):
-        decoder = replace(decoder, details=match_details(prior, decoder, rows, index, learned.histogram))
+        of_families = added(pixels.histogram, family)
+        decoder = replace(decoder, details=match_details(prior, decoder, found.differences, of_families, drawn))
     return Parts(encoder, prior, decoder)
+
+
+def added(each: Array, index: Index) -> Array:
+    """The sums of arrays (n, ...) that have the same position (n,)."""
+    out = np.zeros((int(index.max()) + 1, *each.shape[1:]))
+    np.add.at(out, index, each)
+    return out
 
 
 def from_moments(learned: Learned, image: ImageFormat, settings: Settings) -> Parts:
@@ -82,52 +92,43 @@ def from_moments(learned: Learned, image: ImageFormat, settings: Settings) -> Pa
     return Parts(encoder, prior, decoder)
 
 
-def fit_sampled(
-    rows: AnyArray,
-    index: Index,
-    classes: AnyArray,
-    image: ImageFormat,
-    settings: Settings,
-    styles: int,
-    n_draws: int,
-    entropy: int,
-) -> Parts:
+def fit_sampled(source: ArraySource, settings: Settings, styles: int, n_draws: int, entropy: int) -> Parts:
     """The article's way: the noise is drawn, n_draws times for each image. Styles are warned of, since they are not
     used."""
-    _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), classes, index)
-    tell(f"components and moments of {len(rows):,} images")
-    learned = learn(rows, index, classes, image, settings, sampled=True)
+    rows, image = source.rows, source.image
+    _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), source)
+    learned = learn(source, settings, Work.of(source, sampled=True))
     tell("noise, drawn")
-    joint = draw_noise(rows, index, classes, learned.encoder, n_draws, entropy)
+    joint = draw_noise(rows, source.index, source.classes, learned.encoder, n_draws, entropy)
     covariances, k = joint.covariances, learned.encoder.latent_dim
     covariances[:, :k, :k] += settings.ridge * np.eye(k)
-    prior = RegressionPrior(OneHotEncoder(classes), learned.latents.weights, joint.means, covariances)
+    prior = RegressionPrior(OneHotEncoder(source.classes), learned.latents.weights, joint.means, covariances)
     if settings.tone and image.pixel_range:  # curves start from the pixels of each prompt's Gaussian
         return from_moments(learned, image, settings)._replace(prior=prior)
     return Parts(learned.encoder, prior, Decoder(learned.encoder, image))
 
 
-def _warn_of_sampled_training(styles: int, n_draws: int, k: int, classes: AnyArray, index: Index) -> None:
+def _warn_of_sampled_training(styles: int, n_draws: int, k: int, source: Source) -> None:
     """Say what sampled training leaves unused, and where it has too few draws for k components."""
     if styles != 1:
         warn(
             f'training="sampled" has one Gaussian for each prompt, so that styles={styles!r} is not used; set styles=1 '
             '(and latent_dim=144, as one_shot does), or training="exact".'
         )
-    counts = np.bincount(index) * n_draws
+    counts = source.counts * n_draws
     least = int(counts.min())
     if least < 2 * k:
         warn(
             f'training="sampled" with latent_dim={k} regresses noise on {k} components, for which prompt '
-            f"{classes.tolist()[int(counts.argmin())]!r} has {least} noisy latents only; samples will be mostly noise. "
-            f"Set latent_dim={max(least // 2, 1)} or less, n_draws={-(-2 * k * n_draws // least)} or more, or "
+            f"{source.classes.tolist()[int(counts.argmin())]!r} has {least} noisy latents only; samples will be mostly "
+            f"noise. Set latent_dim={max(least // 2, 1)} or less, n_draws={-(-2 * k * n_draws // least)} or more, or "
             'training="exact".'
         )
 
 
-def _warn_of_single_images(classes: AnyArray, index: Index) -> None:
+def _warn_of_single_images(classes: AnyArray, counts: Index) -> None:
     """Say which prompts have one image, which is all that is sampled for them."""
-    single = classes[np.bincount(index) == 1].tolist()
+    single = classes[counts == 1].tolist()
     if single:
         named = ", ".join(f"{prompt!r:.60}" for prompt in single[:5]) + (", ..." if len(single) > 5 else "")
         has, each = ("prompt has", "it") if len(single) == 1 else ("prompts have", "each of them")

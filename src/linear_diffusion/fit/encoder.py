@@ -9,21 +9,23 @@ encoder's components are randomised.
 """
 
 import logging
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
-from ..denoiser.moments import N_TONES, Moments, chunk_length, chunks_by_prompt, precision
+from ..denoiser.moments import N_TONES, Moments, chunk_length, count_tones, precision
 from ..exceptions import NotEnoughMemoryError
 from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
-from ..utils.groups import by_group
+from ..utils.groups import by_group, cut
 from ..utils.memory import available_memory, readable
 from ..utils.streams import DRAWS, blocks, stream
 from ..utils.threads import blas_threads
 from ..utils.types import AnyArray, Array, Index
-from .clusters import LEADING, LEAST_IMAGES, RANK
+from .clusters import LEAST_IMAGES
+from .source import Latents, Sample, Source, Sums
+from .styles import LEADING, RANK
 
 MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made: one takes 128 MB."""
@@ -31,6 +33,8 @@ _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix per prompt."""
 _SCRATCH = 24 * 2**20
 """Bytes that drawing and detail curves work on, a thread: 2**20 pixels, by the numbers that each has at a time."""
+_SKETCHED = 2**23
+"""Pixels whose products are taken at once."""
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +56,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a pass over the data leaves. `latents`: of the latents, a prompt at a time; `residual` (p,): mean squared
+    """What the passes over the data leave. `latents`: of the latents, a prompt at a time; `residual` (p,): mean squared
     length of what the encoder discards of a prompt's (standardised) pixels; `histogram` (p, channels, 256)."""
 
     encoder: PCAEncoder
@@ -79,6 +83,15 @@ class Work:
     sampled: bool = False
     code_length: int = 0
     n_sums: int = 1
+    n_families: int = 0
+
+    @classmethod
+    def of(cls, source: Source, **others: Any) -> Self:
+        """What a source is, and how it is worked on."""
+        image, dtype = source.image, np.dtype(source.rows_dtype)
+        n_channels, largest = image.n_channels if image.pixel_range else 0, int(source.counts.max())
+        sizes = len(source.classes), image.n_pixels, source.n, largest, dtype.itemsize, n_channels
+        return cls(*sizes, n_threads=blas_threads(), **others)
 
     @property
     def dense(self) -> bool:
@@ -124,66 +137,127 @@ class Work:
         return kept + side_by_side * max(found, matched)
 
 
-def learn(
-    rows: AnyArray,
-    index: Index,
-    prompts: AnyArray,
-    image: ImageFormat,
-    settings: Settings,
-    *,
-    n_styles: int = 1,
-    n_drawn: int = 0,
-    sampled: bool = False,
-    code_length: int = 0,
-) -> Learned:
-    """Find the encoder, and the moments of latents, of rows (n, d) with positions (n,) of their prompts (p,).
+def learn(source: Source, settings: Settings, work: Work) -> Learned:
+    """Find the encoder, and the moments of latents, of all images. Raises `NotEnoughMemoryError` before any work, with
+    settings that would fit."""
+    encoder, pixels = find_encoder(source, settings, work)
+    if not pixels.diagonal:
+        return learn_from(pixels, encoder)
+    latents = Moments.empty(source.classes, encoder.latent_dim, diagonal=work.code_length > 0)
+    latents = source.total(LatentSums(Latents.of(encoder, source), latents), "moments of latents").moments
+    return Learned(encoder, latents, residual(pixels, encoder, mean_squares(latents)), pixels.histogram)
 
-    How components are found, `pca_from_covariance` says. The last four arguments are for the estimate of memory alone,
-    but that a code has no covariance for each prompt. Raises `NotEnoughMemoryError` before any work, with settings that
-    would fit.
-    """
-    (n, d), n_channels = rows.shape, image.n_channels if image.pixel_range else 0
-    largest, itemsize = int(np.bincount(index).max()), rows.dtype.itemsize
-    work = Work(
-        len(prompts), d, n, largest, itemsize, n_channels, n_styles, n_drawn, blas_threads(), sampled, code_length
-    )
-    latent_dim = settings.latent_dim
+
+def find_encoder(source: Source, settings: Settings, work: Work) -> tuple[PCAEncoder, Moments]:
+    """Principal components of all images, and the moments of each prompt's pixels: with whole scatter matrices where
+    these fit. How components are found, `pca_from_covariance` says."""
+    n, d, latent_dim = source.n, source.image.n_pixels, settings.latent_dim
     require_memory(work, most_components(latent_dim, n, d))
-    tones = image.tones if image.pixel_range else None
-    pixels = Moments.of(rows, index, prompts, tones=tones, n_channels=n_channels, diagonal=not work.dense)
+    pixels = source.total(PixelSums.of(source, diagonal=not work.dense), "moments of pixels").moments
     if work.dense:
-        return learn_from(pixels, settings)
+        return encoder_from(pixels, settings), pixels
     how = {"standardize": settings.standardize, "rescale": settings.rescale}
     mean, variances = pixels.pooled()
     if n < d and n <= MOST_PIXELS:
-        encoder = pca_from_images(rows, mean, variances, latent_dim, **how)
-    elif d <= MOST_PIXELS:
-        mean, covariance = Moments.of(rows, np.zeros(n, np.intp), np.array([""])).pooled()
-        encoder = pca_from_covariance(mean, covariance, latent_dim, n_images=n, **how)
-    elif latent_dim < 1:
+        rows = source.total(Sample(n, source.image, d, source.rows_dtype), "images").kept
+        return pca_from_images(rows, mean, variances, latent_dim, **how), pixels
+    if d <= MOST_PIXELS:
+        whole = source.total(PixelSums(Moments.empty(np.array([""]), d)), "products of pixels").moments
+        mean, covariance = whole.pooled()
+        return pca_from_covariance(mean, covariance, latent_dim, n_images=n, **how), pixels
+    if latent_dim < 1:
         raise ValueError(
             f"latent_dim={latent_dim} asks for a share of the variance, which needs all components; above "
             f"{MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
         )
-    else:
-        product = partial(_covariance_product, rows, mean)
-        encoder = pca_from_products(mean, variances, product, int(latent_dim), n_images=n, **how)
-    latents = Moments.empty(prompts, len(encoder.components), diagonal=code_length > 0)
-    for j, chunk in chunks_by_prompt(rows, index, len(prompts)):
-        latents.include(j, encoder.encode(chunk))
-    return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
+
+    def product(q: Array) -> Array:
+        return source.total(Products(mean, q), "sketch of the components").product / n
+
+    return pca_from_products(mean, variances, product, int(latent_dim), n_images=n, **how), pixels
 
 
-def learn_from(pixels: Moments, settings: Settings) -> Learned:
-    """The same from moments of pixels alone, with whole scatter matrices."""
+def encoder_from(pixels: Moments, settings: Settings) -> PCAEncoder:
+    """Principal components from moments of pixels with whole scatter matrices."""
     mean, covariance = pixels.pooled()
     how = {"standardize": settings.standardize, "rescale": settings.rescale}
-    encoder = pca_from_covariance(mean, covariance, settings.latent_dim, n_images=int(pixels.counts.sum()), **how)
+    return pca_from_covariance(mean, covariance, settings.latent_dim, n_images=int(pixels.counts.sum()), **how)
+
+
+def learn_from(pixels: Moments, encoder: PCAEncoder) -> Learned:
+    """The moments of latents from those of pixels alone, with whole scatter matrices."""
     to_latent = (encoder.components * (encoder.scale / encoder.std)).T
     scatter = np.stack([to_latent.T @ s @ to_latent for s in pixels.scatter])
     means = encoder.encode(pixels.means)
     latents = Moments(pixels.prompts, pixels.counts, means, scatter, pixels.histogram)
-    return Learned(encoder, latents, _residual(pixels, latents, encoder), pixels.histogram)
+    return Learned(encoder, latents, residual(pixels, encoder, mean_squares(latents)), pixels.histogram)
+
+
+class PixelSums(Sums):
+    """The moments of each prompt's pixels, or of all together where there is one prompt in ``moments``; and how many
+    have each tone."""
+
+    summed = ("counts", "means", "scatter", "histogram")
+
+    def __init__(self, moments: Moments, image: ImageFormat | None = None) -> None:
+        self.moments, self.image = moments, image
+
+    @classmethod
+    def of(cls, source: Source, *, diagonal: bool) -> Self:
+        """Of the prompts of a source, before any image is seen."""
+        image = source.image
+        n_channels = image.n_channels if image.pixel_range else 0
+        moments = Moments.empty(source.classes, image.n_pixels, n_channels, diagonal=diagonal)
+        return cls(moments, image if n_channels else None)
+
+    def add(self, rows: AnyArray, index: Index) -> None:
+        if len(self.moments.prompts) == 1:
+            index = np.zeros_like(index)
+        for j, own in by_group(index):
+            self._include(j, rows[own])
+
+    def merge(self, other: Self) -> None:
+        self.moments.absorb(other.moments)
+
+    def arrays(self) -> dict[str, AnyArray]:
+        return {name: getattr(self.moments, name) for name in self.summed}
+
+    def take(self, arrays: dict[str, AnyArray]) -> None:
+        self.moments = replace(self.moments, **arrays)
+
+    def _include(self, j: int, rows: AnyArray) -> None:
+        for part in cut(len(rows), chunk_length(rows.shape[1], 8, len(rows))):
+            if self.image is not None:
+                self.moments.histogram[j] += count_tones(self.image.tones(rows[part]), self.image.n_channels)
+            self.moments.include(j, rows[part])
+
+
+class LatentSums(PixelSums):
+    """The moments of each prompt's latents."""
+
+    def __init__(self, latents: Latents, moments: Moments) -> None:
+        super().__init__(moments)
+        self.latents = latents
+
+    def add(self, rows: AnyArray, index: Index) -> None:
+        super().add(self.latents(rows), index)
+
+
+class Products(Sums):
+    """``scatter @ q`` of all images about their mean, shape (d, m): what a sketch sees of d x d numbers."""
+
+    summed = ("product",)
+
+    def __init__(self, mean: Array, q: Array) -> None:
+        self.mean, self.q, self.product = mean, q, np.zeros(q.shape)
+
+    def add(self, rows: AnyArray, index: Index) -> None:
+        dtype = precision(rows)
+        q = self.q.astype(dtype)
+        for part in cut(len(rows), max(_SKETCHED // rows.shape[1], 1)):
+            x = rows[part].astype(dtype)
+            x -= self.mean.astype(dtype)
+            self.product += x.T @ (x @ q)
 
 
 def draw_noise(
@@ -235,20 +309,12 @@ def most_components(latent_dim: int | float, n: int, d: int) -> int:
     return max(min(int(latent_dim) if latent_dim >= 1 else d, d, n), 1)
 
 
-def _covariance_product(rows: AnyArray, mean: Array, q: Array) -> Array:
-    """``covariance @ q`` in one pass over the images, shape (d, m)."""
-    dtype = precision(rows)
-    out = np.zeros(q.shape)
-    for _, chunk in chunks_by_prompt(rows, np.zeros(len(rows), np.intp), 1):
-        x = chunk.astype(dtype)
-        x -= mean.astype(dtype)
-        out += x.T @ (x @ q.astype(dtype))
-        del x  # before the next chunk is made
-    return out / len(rows)
+def mean_squares(latents: Moments) -> Array:
+    """Mean squared length of each prompt's latents, shape (p,)."""
+    return np.asarray((latents.variances + latents.means**2).sum(axis=1))
 
 
-def _residual(pixels: Moments, latents: Moments, encoder: PCAEncoder) -> Array:
-    """Pythagoras: the mean squared length of a prompt's pixels, less that of its latents."""
+def residual(pixels: Moments, encoder: PCAEncoder, squares: Array) -> Array:
+    """Pythagoras: the mean squared length of a prompt's pixels, less that of its latents (p,)."""
     whole = ((pixels.variances + (pixels.means - encoder.mean) ** 2) / encoder.std**2).sum(axis=1)
-    kept = (latents.variances + latents.means**2).sum(axis=1) / encoder.scale**2
-    return np.maximum(whole - kept, 0.0)
+    return np.maximum(whole - squares / encoder.scale**2, 0.0)

@@ -9,17 +9,16 @@ that come out have the moments of the training images: by fixed point, on drawn 
 `match_details` fits the detail curves, which come last.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..denoiser.law import Law
-from ..denoiser.moments import members
 from ..denoiser.prior import ClassPrior
 from ..draw import Run, draw
 from ..image.decoder import Decoder
-from ..image.detail import DetailCurves, count_differences, fit_detail_curves
+from ..image.detail import DetailCurves, fit_detail_curves
 from ..image.tone import ToneCurves, fit_tone_curves
 from ..noise import CLEAN
 from ..plan import draw_components, plan
@@ -44,6 +43,11 @@ _LEAST_FREEDOM = 10
 """Images beyond their components' number that a prompt needs for its variance to be worth matching, or knowing: with
 fewer, a standard deviation is off by more than ``1 / sqrt(2 * 10)``, a fifth."""
 
+_MOST_COMPONENTS = 1024
+"""Components of a family that are drawn to match it, at most: a thousand tell how all differ from real images."""
+_ROUNDING = 1e-10
+"""Share of a direction's mean square below which variance within components is rounding."""
+
 
 @dataclass(frozen=True)
 class WithinComponents:
@@ -55,47 +59,66 @@ class WithinComponents:
 
 
 def tone_curves(prior: ClassPrior, decoder: Decoder, histogram: AnyArray) -> ToneCurves:
-    """The tone curves of all prompts, from what is drawn of them before any curve to histograms (curves, c, 256)."""
+    """The tone curves of all families, from what is drawn of them before any curve to histograms (curves, c, 256)."""
     encoder = decoder.encoder
 
-    def one(prompt: int) -> ToneCurves:
-        means, variances = prior.law(prompt).mixture.pixel_moments(encoder.to_pixels)
-        shares, curves = prior.shares_of(prompt), prior.curves_of(prompt)
-        groups = [curves == g for g in np.unique(curves)]
-        mixtures = ((means[own] + encoder.mean, variances[own], shares[own]) for own in groups)
-        return fit_tone_curves(mixtures, histogram[curves[0] : curves[-1] + 1], decoder.image.tone_range)
+    def one(family: int) -> ToneCurves:
+        own = prior.only(family, some_of(prior, family))
+        means, variances = own.law(0).mixture.pixel_moments(encoder.to_pixels)
+        groups = [own.curves == g for g in np.unique(own.curves)]
+        mixtures = ((means[group] + encoder.mean, variances[group], own.shares[group]) for group in groups)
+        numbers = np.unique(prior.curves[prior.components_of(family)])
+        return fit_tone_curves(mixtures, histogram[numbers], decoder.image.tone_range)
 
-    return ToneCurves.joined(in_parallel(one, range(len(prior.weights))))
-
-
-def match_moments(prior: ClassPrior, decoder: Decoder, z: Array, labels: Index, histogram: AnyArray) -> ClassPrior:
-    """The prior with what makes finished images have the moments of the training images, of latents (n, k) and
-    components (n,), counted over all prompts. The decoder has no curves yet; they aim at histograms (curves, channels,
-    256)."""
-    images = members(prior.owner[labels], len(prior.weights))
-
-    def target(prompt: int, law: Law) -> WithinComponents:
-        rows = images[prompt]
-        own = labels[rows] - prior.of(prompt).start
-        return moments_within(z[rows] @ law.basis.astype(z.dtype), own, len(law.shares))
-
-    return match(prior, decoder, target, histogram, n_draws(len(z), decoder.image.n_pixels))
+    return ToneCurves.joined(in_parallel(one, range(len(prior.basis))))
 
 
-def match(
-    prior: ClassPrior, decoder: Decoder, target: Callable[[int, Law], WithinComponents], histogram: AnyArray, n: int
+def some_of(prior: ClassPrior, family: int) -> Index:
+    """Positions of a family's components: all, or where they are very many some of each curve, as even as can be."""
+    own = prior.components_of(family)
+    if len(own) <= _MOST_COMPONENTS:
+        return own
+    by_curve = own[np.argsort(prior.curves[own], kind="stable")]
+    first = np.unique(prior.curves[by_curve], return_index=True)[1]
+    even = np.linspace(0, len(own) - 1, _MOST_COMPONENTS).astype(np.intp)
+    return np.sort(by_curve[np.union1d(first, even)])
+
+
+def match_moments(
+    prior: ClassPrior, decoder: Decoder, targets: Sequence[WithinComponents], histogram: AnyArray, n: int
 ) -> ClassPrior:
-    """The same to the moments that each prompt and its law say, by n images a round, of all prompts together."""
-    drawn = np.maximum(np.rint(n * prior.weights), 1).astype(int)
+    """The prior with what makes finished images have the moments of the training images, of each family, by n images a
+    round, of all prompts together. The decoder has no curves yet; they aim at histograms (curves, channels, 256)."""
+    weights = np.bincount(prior.family_of, prior.weights)
+    drawn = np.maximum(np.rint(n * weights), 1).astype(int)
 
-    def one(prompt: int) -> tuple[Array, Array]:
-        own, curves = prior.only(prompt), prior.curves_of(prompt)
-        aim = histogram[curves[0] : curves[-1] + 1]
-        return _match(own, decoder, target(prompt, own.law(0)), aim, int(drawn[prompt]))
+    def one(family: int) -> tuple[Array, Array]:
+        every, some = prior.components_of(family), some_of(prior, family)
+        own, target = prior.only(family, some), targets[family]
+        among = np.searchsorted(every, some)
+        target = replace(target, means=target.means[among], counts=target.counts[among])
+        numbers = np.unique(prior.curves[every])
+        gain, means = _match(own, decoder, target, histogram[numbers], int(drawn[family]))
+        moved = prior.component_means[every].astype(np.float64)
+        moved += own.shares @ (means - moved[among])  # the others move as those that were drawn, on average
+        moved[among] = means
+        return gain, moved
 
-    found = in_parallel(counted(one, len(prior.weights), "moment matching: prompt"), range(len(prior.weights)))
-    gain, means = zip(*found, strict=True)
-    return replace(prior, gain=np.stack(gain), matched_means=np.concatenate(means).astype(np.float32))
+    found = in_parallel(counted(one, len(prior.basis), "moment matching: prompt"), range(len(prior.basis)))
+    means = np.empty(prior.component_means.shape, np.float32)
+    for family, (_, own) in enumerate(found):
+        means[prior.components_of(family)] = own
+    return replace(prior, gain=np.stack([gain for gain, _ in found]), matched_means=means)
+
+
+def target_of(law: Law, counts: Array, within: Array, about_zero: Array) -> WithinComponents:
+    """The moments that a family's images have, in the basis of its law: of components with so many images (s,), from
+    their latents' scatter (k, k) about their means and about zero."""
+    freedom, variances = counts.sum() - len(counts), np.zeros(len(within))
+    if freedom >= _LEAST_FREEDOM:
+        spread, whole = (np.einsum("ki,kl,li->i", law.basis, a, law.basis, optimize=True) for a in (within, about_zero))
+        variances = np.where(spread > _ROUNDING * whole, spread, 0.0) / freedom
+    return WithinComponents(law.means @ law.basis, variances, counts)
 
 
 def _match(
@@ -119,24 +142,22 @@ def _match(
     return gain, means
 
 
-def match_details(
-    prior: ClassPrior, decoder: Decoder, rows: AnyArray, index: Index, histogram: AnyArray
-) -> DetailCurves:
-    """Find the detail curves of what is drawn through the tone curves, from the training images (n, d), the prompt of
-    each (n,) and histograms of a prompt's pixels (p, channels, 256)."""
-    image, p = decoder.image, len(prior.weights)
+def match_details(prior: ClassPrior, decoder: Decoder, differences: Array, histogram: AnyArray, n: int) -> DetailCurves:
+    """Find the detail curves of what is drawn through the tone curves, by n images of all prompts together, to
+    histograms of each family's differences (g, channels, 3, 1021) and pixels (g, channels, 256)."""
+    image, weights = decoder.image, np.bincount(prior.family_of, prior.weights)
     most = max(_MOST_DETAILS // image.n_pixels, 1)
-    drawn = np.clip(np.rint(n_draws(*rows.shape) * prior.weights), min(_LEAST_DETAILED, most), most).astype(int)
-    known = members(index, p)
+    drawn = np.clip(np.rint(n * weights), min(_LEAST_DETAILED, most), most).astype(int)
 
-    def one(prompt: int) -> tuple[AnyArray, Array]:
-        parts = (rows[known[prompt][start : start + most]] for start in range(0, len(known[prompt]), most))
-        target = np.sum([count_differences(image.tones(part), image) for part in parts], axis=0)
-        own = replace(decoder, curves=decoder.curves and decoder.curves[np.unique(prior.curves_of(prompt))])
-        images, _ = _draw(prior.only(prompt), own, int(drawn[prompt]), derived(0, DETAILS))
-        return fit_detail_curves(image.rows(images), target, histogram[prompt], image)
+    def one(family: int) -> tuple[AnyArray, Array]:
+        numbers = np.unique(prior.curves[prior.components_of(family)])
+        own = replace(decoder, curves=decoder.curves and decoder.curves[numbers])
+        some = prior.only(family, some_of(prior, family))
+        images, _ = _draw(some, own, int(drawn[family]), derived(0, DETAILS))
+        return fit_detail_curves(image.rows(images), differences[family], histogram[family], image)
 
-    shift, table = zip(*in_parallel(counted(one, p, "detail curves: prompt"), range(p)), strict=True)
+    g = len(prior.basis)
+    shift, table = zip(*in_parallel(counted(one, g, "detail curves: prompt"), range(g)), strict=True)
     return DetailCurves(prior.curve_owner, np.stack(shift), np.stack(table))
 
 

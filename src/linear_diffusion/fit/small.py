@@ -17,11 +17,11 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ..denoiser.law import Law
-from ..denoiser.moments import tone_histograms
+from ..denoiser.moments import count_tones, members
 from ..denoiser.prior import LEAST, ClassPrior, joined
 from ..draw import Run, draw
 from ..image.decoder import Decoder
-from ..image.detail import DetailCurves
+from ..image.detail import DetailCurves, count_differences
 from ..image.pca import PCAEncoder
 from ..image.tone import ToneCurves
 from ..noise import CLEAN
@@ -31,7 +31,7 @@ from ..utils.threads import in_parallel, one_thread
 from ..utils.types import AnyArray, Array, Index
 from . import Parts
 from .clusters import STYLES_A_CURVE
-from .matching import WithinComponents, match, match_details, n_draws, tone_curves
+from .matching import WithinComponents, match_details, match_moments, n_draws, tone_curves
 
 Curves = TypeVar("Curves", ToneCurves, DetailCurves)
 Part = TypeVar("Part", PCAEncoder, ClassPrior, ToneCurves, DetailCurves)
@@ -59,12 +59,14 @@ def shrink(parts: Parts, latent_dim: int, styles: int) -> Parts:
     encoder = _rounded(_leading(old, latent_dim))
 
     def one(prompt: int) -> _Merged:
-        law, n_curves = large.only(prompt).law(0), len(np.unique(large.curves_of(prompt)))
+        law, n_curves = large.law(prompt), len(np.unique(large.curves_of(prompt)))
         return _merged(law, encoder.latent_dim, encoder.scale / old.scale, styles, n_curves)
 
     laws, style_of, curves_of, dropped = zip(*in_parallel(one, range(len(large.weights))), strict=True)
     residual = large.residual + np.array(dropped) / old.scale**2
-    prior = _rounded(joined(large.text, large.weights, residual, laws, curves_of))
+    first = np.cumsum([0, *(int(own.max()) + 1 for own in curves_of)])
+    curves = np.concatenate([own + f for own, f in zip(curves_of, first, strict=False)])
+    prior = _rounded(joined(large.text, large.weights, residual, laws, curves))
     if parts.decoder.curves is None:
         return Parts(encoder, prior, Decoder(encoder, parts.decoder.image))
     return _matched(parts, encoder, prior, np.concatenate(style_of))
@@ -75,13 +77,19 @@ def _matched(parts: Parts, encoder: PCAEncoder, prior: ClassPrior, style_of: Ind
     large, image, decoder = cast(ClassPrior, parts.prior), parts.decoder.image, Decoder(encoder, parts.decoder.image)
     rows, index, style = _samples(large, parts.decoder)
     new = style_of[np.searchsorted(large.owner, index) + style] + np.searchsorted(prior.owner, index)
-    histogram = tone_histograms(rows, prior.curves[new], int(prior.curves[-1]) + 1, image.tones, image.n_channels)
+    curve = prior.curves[new]
+    of_curves = [count_tones(image.tones(rows[own]), image.n_channels) for own in members(curve, int(curve.max()) + 1)]
+    histogram = np.stack(of_curves)
     if large.gain is not None:
-        prior = _rounded(match(prior, decoder, lambda _, law: _within(law), histogram, len(rows)))
+        targets = [_within(prior.law(j)) for j in range(len(prior.weights))]
+        prior = _rounded(match_moments(prior, decoder, targets, histogram, len(rows)))
     decoder = _in_tones(replace(decoder, curves=tone_curves(prior, decoder, histogram)))
     if parts.decoder.details is not None:
-        of_prompts = tone_histograms(rows, index, len(prior.weights), image.tones, image.n_channels)
-        decoder = _in_tones(replace(decoder, details=match_details(prior, decoder, rows, index, of_prompts)))
+        each = [rows[own] for own in members(index, len(prior.weights))]
+        of_prompts = np.stack([count_tones(image.tones(own), image.n_channels) for own in each])
+        differences = np.stack([count_differences(image.tones(own), image) for own in each])
+        details = match_details(prior, decoder, differences, of_prompts, n_draws(len(rows), image.n_pixels))
+        decoder = _in_tones(replace(decoder, details=details))
     return Parts(encoder, prior, decoder)
 
 

@@ -15,7 +15,7 @@ from ..denoiser.moments import N_TONES, Moments
 from ..image.format import ImageFormat
 from ..utils.types import AnyArray, Index
 from . import Parts, from_moments
-from .encoder import MOST_PIXELS, Settings, Work, fits_dense, learn_from, require_memory
+from .encoder import MOST_PIXELS, Settings, Work, encoder_from, fits_dense, learn_from, require_memory
 
 
 def is_sum(model: Any) -> bool:
@@ -58,7 +58,7 @@ def add_batch(
     tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
     batch = Moments.of(image.rows(X), index, classes, tones=tones, n_channels=n_channels)
     whole = batch if moments is None or before is None else _counted_anew(moments, before, image) + batch
-    return from_moments(learn_from(whole, settings), image, settings), whole
+    return from_moments(learn_from(whole, encoder_from(whole, settings)), image, settings), whole
 
 
 def _kind(image: ImageFormat) -> str:

@@ -15,7 +15,6 @@ from ..denoiser.conditional import ConditionalGaussian, regress, regress_product
 from ..denoiser.moments import chunks_by_prompt
 from ..denoiser.words import ToneRegression, Words, WordsPrior
 from ..image.decoder import Decoder
-from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder
 from ..text.products import MOST_DIMENSIONS, choose_products
 from ..text.prompts import OneHotEncoder
@@ -23,25 +22,25 @@ from ..text.words import BagOfWords, PromptEncoder, TransformedPrompts
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Array, Index
 from . import Parts
-from .encoder import Learned, Settings, learn
+from .encoder import Learned, Settings, Work, learn
+from .source import ArraySource
 
 _SKETCH = 24
 """Random directions that residual products are seen in when the correlations of words are chosen (benchmarks/styles.py,
 "residuals seen in 8 directions", "residuals seen in 96 directions")."""
 
 
-def fit_words(
-    rows: AnyArray, index: Index, classes: AnyArray, image: ImageFormat, settings: Settings, text_encoder: Any
-) -> Parts:
+def fit_words(source: ArraySource, settings: Settings, text_encoder: Any) -> Parts:
     """Prompts of words, or vectors of a transformer; see `fit.fit_classes`."""
-    tell(f"components and regressions on words, of {len(rows):,} images")
+    classes, image = source.classes, source.image
     names = [str(prompt) for prompt in classes.tolist()]
     products = isinstance(text_encoder, str)
     code: PromptEncoder = BagOfWords(names) if products else TransformedPrompts(text_encoder, names)
     codes = code.encode(names)
     length = min(len(codes), MOST_DIMENSIONS) + 1 if products else codes.shape[1] + 1
-    learned = learn(rows, index, classes, image, settings, code_length=length)
-    words = regressions(code, codes, rows, index, learned, products=products, ridge=settings.ridge)
+    learned = learn(source, settings, Work.of(source, code_length=length))
+    tell("regressions on words")
+    words = regressions(code, codes, source.rows, source.index, learned, products=products, ridge=settings.ridge)
     decoder = Decoder(learned.encoder, image)
     if settings.tone and image.pixel_range:
         histogram = learned.histogram / learned.histogram.sum(axis=-1, keepdims=True)

@@ -40,14 +40,14 @@ def _within_reach(a: AnyArray) -> bool:
 class DetailCurves(Kept):
     """What differences are corrected by, and the tone curve after it.
 
-    ``shift`` (p, channels, 3, 1021) has at entry 510 + u the correction of a difference of u tones, for the filters
-    across, down and diagonal; ``table`` (p, channels, 4081) is what comes out, by sixteenths of a tone. ``owner`` says
+    ``shift`` (g, channels, 3, 1021) has at entry 510 + u the correction of a difference of u tones, for the filters
+    across, down and diagonal; ``table`` (g, channels, 4081) is what comes out, by sixteenths of a tone. ``owner`` says
     which curve goes with each tone curve of the decoder.
     """
 
     owner: Index
-    shift: AnyArray = kept("p c filters differences", _within_reach, "int16")
-    table: AnyArray = kept("p c levels", dtype="float32")
+    shift: AnyArray = kept("g c filters differences", _within_reach, "int16")
+    table: AnyArray = kept("g c levels", dtype="float32")
 
     def apply(self, rows: AnyArray, j: int, image: ImageFormat) -> AnyArray:
         """Pixels (n, d) after the tone curve, with the details of curve j; of the table's dtype."""

@@ -18,6 +18,7 @@ from ..denoiser.moments import Moments
 from ..exceptions import warn
 from ..fit import fit_classes, fit_sampled
 from ..fit.encoder import Settings
+from ..fit.source import ArraySource
 from ..fit.streaming import add_batch, is_sum
 from ..fit.words import fit_words
 from ..image.format import ImageFormat, check_range
@@ -113,21 +114,21 @@ class Trained(FittedModel):
         classes, index = check_prompts(y, len(X))
         settings = self._settings()
         image = ImageFormat.of(X, pixel_range, rescale=settings.unit_is_free)
-        rows = image.rows(X)
-        given = rows, index, classes, image
+        source = ArraySource(image.rows(X), index, classes, image)
         if self.text_encoder != "one-hot":
             if self.training != "exact":
                 raise ValueError(
                     f'text_encoder={self.text_encoder!r} goes with training="exact", got training={self.training!r}; '
                     'choose that, or text_encoder="one-hot".'
                 )
-            parts = fit_words(*given, settings, self.text_encoder)
+            parts = fit_words(source, settings, self.text_encoder)
         elif self.training == "sampled":
-            parts = fit_sampled(*given, settings, int(self.styles), self.n_draws, entropy_of(self.random_state))
+            parts = fit_sampled(source, settings, int(self.styles), self.n_draws, entropy_of(self.random_state))
         else:
-            parts = fit_classes(*given, settings, int(self.styles))
+            parts = fit_classes(source, settings, int(self.styles))
         self._moments = None
-        return self._take(parts, len(X), CalibrationImages(rows, index) if self.training == "exact" else None)
+        calibration = CalibrationImages(source.rows, index) if self.training == "exact" else None
+        return self._take(parts, len(X), calibration)
 
     @available_if(is_sum)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any = None) -> Self:

@@ -12,8 +12,9 @@ import gzip
 from typing import TYPE_CHECKING, Any
 
 from ...fit import Parts
-from ...fit.clusters import RANK, STYLES_A_CURVE
+from ...fit.clusters import STYLES_A_CURVE
 from ...fit.small import component_bytes, shrink
+from ...fit.styles import RANK
 from ...image.format import ImageFormat
 from ...saving import contents
 from .page import WEIGHTS, page_files

@@ -58,41 +58,45 @@ export function modelOf(config, arrays, from = null) {
   const m = owner.length;
   const [, , r] = need("prior.factors").shape;
   const starts = Array.from({ length: p + 1 }, (_, j) => owner.findIndex((o) => o >= j)).map((at) => (at < 0 ? m : at));
+  // Prompts with few images are a family, which shares basis, variances, gain and details.
+  const family = arrays.has("prior.family") ? all("prior.family", p) : Float64Array.from({ length: p }, (_, j) => j);
+  const g = family.reduce((most, j) => Math.max(most, j + 1), 0);
   const tables = {
     shares: need("prior.shares", m), means: need("prior.component_means", m, k), factors: need("prior.factors", m, k, r), unit: need("prior.unit", m),
-    basis: need("prior.basis", p, k, k), variances: need("prior.variances", p, k),
-    gain: arrays.has("prior.gain") ? need("prior.gain", p, k) : null, matched: arrays.has("prior.matched_means") ? need("prior.matched_means", m, k) : null,
+    basis: need("prior.basis", g, k, k), variances: need("prior.variances", g, k),
+    gain: arrays.has("prior.gain") ? need("prior.gain", g, k) : null, matched: arrays.has("prior.matched_means") ? need("prior.matched_means", m, k) : null,
   };
   /** @param {number} j */
   const lawOf = (j) => {
     const [from, to] = [starts[j], starts[j + 1]];
     const unit = numbersOf(tables.unit, from, to);
+    const own = family[j];
     return new Law({
       shares: numbersOf(tables.shares, from, to),
       means: numbersOf(tables.means, from * k, to * k),
       factors: numbersOf(tables.factors, from * k * r, to * k * r).map((x, i) => x * unit[Math.floor(i / (k * r))]),
-      basis: numbersOf(tables.basis, j * k * k, (j + 1) * k * k),
-      variances: numbersOf(tables.variances, j * k, (j + 1) * k),
-      gain: tables.gain && numbersOf(tables.gain, j * k, (j + 1) * k),
+      basis: numbersOf(tables.basis, own * k * k, (own + 1) * k * k),
+      variances: numbersOf(tables.variances, own * k, (own + 1) * k),
+      gain: tables.gain && numbersOf(tables.gain, own * k, (own + 1) * k),
       matchedMeans: tables.matched && numbersOf(tables.matched, from * k, to * k),
     });
   };
   const curves = Int32Array.from(all("prior.curves", m));
-  const n = curves[m - 1] + 1;
-  const ownerOfCurve = Array.from({ length: n }, (_, curve) => owner[curves.indexOf(curve)]);
+  const n = curves.reduce((most, curve) => Math.max(most, curve + 1), 0);
+  const familyOfCurve = Array.from({ length: n }, (_, curve) => family[owner[curves.indexOf(curve)]]);
   const c = format.channels;
   const low = arrays.has("tone.low") ? all("tone.low", n, c) : null;
   const step = low && all("tone.step", n, c);
   const table = low && need("tone.table", n, c, 4096);
   const tones = Array.from({ length: n }, (_, i) => from?.parts.tones[i] ??
     (low && step && table ? new ToneCurve(low.slice(i * c, (i + 1) * c), step.slice(i * c, (i + 1) * c), numbersOf(table, i * c * 4096, (i + 1) * c * 4096)) : null));
-  const shift = arrays.has("detail.shift") ? need("detail.shift", p, c, 3, 1021) : null;
-  const levels = shift && need("detail.table", p, c, 4081);
-  const detailOf = Array.from({ length: p }, (_, j) =>
+  const shift = arrays.has("detail.shift") ? need("detail.shift", g, c, 3, 1021) : null;
+  const levels = shift && need("detail.table", g, c, 4081);
+  const detailOf = Array.from({ length: g }, (_, j) =>
     shift && levels ? new DetailCurve(numbersOf(shift, j * c * 3063, (j + 1) * c * 3063), numbersOf(levels, j * c * 4081, (j + 1) * c * 4081)) : null);
   return new Model({
     config, prompts, weights: all("prior.weights", p), encoder, format, residual: all("prior.residual", p), lawOf,
-    curvesOf: (j) => curves.slice(starts[j], starts[j + 1]), tones, details: ownerOfCurve.map((j) => detailOf[j]), nStyles: m, arrays,
+    curvesOf: (j) => curves.slice(starts[j], starts[j + 1]), tones, details: familyOfCurve.map((j) => detailOf[j]), nStyles: m, arrays,
   });
 }
 

@@ -140,6 +140,7 @@ export function withPrompts(model, symbols) {
   const learned = symbols.map(({ moments }) => inFile(shrunk(moments, common), k, model.law(0).rank));
   const total = nImages + symbols.reduce((sum, { moments }) => sum + moments.count, 0);
   const curves = model.parts.tones.length;
+  const [families] = arrays.get("prior.basis")?.shape ?? [0];
   const grown = new Map(arrays);
   /** Appends a row for each symbol. @param {string} name @param {string} dtype @param {(j: number) => ArrayLike<number>} row */
   const append = (name, dtype, row) => {
@@ -154,6 +155,7 @@ export function withPrompts(model, symbols) {
   append("prior.matched_means", "F32", (j) => learned[j].mean);
   append("prior.factors", "F16", (j) => learned[j].factors);
   append("prior.unit", "F64", (j) => [learned[j].unit]);
+  append("prior.family", "I64", (j) => [families + j]);
   append("prior.basis", "F32", (j) => learned[j].basis);
   append("prior.variances", "F64", (j) => learned[j].variances);
   append("prior.gain", "F64", () => new Float64Array(k).fill(1));

@@ -13,7 +13,8 @@
 | a .npz or .parquet file  | `images` and `prompts`                | the user's own: `table.py`              |
 
 A loader returns what its source holds, in the source's order. `load_images` is the one way in: it picks the
-loader, brings images to one size and mode, and shuffles, always the same way.
+loader, brings images to one size and mode, and shuffles, always the same way. What is too large for that comes as a
+stream (`stream.py`).
 """
 
 import operator
@@ -22,22 +23,24 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
+from typing import Literal, Unpack, overload
 
 import numpy as np
 
 from ..exceptions import DataError
 from .arrays import fit_images
-from .common import AnyArray, Mode, Progress, Report, Resize, Size
+from .common import AnyArray, Mode, Options, Progress, Report, Resize, Size
 from .decode import Encoded, read_images
 from .embedded import load_digits, load_mnist_5k
-from .folder import check_split, list_folder, refuse_split
-from .idx import holds_idx, load_idx
+from .folder import check_split, list_folder, refuse_split, stream_folder
+from .idx import holds_idx, load_idx, stream_idx
 from .memory import check_fits
-from .mnist import load_fashion_mnist, load_mnist
-from .table import load_npz, load_parquet
+from .mnist import load_fashion_mnist, load_mnist, stream_mnist
+from .stream import ArrayStream, ImageStream, stream_arrays
+from .table import load_npz, load_parquet, stream_npz, stream_parquet
 from .transformed import transform_digits
 
-__all__ = ["NAMES", "load_images"]
+__all__ = ["NAMES", "ArrayStream", "ImageStream", "load_images"]
 
 NAMES = ("mnist-5k", "digits", "mnist", "fashion-mnist", "mnist-words", "mnist-5k-words")
 """The sources known by name; any other source is a path."""
@@ -54,6 +57,16 @@ _DOWNLOADED: dict[str, Callable[[str, str | PathLike[str] | None], tuple[AnyArra
 }
 
 
+@overload
+def load_images(
+    source: str | PathLike[str], *, stream: Literal[False] = False, **options: Unpack[Options]
+) -> tuple[AnyArray, AnyArray]: ...
+
+
+@overload
+def load_images(source: str | PathLike[str], *, stream: Literal[True], **options: Unpack[Options]) -> ImageStream: ...
+
+
 def load_images(
     source: str | PathLike[str],
     *,
@@ -67,8 +80,9 @@ def load_images(
     random_state: int | np.random.Generator | None = 0,
     progress: Progress | None = None,
     report: Report | None = None,
-) -> tuple[AnyArray, AnyArray]:
-    """Load images and their prompts, in a fixed shuffled order.
+    stream: bool = False,
+) -> tuple[AnyArray, AnyArray] | ImageStream:
+    """Load images and their prompts, in a fixed shuffled order; or open a stream of them, of whatever size.
 
     Parameters
     ----------
@@ -105,6 +119,12 @@ def load_images(
     report : callable, optional
         Called with a sentence on each thing that was found: what is left out and why, and what is resized from which
         sizes. By default what is left out is a warning (UserWarning).
+    stream : bool, default=False
+        Give an `ImageStream`, which reads the same images and prompts batch by batch, each time that it is iterated, in
+        memory that does not grow with their number. Before that, prompts are counted and the headers of encoded images
+        read, so that most faults are told here; others are told where they are met, with their position. Files of IDX,
+        .parquet and .npz stay in their own order, which is often sorted by class: shuffling them would need access to
+        any place at once. Folders of images and named data sets are shuffled as ever.
 
     Returns
     -------
@@ -112,6 +132,8 @@ def load_images(
         uint8 in 0..255; from .npz and nested lists in .parquet, floats stay as they are.
     prompts : ndarray of shape (n,)
         Strings; from .npz, whatever the file holds.
+    stream : ImageStream
+        In the place of both, where `stream` is true.
 
     Raises
     ------
@@ -120,7 +142,7 @@ def load_images(
     MissingExtraError
         If the source needs a package that is not installed.
     NotEnoughMemoryError
-        If the images would not fit in memory.
+        If the images would not fit in memory. A stream need not fit.
     ValueError, TypeError
         If `size`, `mode`, `resize`, `split` or `random_state` is not one of the above.
 
@@ -149,24 +171,44 @@ def load_images(
             (report or _warn)(note)
         # The files are shuffled rather than the images, which then exist once in memory.
         order = rng.permutation(len(paths))
-        files = [Encoded(str(paths[i]), paths[i]) for i in order]
-        return read_images(files, pair, mode, progress, resize, report), prompts[order]
+        paths, prompts = [paths[i] for i in order], prompts[order]
+        if stream:
+            return stream_folder(paths, prompts, pair, mode, resize, progress, report, name=str(source))
+        return read_images([Encoded(str(path), path) for path in paths], pair, mode, progress, resize, report), prompts
 
     if path is not None and path.suffix.lower() == ".parquet":
         refuse_split(part, source)
+        if stream:
+            opened = stream_parquet(path, pair, mode, progress, resize, report, **columns)
+            return opened.fitted(pair, mode, resize, report)
         images, prompts = load_parquet(path, pair, mode, progress, resize, report, **columns)
     elif text_column or image_column:
         raise ValueError(
             f"text_column and image_column mean nothing to {source}, which has no columns; leave them out."
         )
     else:
-        images, prompts = _load(str(source) if path is None else path, part, data_dir)
+        known = str(source) if path is None else path
+        found = _open(known, part, data_dir) if stream else None
+        if found is not None and found.nbytes:
+            return found.fitted(pair, mode, resize, report)
+        images, prompts = _load(known, part, data_dir)
     if not images.size:
         raise DataError(f"{source} holds no images; choose a source that does.")
     images = fit_images(images, pair, mode, progress, resize, report, name=str(source))
     check_fits(images.nbytes, name=str(source))  # for the shuffled copy
     order = rng.permutation(len(images))
-    return images[order], prompts[order]
+    images, prompts = images[order], prompts[order]
+    return stream_arrays(images, prompts, str(source)) if stream else (images, prompts)
+
+
+def _open(source: str | Path, split: str | None, data_dir: str | PathLike[str] | None) -> ImageStream | None:
+    """The stream of what can be read in pieces; None for what cannot, or is refused."""
+    if isinstance(source, str):
+        known = source in ("mnist", "fashion-mnist") and split != "validation"
+        return stream_mnist(source, split or "train", data_dir) if known else None
+    if source.is_dir():
+        return None if split == "validation" else stream_idx(source, split or "train")
+    return stream_npz(source) if source.suffix.lower() == ".npz" and split in (None, "train", "all") else None
 
 
 def _load(source: str | Path, split: str | None, data_dir: str | PathLike[str] | None) -> tuple[AnyArray, AnyArray]:

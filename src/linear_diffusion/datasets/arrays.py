@@ -3,18 +3,19 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from ..exceptions import DataError, count
-from .common import AnyArray, Mode, Progress, Report, Resize, Size, check_text
+from .common import LONGEST, AnyArray, Mode, Progress, Report, Resize, Size, check_text
 from .memory import check_fits
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601-2, as Pillow's
 
 
-def check_images(images: AnyArray, *, name: str) -> AnyArray:
+def check_images(images: AnyArray, *, name: str, first: int = 0) -> AnyArray:
     """Check a user's array of images.
 
     Parameters
@@ -23,6 +24,8 @@ def check_images(images: AnyArray, *, name: str) -> AnyArray:
         uint8, other integers within 0..255, or finite floats.
     name : str
         What messages call it.
+    first : int, default=0
+        The number of its first image, where it is a piece of a whole.
 
     Returns
     -------
@@ -39,10 +42,8 @@ def check_images(images: AnyArray, *, name: str) -> AnyArray:
     >>> check_images(np.full((2, 3, 3, 1), 255), name="images").dtype.name
     'uint8'
     """
-    if images.ndim == 4 and images.shape[3] == 1:
-        images = images[..., 0]
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or 0 in images.shape[1:]:
-        raise DataError(f"{name} must have shape (n, height, width) or (n, height, width, 3), got {images.shape}.")
+    shape = checked_shape(images.shape, images.dtype, name=name)
+    images = images.reshape(len(images), *shape)
     if images.dtype.kind in "iu":
         if images.size and not (images.min() >= 0 and images.max() <= 255):
             raise DataError(
@@ -50,15 +51,35 @@ def check_images(images: AnyArray, *, name: str) -> AnyArray:
                 "scale them to 8 bits or to floats in 0..1."
             )
         return images.astype(np.uint8, copy=False)
-    if images.dtype.kind != "f":
-        raise DataError(f"{name} must be integers in 0..255 or floats, got dtype {images.dtype}; convert them first.")
     if not np.isfinite(images).all():
-        first = int(np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))[0])
+        first += int(np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))[0])
         raise DataError(f"{name} must be finite, but image {first} holds NaN or infinity; repair or drop it.")
     return images
 
 
-def check_prompts(prompts: AnyArray, n: int, *, name: str) -> AnyArray:
+def checked_shape(shape: tuple[int, ...], dtype: np.dtype[Any], *, name: str) -> tuple[int, ...]:
+    """The shape (h, w) or (h, w, 3) of an image in an array of this shape and dtype.
+
+    Raises
+    ------
+    DataError
+        If they are not those of images.
+
+    Examples
+    --------
+    >>> checked_shape((10, 28, 28, 1), np.dtype(np.uint8), name="images")
+    (28, 28)
+    """
+    if len(shape) == 4 and shape[3] == 1:
+        shape = shape[:3]
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape[1:]:
+        raise DataError(f"{name} must have shape (n, height, width) or (n, height, width, 3), got {shape}.")
+    if dtype.kind not in "iuf":
+        raise DataError(f"{name} must be integers in 0..255 or floats, got dtype {dtype}; convert them first.")
+    return shape[1:]
+
+
+def check_prompts(prompts: AnyArray, n: int, *, name: str, first: int = 0) -> AnyArray:
     """Check a user's array of prompts: one for each image, strings or numbers.
 
     Raises
@@ -77,9 +98,15 @@ def check_prompts(prompts: AnyArray, n: int, *, name: str) -> AnyArray:
         raise DataError(f"{name} must be strings or numbers, got dtype {prompts.dtype}; save them as dtype=str.")
     if prompts.dtype.kind == "f" and not np.isfinite(prompts).all():
         raise DataError(f"{name} must be finite, but hold NaN or infinity; give every image a prompt.")
-    if prompts.dtype.kind != "U":
+    if prompts.dtype.kind != "U" or _is_short_ascii(prompts):
         return prompts
-    return np.array([check_text(text, f"{name}, row {i}") for i, text in enumerate(prompts.tolist())], dtype=str)
+    return np.array([check_text(text, f"{name}, row {i}") for i, text in enumerate(prompts.tolist(), first)], dtype=str)
+
+
+def _is_short_ascii(texts: AnyArray) -> bool:
+    """Whether texts (n,) are such that there is nothing to check; it takes no time, where the check of each does."""
+    letters = np.ascontiguousarray(texts).view(f"{texts.dtype.byteorder}u4")
+    return letters.size <= LONGEST * len(texts) and bool((letters < 128).all())
 
 
 def as_prompts(texts: Sequence[str], *, name: str) -> AnyArray:
@@ -110,11 +137,10 @@ def fit_images(
     >>> fit_images(np.array([[[0, 100], [100, 200]]], np.uint8), size=(1, 1), mode=None, name="example")
     array([[[100]]], dtype=uint8)
     """
-    height, width = size or images.shape[1:3]
-    colour = images.ndim == 4 if mode is None else mode == "RGB"
-    shape = (height, width, 3) if colour else (height, width)
+    shape = fitted_shape(images.shape[1:], size, mode)
     if images.shape[1:] == shape:
         return images
+    (height, width), colour = shape[:2], len(shape) == 3
     if report is not None:
         describe_resizing(Counter({images.shape[1:3]: len(images)}), (height, width), resize, report)
     n, fit = len(images), _fit_uint8 if images.dtype == np.uint8 else _fit_floats
@@ -125,6 +151,19 @@ def fit_images(
         if progress is not None:
             progress(i + 1, n)
     return fitted
+
+
+def fitted_shape(shape: tuple[int, ...], size: Size | None, mode: Mode | None) -> tuple[int, ...]:
+    """The shape of an image of some shape, (h, w) or (h, w, 3), that is brought to a size and mode.
+
+    Examples
+    --------
+    >>> fitted_shape((28, 28), None, "RGB"), fitted_shape((28, 28, 3), (8, 9), None)
+    ((28, 28, 3), (8, 9, 3))
+    """
+    height, width = size or shape[:2]
+    colour = len(shape) == 3 if mode is None else mode == "RGB"
+    return (height, width, 3) if colour else (height, width)
 
 
 def fit_image(image: Image.Image, size: Size, how: Resize = "squash") -> Image.Image:

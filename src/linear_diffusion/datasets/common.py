@@ -2,8 +2,10 @@
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from os import PathLike
+from typing import Any, Literal, TypeAlias, TypedDict
 
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..exceptions import DataError
@@ -20,6 +22,22 @@ Progress: TypeAlias = Callable[[int, int], object]
 """Called as `progress(done, total)`."""
 Report: TypeAlias = Callable[[str], object]
 """Called with a sentence on what was found."""
+
+
+class Options(TypedDict, total=False):
+    """The options of `load_images`, as a stream takes them too."""
+
+    size: int | tuple[int, int] | None
+    mode: Mode | None
+    resize: Resize
+    split: str | None
+    text_column: str | None
+    image_column: str | None
+    data_dir: str | PathLike[str] | None
+    random_state: int | Generator | None
+    progress: Progress | None
+    report: Report | None
+
 
 LONGEST = 1_000
 """Characters of a prompt at most: arrays of text give every row the room of the longest."""

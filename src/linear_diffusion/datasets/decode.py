@@ -6,7 +6,7 @@ Sizes and faults show in the headers, so that they are told before minutes of de
 import math
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..exceptions import DataError
 from .arrays import describe_resizing, fit_image
 from .common import AnyArray, Mode, Progress, Report, Resize, Size, reason
 from .memory import check_fits
+from .stream import Pair, batch_length
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm")
 """Endings of the files that are taken for images."""
@@ -83,24 +84,89 @@ def read_images(
     array([[[65]]], dtype=uint8)
     """
     n = len(files)
-    headers = []
-    for i, file in enumerate(files):
-        headers.append(_read_header(file))
-        if progress is not None:
-            progress(i + 1, 2 * n)
-    height, width = size or _common_size(files, headers)
-    target: Mode = mode or ("RGB" if any(header.colour for header in headers) else "L")
-    shape = (n, height, width, 3) if target == "RGB" else (n, height, width)
-    check_fits(math.prod(shape), name=_names(files), size=(height, width))
-
-    if report is not None:
-        describe_resizing(Counter(header.size for header in headers), (height, width), resize, report)
+    plan = read_headers(files, size, mode, resize, report, progress and (lambda i: progress(i, 2 * n)))
+    shape = (n, *plan.shape)
+    check_fits(math.prod(shape), name=_names(files), size=plan.size)
     images = np.empty(shape, np.uint8)
     for i, file in enumerate(files):
-        images[i] = _read_pixels(file, (height, width), target, resize)
+        images[i] = _read_pixels(file, plan)
         if progress is not None:
             progress(n + i + 1, 2 * n)
     return images
+
+
+class Plan(NamedTuple):
+    """What every file is decoded to."""
+
+    size: Size
+    mode: Mode
+    resize: Resize
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an image."""
+        return (*self.size, 3) if self.mode == "RGB" else self.size
+
+
+def read_headers(
+    files: Iterable[Encoded],
+    size: Size | None,
+    mode: Mode | None,
+    resize: Resize = "squash",
+    report: Report | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Plan:
+    """Decide what files are decoded to, by their headers; only how many there are of each size is kept.
+
+    Parameters
+    ----------
+    files : iterable of Encoded
+        At least one.
+    size, mode, resize, report
+        As in `read_images`.
+    progress : callable, optional
+        Called with how many headers are read.
+
+    Examples
+    --------
+    >>> read_headers([Encoded("a pixel", b"P5 1 1 255 A")], None, None).shape
+    (1, 1)
+    """
+    sizes: Counter[Size] = Counter()
+    examples: dict[Size, str] = {}
+    colour = False
+    for i, file in enumerate(files):
+        header = _read_header(file)
+        sizes[header.size] += 1
+        examples[header.size] = file.name
+        colour |= header.colour
+        if progress is not None:
+            progress(i + 1)
+    size = size or _common_size(sizes, examples)
+    if report is not None:
+        describe_resizing(sizes, size, resize, report)
+    return Plan(size, mode or ("RGB" if colour else "L"), resize)
+
+
+def decode_pieces(rows: Iterable[tuple[Encoded, str]], plan: Plan) -> Iterator[Pair]:
+    """Decode files with their prompts, a batch at a time.
+
+    Examples
+    --------
+    >>> pieces = decode_pieces([(Encoded("a pixel", b"P5 1 1 255 A"), "A")], Plan((1, 1), "L", "pad"))
+    >>> [(images.tolist(), prompts.tolist()) for images, prompts in pieces]
+    [([[[65]]], ['A'])]
+    """
+    length = batch_length(plan.shape, np.uint8)
+    images, prompts = np.empty((length, *plan.shape), np.uint8), list[str]()
+    for file, prompt in rows:
+        images[len(prompts)] = _read_pixels(file, plan)
+        prompts.append(prompt)
+        if len(prompts) == length:
+            yield images, np.array(prompts)
+            images, prompts = np.empty_like(images), []
+    if prompts:
+        yield images[: len(prompts)], np.array(prompts)
 
 
 def _read_header(file: Encoded) -> _Header:
@@ -128,7 +194,8 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY
 
 
-def _read_pixels(file: Encoded, size: Size, mode: Mode, how: Resize) -> AnyArray:
+def _read_pixels(file: Encoded, plan: Plan) -> AnyArray:
+    size = plan.size
     with _opened(file) as stored:
         orientation = _orientation(stored)
         if size not in (stored.size, stored.size[::-1]):
@@ -136,7 +203,7 @@ def _read_pixels(file: Encoded, size: Size, mode: Mode, how: Resize) -> AnyArray
             stored.draft(None, (2 * max(size), 2 * max(size)))
         stored.load()
         image = ImageOps.exif_transpose(stored) if orientation > 1 else stored
-        return np.asarray(fit_image(_convert(image, mode), size, how))
+        return np.asarray(fit_image(_convert(image, plan.mode), size, plan.resize))
 
 
 def _convert(image: Image.Image, mode: Mode) -> Image.Image:
@@ -176,15 +243,14 @@ def _opened(file: Encoded) -> Iterator[Image.Image]:
         raise DataError(f"{file.name} cannot be read as an image: {reason(error)}.") from error
 
 
-def _common_size(files: Sequence[Encoded], headers: Sequence[_Header]) -> Size:
-    counts = Counter(header.size for header in headers).most_common()
+def _common_size(sizes: Counter[Size], examples: Mapping[Size, str]) -> Size:
+    counts = sizes.most_common()
     usual, rare = counts[0][0], counts[-1][0]
     if usual == rare:
         return usual
-    example = {header.size: file.name for file, header in zip(files, headers, strict=True)}
     advice = usual[0] if usual[0] == usual[1] else usual
     raise DataError(
-        f"images differ in size: {example[usual]} is {usual} and {example[rare]} is {rare} (height, width); "
+        f"images differ in size: {examples[usual]} is {usual} and {examples[rare]} is {rare} (height, width); "
         f"pass size={advice} to bring them to one."
     )
 

@@ -13,15 +13,19 @@ With metadata files, the images are those they name, with their texts as prompts
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ..exceptions import DataError, count
 from .arrays import as_prompts
-from .common import AnyArray, check_text
-from .decode import SUFFIXES
+from .common import AnyArray, Mode, Progress, Report, Resize, Size, check_text
+from .decode import SUFFIXES, Encoded, Plan, decode_pieces, read_headers
 from .metadata import TABLES, read_metadata
+from .stream import ImageStream, Pair, tally
 
 SPLITS = {
     "train": ("train", "training"),
@@ -126,6 +130,29 @@ def list_folder(
         where = tables[0] if tables else folder
         raise DataError(" ".join([f"{where} holds no images ({', '.join(SUFFIXES)}).", *notes]))
     return Listed([path for path, _ in pairs], as_prompts([text for _, text in pairs], name=str(folder)), notes)
+
+
+def stream_folder(
+    paths: Sequence[Path],
+    prompts: AnyArray,
+    size: Size | None,
+    mode: Mode | None,
+    resize: Resize,
+    progress: Progress | None,
+    report: Report | None,
+    *,
+    name: str,
+) -> ImageStream:
+    """The stream of image files with prompts (n,), in their order; their headers are read here."""
+    n = len(paths)
+    files = (Encoded(str(path), path) for path in paths)
+    plan = read_headers(files, size, mode, resize, report, progress and (lambda i: progress(i, n)))
+    return ImageStream(partial(_decoded, paths, prompts, plan), plan.shape, np.uint8, tally([prompts], name), name)
+
+
+def _decoded(paths: Sequence[Path], prompts: AnyArray, plan: Plan) -> Iterator[Pair]:
+    rows = zip(paths, prompts, strict=True)
+    return decode_pieces(((Encoded(str(path), path), str(prompt)) for path, prompt in rows), plan)
 
 
 def walk(folder: Path) -> Iterator[Path]:

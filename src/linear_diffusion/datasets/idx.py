@@ -4,13 +4,18 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ..exceptions import DataError, count
 from .common import AnyArray, reason
 from .memory import check_fits
+from .stream import BATCH_BYTES, ImageStream, Pair, Tally, batch_length, tally
 
 _PARTS = {"train": ("train",), "test": ("t10k",), "all": ("train", "t10k"), "train+test": ("train", "t10k")}
 _KINDS = {"images": 3, "labels": 1}  # number of dimensions
@@ -42,14 +47,41 @@ def load_idx(folder: Path, split: str = "train") -> tuple[AnyArray, AnyArray]:
     DataError
         If a file is missing or damaged, or there are not as many labels as images.
     """
-    pairs = [_load_part(folder, part) for part in _PARTS[split]]
-    sizes = {images.shape[1:] for images, _ in pairs}
-    if len(sizes) > 1:
-        raise DataError(f"{folder}: training and test images differ in size ({sorted(sizes)}); load them one by one.")
+    pairs = [(read_idx(part.images), read_idx(part.labels)) for part in _parts(folder, split)]
     if len(pairs) == 1:
         return pairs[0]
     images, labels = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
     return images, labels
+
+
+def stream_idx(folder: Path, split: str = "train", prompts: Sequence[str] | None = None) -> ImageStream:
+    """The stream of a folder of IDX files, in their order; as `load_idx`, with strings for labels.
+
+    Headers and labels are held against each other here. That a compressed file of pixels is cut short, or a longer one
+    than its header says, is told where it is met.
+
+    Parameters
+    ----------
+    folder, split
+        As in `load_idx`.
+    prompts : sequence of str, optional
+        What the labels 0, 1, ... mean. By default a label is its number.
+    """
+    parts = _parts(folder, split)
+    known = np.array(range(256) if prompts is None else prompts, dtype=str)
+    numbers = tally((labels for part in parts for labels in _read_pieces(part.labels, BATCH_BYTES)), str(folder))
+    check_labels(numbers.classes, known, str(folder))
+    order = np.argsort(known[numbers.classes])
+    named = Tally(known[numbers.classes][order], numbers.counts[order])
+    shape = parts[0].shape[1:]
+    pieces = partial(_read_pairs, parts, known, batch_length(shape, np.uint8))
+    return ImageStream(pieces, shape, np.uint8, named, str(folder))
+
+
+def check_labels(labels: AnyArray, known: Sequence[str] | AnyArray, name: str) -> None:
+    """Refuse labels that have no name."""
+    if labels.size and labels.max() >= len(known):
+        raise DataError(f"{name}: label {labels.max()} is not one of 0..{len(known) - 1}.")
 
 
 def holds_idx(folder: Path) -> bool:
@@ -87,14 +119,41 @@ def read_idx(path: Path) -> AnyArray:
     ...     read_idx(path)
     array([97, 98, 99], dtype=uint8)
     """
+    with _opened(path) as file:
+        shape = _read_header(file, path)
+        check_fits(math.prod(shape), name=str(path))
+        body = _read(file, math.prod(shape), path, "body")
+        _check_end(file, path, shape)
+    return body.reshape(shape)
+
+
+def _read_pairs(parts: Sequence["_Part"], known: AnyArray, length: int) -> Iterator[Pair]:
+    for part in parts:
+        both = zip(_read_pieces(part.images, length), _read_pieces(part.labels, length), strict=True)
+        yield from ((images, known[labels]) for images, labels in both)
+
+
+def _read_pieces(path: Path, length: int) -> Iterator[AnyArray]:
+    """What `read_idx` reads, so many rows at a time."""
+    with _opened(path) as file:
+        shape = _read_header(file, path)
+        for start in range(0, shape[0], length):
+            rows = min(length, shape[0] - start), *shape[1:]
+            yield _read(file, math.prod(rows), path, f"body from number {start:,} on").reshape(rows)
+        _check_end(file, path, shape)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+    """Open a file, and name it in whatever goes wrong until it is closed."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return _read_array(file, path)
+            yield file
     except (OSError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({reason(error)}); fetch it again.") from error
 
 
-def _read_array(file: io.BufferedIOBase, path: Path) -> AnyArray:
+def _read_header(file: io.BufferedIOBase, path: Path) -> tuple[int, ...]:
     magic = _read(file, 4, path, "magic number")
     if magic[:3].tolist() != [0, 0, _UBYTE] or magic[3] not in _DIMENSIONS:
         raise DataError(
@@ -104,15 +163,22 @@ def _read_array(file: io.BufferedIOBase, path: Path) -> AnyArray:
     shape = tuple(int(n) for n in dimensions)
 
     # The header is only a claim: it is held against the file before memory is taken for it.
-    expected, stored = math.prod(shape), path.stat().st_size
-    room = stored * _MAX_DEFLATE_RATIO if path.suffix == ".gz" else stored - 4 - dimensions.nbytes
+    expected, stored, is_packed = math.prod(shape), path.stat().st_size, path.suffix == ".gz"
+    room = stored * _MAX_DEFLATE_RATIO if is_packed else stored - 4 - dimensions.nbytes
     if expected > room:
         raise DataError(f"{path} is cut short: expected {expected} bytes for shape {shape}, found at most {room}.")
-    check_fits(expected, name=str(path))
-    body = _read(file, expected, path, "body")
+    if expected < room and not is_packed:
+        raise _too_long(path, shape)
+    return shape
+
+
+def _check_end(file: io.BufferedIOBase, path: Path, shape: tuple[int, ...]) -> None:
     if file.read(1):
-        raise DataError(f"{path} is too long: expected {expected} bytes for shape {shape}, found more.")
-    return body.reshape(shape)
+        raise _too_long(path, shape)
+
+
+def _too_long(path: Path, shape: tuple[int, ...]) -> DataError:
+    return DataError(f"{path} is too long: expected {math.prod(shape)} bytes for shape {shape}, found more.")
 
 
 def _read(file: io.BufferedIOBase, expected: int, path: Path, what: str) -> AnyArray:
@@ -129,21 +195,40 @@ def _read(file: io.BufferedIOBase, expected: int, path: Path, what: str) -> AnyA
     return data
 
 
-def _load_part(folder: Path, part: str) -> tuple[AnyArray, AnyArray]:
-    arrays = []
+class _Part(NamedTuple):
+    """Two files that belong together."""
+
+    images: Path
+    labels: Path
+    shape: tuple[int, ...]  # of the images
+
+
+def _parts(folder: Path, split: str) -> list[_Part]:
+    """The files of a split, their headers held against each other."""
+    parts = [_find_part(folder, part) for part in _PARTS[split]]
+    sizes = {part.shape[1:] for part in parts}
+    if len(sizes) > 1:
+        raise DataError(f"{folder}: training and test images differ in size ({sorted(sizes)}); load them one by one.")
+    return parts
+
+
+def _find_part(folder: Path, part: str) -> _Part:
+    paths, shapes = [], []
     for kind, n_dimensions in _KINDS.items():
         path = _find(folder, part, kind)
         if path is None:
             raise DataError(f"{folder} lacks {_names(part, kind)[0]} (raw or .gz); put it beside the other IDX files.")
-        array = read_idx(path)
-        if array.ndim != n_dimensions:
-            raise DataError(f"{path} has {array.ndim} dimensions, expected {n_dimensions} for {kind}.")
-        arrays.append(array)
-    images, labels = arrays
-    if len(images) != len(labels):
-        found = f"{count(len(images), 'image')} and {count(len(labels), 'label')}"
+        with _opened(path) as file:
+            shape = _read_header(file, path)
+        if len(shape) != n_dimensions:
+            raise DataError(f"{path} has {len(shape)} dimensions, expected {n_dimensions} for {kind}.")
+        paths.append(path)
+        shapes.append(shape)
+    n_images, n_labels = shapes[0][0], shapes[1][0]
+    if n_images != n_labels:
+        found = f"{count(n_images, 'image')} and {count(n_labels, 'label')}"
         raise DataError(f"{folder}: {part} has {found}; they do not belong together.")
-    return images, labels
+    return _Part(paths[0], paths[1], shapes[0])
 
 
 def _find(folder: Path, part: str, kind: str) -> Path | None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..exceptions import DataError
 from .common import AnyArray
-from .idx import holds_idx, load_idx
+from .idx import check_labels, holds_idx, load_idx, stream_idx
 from .openml import N_TRAIN, load_openml
+from .stream import ImageStream
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
@@ -65,9 +66,14 @@ def _load(name: str, split: str, data_dir: str | PathLike[str] | None) -> tuple[
     else:
         images, labels = (array[_ROWS[split]] for array in load_openml(name))
     known = _PROMPTS[name]
-    if labels.size and labels.max() >= len(known):
-        raise DataError(f"{folder or name}: label {labels.max()} is not one of {name}'s 0..9.")
+    check_labels(labels, known, str(folder or name))
     return images, np.array(known)[labels]
+
+
+def stream_mnist(name: str, split: str = "train", data_dir: str | PathLike[str] | None = None) -> ImageStream | None:
+    """The stream of the user's IDX files of "mnist" or "fashion-mnist"; None if there are none."""
+    folder = _find_idx(name, data_dir)
+    return None if folder is None else stream_idx(folder, split, _PROMPTS[name])
 
 
 def _find_idx(name: str, data_dir: str | PathLike[str] | None) -> Path | None:

@@ -75,8 +75,8 @@ READING = {
         "tasks.classify.NOISE_LEVELS": (0.0, *np.geomspace(0.05, 1.6, 11)),
         "tasks.classify.TEMPERATURES": tuple(np.geomspace(1.0, 0.02, 12)),
     },
-    "chosen by 50 images": {"tasks.classify._N_IMAGES": 50},
-    "chosen by 800 images": {"tasks.classify._N_IMAGES": 800},
+    "chosen by 50 images": {"fit.encoder.SAMPLE": 50},
+    "chosen by 800 images": {"fit.encoder.SAMPLE": 800},
 }
 CORRELATIONS = {
     "as it is": {},

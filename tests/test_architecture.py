@@ -120,6 +120,7 @@ def test_modules_are_short_and_rooms_are_few() -> None:
 
 def test_public_names_are_these() -> None:
     assert linear_diffusion.__all__ == [
+        "BatchError",
         "DataError",
         "GuidanceWarning",
         "LinearDiffusion",

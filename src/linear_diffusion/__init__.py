@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .denoiser.moments import Moments
     from .evaluation.run import evaluate
     from .exceptions import (
+        BatchError,
         DataError,
         GuidanceWarning,
         LinearDiffusionError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .model import LinearDiffusion
 
 __all__ = [
+    "BatchError",
     "DataError",
     "GuidanceWarning",
     "LinearDiffusion",

@@ -27,6 +27,21 @@ class DataError(LinearDiffusionError, ValueError):
     """A data set that cannot be read; the message names the file and the reason."""
 
 
+class BatchError(LinearDiffusionError, ValueError):
+    """A batch of a stream that cannot be used; ``position`` counts batches from 0, ``first_image`` the images before
+    it. What was learned before stays as it was."""
+
+    def __init__(self, position: int, first_image: int, reason: str) -> None:
+        super().__init__(
+            f"batch {position} (from image {first_image:,} on) cannot be used: {reason.rstrip('.')}. Mend it, or leave "
+            'such batches out with on_error="skip".'
+        )
+        self.position, self.first_image, self.reason = position, first_image, reason
+
+    def __reduce__(self) -> tuple[type, tuple[int, int, str]]:
+        return type(self), (self.position, self.first_image, self.reason)
+
+
 class ModelFileError(LinearDiffusionError, ValueError):
     """A saved model that is damaged, or was not written by this package."""
 

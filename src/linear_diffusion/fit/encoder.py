@@ -24,11 +24,14 @@ from ..utils.streams import DRAWS, blocks, stream
 from ..utils.threads import blas_threads
 from ..utils.types import AnyArray, Array, Index
 from .clusters import LEAST_IMAGES
-from .source import Latents, Sample, Source, Sums
+from .source import Latents, Sample, Source, Sums, Together
 from .styles import LEADING, RANK
 
 MOST_PIXELS = 4096
 """Above this many pixels no d x d matrix is made: one takes 128 MB."""
+SAMPLE = 200
+"""Training images that are kept, to choose by how sure a model may be of a prompt (benchmarks/styles.py, "chosen by 50
+images", "chosen by 800 images")."""
 _MOST_BYTES = 2**30
 """Above this many bytes there is no d x d matrix per prompt."""
 _SCRATCH = 24 * 2**20
@@ -153,7 +156,10 @@ def find_encoder(source: Source, settings: Settings, work: Work) -> tuple[PCAEnc
     these fit. How components are found, `pca_from_covariance` says."""
     n, d, latent_dim = source.n, source.image.n_pixels, settings.latent_dim
     require_memory(work, most_components(latent_dim, n, d))
-    pixels = source.total(PixelSums.of(source, diagonal=not work.dense), "moments of pixels").moments
+    sums = PixelSums.of(source, diagonal=not work.dense)
+    source.sample = Sample(SAMPLE, source.image, d, source.rows_dtype)
+    source.total(Together(sums, source.sample), "moments of pixels")
+    pixels = sums.moments
     if work.dense:
         return encoder_from(pixels, settings), pixels
     how = {"standardize": settings.standardize, "rescale": settings.rescale}

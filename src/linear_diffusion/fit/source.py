@@ -54,15 +54,41 @@ class Sums(ABC):
 S = TypeVar("S", bound=Sums)
 
 
+class Together(Sums):
+    """Several sums in one pass."""
+
+    summed = ()
+
+    def __init__(self, *parts: Sums) -> None:
+        self.parts = parts
+
+    def add(self, rows: AnyArray, index: Index) -> None:
+        for part in self.parts:
+            part.add(rows, index)
+
+    def merge(self, other: Self) -> None:
+        for mine, theirs in zip(self.parts, other.parts, strict=True):
+            mine.merge(theirs)
+
+    def arrays(self) -> dict[str, AnyArray]:
+        return {f"{i}.{name}": a for i, part in enumerate(self.parts) for name, a in part.arrays().items()}
+
+    def take(self, arrays: dict[str, AnyArray]) -> None:
+        for i, part in enumerate(self.parts):
+            part.take({name.partition(".")[2]: a for name, a in arrays.items() if name.startswith(f"{i}.")})
+
+
 class Source(ABC):
     """Images with their prompts.
 
     ``image`` is their format, ``classes`` (p,) are the distinct prompts and ``counts`` (p,) how many images each has.
+    The first pass leaves some images in ``sample``, by which a model learns later how sure it may be.
     """
 
     image: ImageFormat
     classes: AnyArray
     counts: Index
+    sample: "Sample"
 
     @property
     def n(self) -> int:

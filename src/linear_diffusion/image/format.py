@@ -5,6 +5,7 @@
 A range that is evident from pixels is taken; it bounds samples, and tones are counted in it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan, prod
 from typing import Any
@@ -57,9 +58,27 @@ class ImageFormat:
         before. Without ``rescale`` the unit is 1, for latents that keep their own scale. Pixels outside an explicit
         range, or that differ by too much or too little for their dtype, are refused; a range that is not evident is
         warned of."""
-        low, high = float(X.min()), float(X.max())
+        found = cls.found(
+            X.shape[1:], X.dtype, float(X.min()), float(X.max()), lambda: _is_whole(X), pixel_range, rescale=rescale
+        )
+        return found if beside is None else found.joined(found.spanned(*beside))
+
+    @classmethod
+    def found(
+        cls,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        low: float,
+        high: float,
+        is_whole: Callable[[], bool],
+        pixel_range: Any,
+        *,
+        rescale: bool = True,
+    ) -> "ImageFormat":
+        """The same of images of which shape and dtype are known, the least and the largest pixel, and whether pixels
+        are whole numbers."""
         if pixel_range == "auto":
-            pixel_range = evident_range(X, low, high)
+            pixel_range = evident_range(dtype, low, high, is_whole, is_image=len(shape) > 1)
         elif pixel_range is not None:
             pixel_range = float(pixel_range[0]), float(pixel_range[1])
             if low < pixel_range[0] or high > pixel_range[1]:
@@ -67,12 +86,10 @@ class ImageFormat:
                     f"pixel_range={pixel_range} does not hold X, whose pixels span [{low:g}, {high:g}]; "
                     "widen it, or pass pixel_range=None for no bounds."
                 )
-        if beside is not None:
-            low, high = min(low, beside[0]), max(high, beside[1])
-        if pixel_range is not None and X.dtype.kind in "biu":  # what is wider than the dtype bounds nothing
-            least, most = limits(X.dtype)
+        if pixel_range is not None and dtype.kind in "biu":  # what is wider than the dtype bounds nothing
+            least, most = limits(dtype)
             pixel_range = max(pixel_range[0], float(least)), min(pixel_range[1], float(most))
-        return cls.spanning(tuple(X.shape[1:]), X.dtype, pixel_range, low, high, rescale=rescale)
+        return cls.spanning(tuple(shape), dtype, pixel_range, low, high, rescale=rescale)
 
     @classmethod
     def spanning(
@@ -227,21 +244,22 @@ class ImageFormat:
         return cls(shape, dtype, pixel_range, (first, last), origin, unit)
 
 
-def evident_range(X: AnyArray, low: float, high: float) -> tuple[float, float] | None:
+def evident_range(
+    dtype: np.dtype[Any], low: float, high: float, is_whole: Callable[[], bool], *, is_image: bool
+) -> tuple[float, float] | None:
     """The bounds that pixels evidently have, by their dtype and by the least and the largest of them; or None, with a
     warning for images. Plain rows of floats may be anything, so they have bounds only where they are whole and reach
     from 0 to 255."""
-    if X.dtype == np.bool_:
+    if dtype == np.bool_:
         return 0.0, 1.0
-    if X.dtype.kind in "iu" and low >= 0 and high <= 65535:
+    if dtype.kind in "iu" and low >= 0 and high <= 65535:
         return 0.0, 255.0 if high <= 255 else 65535.0
-    is_image = X.ndim > 2
     if is_image and low >= 0 and high <= 1:
         return 0.0, 1.0
     if is_image and low >= -1 and high <= 1 and (low == -1 or high == 1):
         return -1.0, 1.0
     reaches = low == 0 and high == 255
-    if low >= 0 and high <= 255 and ((is_image and reaches) or ((is_image or reaches) and _is_whole(X))):
+    if low >= 0 and high <= 255 and ((is_image and reaches) or ((is_image or reaches) and is_whole())):
         return 0.0, 255.0
     if is_image:
         warn(

@@ -17,6 +17,7 @@ from ..arguments import read_images
 from ..denoiser.moments import Moments
 from ..exceptions import warn
 from ..fit import fit_classes, fit_sampled
+from ..fit.batches import BatchSource, OnError
 from ..fit.encoder import Settings
 from ..fit.source import ArraySource
 from ..fit.streaming import add_batch, is_sum
@@ -29,6 +30,21 @@ from ..utils.progress import prints_progress
 from ..utils.streams import entropy_of
 from ..utils.types import MOST
 from .fitted import FittedModel
+
+
+def is_streamed(model: Any) -> bool:
+    """Whether all that is learned are sums in passes over the images."""
+    for name, needed in (("training", "exact"), ("text_encoder", "one-hot")):
+        if (value := getattr(model, name)) != needed:
+            raise AttributeError(
+                f"fit_batches goes with {name}={needed!r}, not {name}={value!r}; set that, or fit an array."
+            )
+    return True
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether an array is not in memory: memory-mapped, or one of Zarr, h5py or Dask, which come in chunks."""
+    return isinstance(X, np.memmap) or (hasattr(X, "shape") and hasattr(X, "chunks"))
 
 
 class Trained(FittedModel):
@@ -109,6 +125,10 @@ class Trained(FittedModel):
             ``styles`` unused, or has too few draws for its components.
         """
         self._validate_params()
+        if is_lazy(X) and self.training == "exact" and self.text_encoder == "one-hot":
+            from ..datasets.stream import ArrayStream
+
+            return self.fit_batches(ArrayStream(X, y))
         pixel_range = check_range(self.pixel_range)
         X = read_images(self, X)
         classes, index = check_prompts(y, len(X))
@@ -127,8 +147,65 @@ class Trained(FittedModel):
         else:
             parts = fit_classes(source, settings, int(self.styles))
         self._moments = None
-        calibration = CalibrationImages(source.rows, index) if self.training == "exact" else None
-        return self._take(parts, len(X), calibration)
+        exact = self.training == "exact"
+        calibration = CalibrationImages(source.sample.kept, source.sample.index) if exact else None
+        return self._take(parts, source.n, calibration)
+
+    @available_if(is_streamed)  # type: ignore[untyped-decorator]
+    @prints_progress
+    def fit_batches(self, batches: Any, *, on_error: OnError = "raise") -> Self:
+        """Learn from more images than fit in memory, batch by batch: as `fit` does from an array, but for rounding.
+
+        Batches are read several times: once to see what they hold (where the stream does not tell), once for the
+        components, and with styles four times more. Memory does not grow with the number of images. It is there for
+        exact training of one-hot prompts.
+
+        Parameters
+        ----------
+        batches : iterable of (images, prompts)
+            Whatever gives the same images each time that it is iterated: a list, ``load_images(..., stream=True)``, or
+            an object of your own with ``__iter__``. Images and prompts of a batch are as in `fit`, of one shape and
+            dtype in all; neither their order nor where batches end matters. Of more than 262,144 images, a uniform
+            sample of so many is where the centres of styles are found.
+        on_error : {"raise", "skip"}, default="raise"
+            What becomes of a batch with NaN, or of another shape or dtype: an error that names its position, or it is
+            left out, which a warning counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        BatchError
+            Naming the batch that cannot be used. A model that was fitted before stays as it was.
+        TypeError
+            If the batches can be read only once; `partial_fit` takes such.
+        NotEnoughMemoryError
+            Before anything is learned, with settings that would fit.
+
+        Examples
+        --------
+        >>> from linear_diffusion import LinearDiffusion
+        >>> from sklearn.datasets import load_digits
+        >>> images, y = load_digits().images / 16, load_digits().target
+        >>> batches = [(images[i : i + 500], y[i : i + 500]) for i in range(0, 1797, 500)]
+        >>> model = LinearDiffusion(styles=20, random_state=0).fit_batches(batches)
+        >>> whole = LinearDiffusion(styles=20, random_state=0).fit(images, y)
+        >>> bool(np.allclose(model.means_, whole.means_))
+        True
+        """
+        self._validate_params()
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'.")
+        settings, pixel_range = self._settings(), check_range(self.pixel_range)
+        source = BatchSource(batches, pixel_range, rescale=settings.unit_is_free, on_error=on_error)
+        parts = fit_classes(source, settings, int(self.styles))
+        calibration = CalibrationImages(source.sample.kept, source.sample.index)
+        source.tell_of_errors()
+        self._moments, self.n_features_in_ = None, source.image.n_pixels
+        self.__dict__.pop("feature_names_in_", None)
+        return self._take(parts, source.n, calibration)
 
     @available_if(is_sum)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any = None) -> Self:

@@ -25,8 +25,6 @@ temperature, no noise", "more of both to choose from")."""
 TEMPERATURES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
 """Factors of log-densities to choose from (benchmarks/styles.py, "noise, no temperature", "more of both to choose
 from")."""
-_N_IMAGES = 200
-"""Training images to choose by (benchmarks/styles.py, "chosen by 50 images", "chosen by 800 images")."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,7 @@ class CalibrationImages:
     each."""
 
     def __init__(self, rows: AnyArray, index: Index) -> None:
-        some = np.random.default_rng(0).permutation(len(rows))[:_N_IMAGES]
-        self.rows, self.index = rows[some], index[some]
+        self.rows, self.index = rows, index
         self._chosen: Confidence | None = None
 
     def confidence(self, prompts: Callable[[], Iterable[Sequence[PromptDensity]]], weights: Array) -> Confidence:

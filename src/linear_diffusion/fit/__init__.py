@@ -41,7 +41,7 @@ class Parts(NamedTuple):
 def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     """Prompts of their own, with styles or as one Gaussian each."""
     if settings.ridge == 0:
-        _warn_of_single_images(source.classes, source.counts)
+        warn_of_single_images(source.classes, source.counts)
     image, n, d = source.image, source.n, source.image.n_pixels
     toned = settings.tone and image.pixel_range is not None
     family = families(source.counts, most_components(settings.latent_dim, n, d))
@@ -126,7 +126,7 @@ def _warn_of_sampled_training(styles: int, n_draws: int, k: int, source: Source)
         )
 
 
-def _warn_of_single_images(classes: AnyArray, counts: Index) -> None:
+def warn_of_single_images(classes: AnyArray, counts: Index) -> None:
     """Say which prompts have one image, which is all that is sampled for them."""
     single = classes[counts == 1].tolist()
     if single:

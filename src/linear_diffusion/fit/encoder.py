@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..denoiser.moments import N_TONES, Moments, chunk_length, count_tones, precision
+from ..denoiser.moments import MOST_PIXELS, N_TONES, Moments, chunk_length, count_tones, precision
 from ..exceptions import NotEnoughMemoryError
 from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
@@ -27,8 +27,6 @@ from .clusters import LEAST_IMAGES
 from .source import Latents, Sample, Source, Sums, Together
 from .styles import LEADING, RANK
 
-MOST_PIXELS = 4096
-"""Above this many pixels no d x d matrix is made: one takes 128 MB."""
 SAMPLE = 200
 """Training images that are kept, to choose by how sure a model may be of a prompt (benchmarks/styles.py, "chosen by 50
 images", "chosen by 800 images")."""

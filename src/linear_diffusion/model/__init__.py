@@ -91,6 +91,8 @@ class LinearDiffusion(Trained):
         Frequencies and mean latents of each prompt's styles; a prompt without styles has one.
     class_noise_std_ : array of shape (d,)
         Standard deviation of the noise on each pixel at which `predict` reads prompts, in the units of X.
+    moments_ : Moments
+        The sums over images that it was made from; only after `partial_fit` and `from_moments`.
     n_images_, n_features_in_ : int
         Images it was fitted on, and pixels of an image, channels included, d.
 

@@ -2,6 +2,7 @@
 
     fit            all images at once, as an array
     partial_fit    batches that come once, for models that are sums over images
+    from_moments   the same, from the sums alone
 
 What is learned, and in which steps, is in `fit`.
 """
@@ -16,11 +17,11 @@ from sklearn.utils.metaestimators import available_if
 from ..arguments import read_images
 from ..denoiser.moments import Moments
 from ..exceptions import warn
-from ..fit import fit_classes, fit_sampled
+from ..fit import fit_classes, fit_sampled, warn_of_single_images
 from ..fit.batches import BatchSource, OnError
 from ..fit.encoder import Settings
 from ..fit.source import ArraySource
-from ..fit.streaming import add_batch, is_sum
+from ..fit.sums import SUMS, fit_moments, is_sum
 from ..fit.words import fit_words
 from ..image.format import ImageFormat, check_range
 from ..noise import SCHEDULES, Schedule
@@ -249,10 +250,80 @@ class Trained(FittedModel):
                 "Call partial_fit from the first batch on."
             )
         X = read_images(self, X, None if first else self.image_shape_)
-        classes, index = check_prompts(y, len(X))
-        before = None if first else self.decoder_.image
-        parts, self._moments = add_batch(self._moments, before, X, index, classes, pixel_range, self._settings())
-        return self._take(parts, int(self._moments.counts.sum()), None)
+        if self._moments is None:
+            return self._take_moments(Moments.fit(X, y, pixel_range))
+        if pixel_range == "auto":
+            pixel_range = self.decoder_.image.pixel_range
+        return self._take_moments(self._moments + Moments.fit(X, y, pixel_range))
+
+    @classmethod
+    def from_moments(cls, moments: Moments, **parameters: Any) -> Self:
+        """The model of one Gaussian for each prompt, from moments of pixels alone: the one that `fit` with ``styles=1``
+        finds on the images that they are of.
+
+        `predict_proba` is as after `partial_fit`: by Bayes' rule to the letter, since there are no images to calibrate
+        it on. Further images come by `partial_fit`.
+
+        Parameters
+        ----------
+        moments : Moments
+            As ``Moments.fit`` makes them, or sums and differences of such.
+        **parameters
+            Those of `LinearDiffusion`, but for what moments do not know: ``styles`` are clusters of images, and the
+            pixel range is that of the moments. ``latent_dim`` is 144 unless it is given.
+
+        Raises
+        ------
+        ValueError
+            If the moments are not of images' pixels, or for ``styles`` other than 1, sampled training or prompts of
+            words.
+
+        Warns
+        -----
+        UserWarning
+            If prompts have one image each, as with `fit`.
+
+        Examples
+        --------
+        >>> from linear_diffusion import LinearDiffusion, Moments
+        >>> from sklearn.datasets import load_digits
+        >>> images, y = load_digits().images / 16, load_digits().target
+        >>> moments = Moments.fit(images[:900], y[:900]) + Moments.fit(images[900:], y[900:])
+        >>> model = LinearDiffusion.from_moments(moments, latent_dim=30)
+        >>> whole = LinearDiffusion(styles=1, latent_dim=30).fit(images, y)
+        >>> bool(np.allclose(model.covariances_, whole.covariances_))
+        True
+        """
+        if not isinstance(moments, Moments):
+            raise TypeError(f"moments must be Moments, got {type(moments).__name__}; make them with Moments.fit.")
+        chosen: dict[str, Any] = {"styles": 1, "latent_dim": 144} | parameters
+        model = cls(**chosen)
+        model._validate_params()
+        for name, needed in SUMS.items():
+            if (value := getattr(model, name)) != needed:
+                raise ValueError(
+                    f"{name}={value!r} needs images: moments are sums over them, from which {name}={needed!r} learns "
+                    "all. Leave it out, or fit the images."
+                )
+        if model.pixel_range != "auto":
+            raise ValueError(f"pixel_range={model.pixel_range!r} is known: it is that of the moments; leave it out.")
+        model._take_moments(moments)
+        if model.ridge == 0:
+            warn_of_single_images(moments.prompts, moments.counts)
+        return model
+
+    @property
+    def moments_(self) -> Moments:
+        """The sums over images that the model was made from, by `partial_fit` or `from_moments`."""
+        if self._moments is None:
+            raise AttributeError("moments_ is there after partial_fit and from_moments; fit keeps no sums.")
+        return self._moments
+
+    def _take_moments(self, moments: Moments) -> Self:
+        """Learn from sums over images, and keep them for what is yet to come."""
+        parts = fit_moments(moments, self._settings())
+        self._moments, self.n_features_in_ = moments, moments.means.shape[1]
+        return self._take(parts, int(moments.counts.sum()), None)
 
     def _settings(self) -> Settings:
         return Settings(

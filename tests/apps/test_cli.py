@@ -19,7 +19,20 @@ from linear_diffusion import LinearDiffusion, load_images
 from linear_diffusion.apps.cli import app
 from linear_diffusion.apps.console import exit_code
 
-COMMANDS = ("demo", "fit", "sample", "trace", "info", "evaluate", "score", "classify", "restore", "app", "export-page")
+COMMANDS = (
+    "demo",
+    "fit",
+    "sample",
+    "trace",
+    "info",
+    "evaluate",
+    "score",
+    "classify",
+    "restore",
+    "moments",
+    "app",
+    "export-page",
+)
 
 
 def call(*args, cwd=None):

@@ -1,7 +1,9 @@
-"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate, score, classify, restore, app, export-page.
+"""The command: linear-diffusion demo, fit, sample, trace, info, evaluate, score, classify, restore, moments, app,
+export-page.
 
     DATA --fit--> MODEL --sample--> .png, .npz        MODEL --trace--> .png, .gif        MODEL --info--> text, JSON
     MODEL, DATA --evaluate--> text, JSON, .html        MODEL, DATA --score, classify--> text, JSON, .csv
+    DATA --moments fit--> .safetensors, to add, take away, and make a MODEL of
     MODEL, image files --restore--> image files, a sheet of before and after
     MODEL --app--> a page in the browser        MODEL --export-page--> .html
 
@@ -14,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ..exceptions import count
-from . import answers
+from . import answers, moments
 from .arguments import (
     describe,
     describe_data,
@@ -28,7 +30,22 @@ from .arguments import (
     shorten,
 )
 from .console import Commands, Log, note, show, table
-from .options import Crop, DataDir, Gray, ImageColumn, Json, ModelPath, Pad, Rgb, Seed, Size, Split, TextColumn
+from .options import (
+    Crop,
+    DataDir,
+    Gray,
+    ImageColumn,
+    Json,
+    ModelPath,
+    NoTone,
+    Pad,
+    Rgb,
+    Seed,
+    Size,
+    Split,
+    Standardize,
+    TextColumn,
+)
 from .outputs import check_apart, check_file, check_folder, check_model_folder
 from .web import commands
 
@@ -130,9 +147,9 @@ def fit(
             help="one-hot; or words, which reads prompts as words and knows unseen combinations.",
         ),
     ] = "one-hot",
-    standardize: Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")] = False,
+    standardize: Standardize = False,
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
-    no_tone: Annotated[bool, typer.Option("--no-tone", help="Leave out the curves for tones and details.")] = False,
+    no_tone: NoTone = False,
     one_shot: Annotated[bool, typer.Option("--one-shot", help="The model of the 2023 article, unchanged.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed: the order of the data, the article's noise.")] = 0,
     as_json: Json = False,
@@ -387,5 +404,6 @@ app.command(epilog="Example: linear-diffusion classify digits-model mnist --spli
 app.command(epilog="Example: linear-diffusion restore digits-model in.png out.png --task inpaint --mask mask.png")(
     answers.restore
 )
+app.add_typer(moments.app, name="moments", epilog="Example: linear-diffusion moments fit mnist-5k -o sums.safetensors")
 app.command(epilog="Example: linear-diffusion app digits-model")(commands.app)
 app.command(epilog="Example: linear-diffusion export-page digits-model -o page.html")(commands.export_page)

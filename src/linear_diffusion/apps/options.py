@@ -31,3 +31,5 @@ ImageColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of images or their files.", show_default="file_name or image")
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")]
+Standardize = Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")]
+NoTone = Annotated[bool, typer.Option("--no-tone", help="Leave out the curves for tones and details.")]

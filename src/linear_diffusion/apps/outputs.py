@@ -71,6 +71,14 @@ def check_apart(outputs: Sequence[Path | None], *sources: str | Path | None) -> 
         seen[key] = out
 
 
+def check_distinct(sources: Sequence[Path]) -> None:
+    """No file may be given twice, by whatever name."""
+    seen: dict[object, Path] = {}
+    for path in sources:
+        if (other := seen.setdefault(_identity(path), path)) is not path:
+            raise ValueError(f"{path} is {other}, which would count twice; give each file once.")
+
+
 def _identity(path: Path) -> object:
     """What two names of one file have in common: the file, or where it will be."""
     try:

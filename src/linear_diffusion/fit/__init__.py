@@ -126,7 +126,7 @@ def _warn_of_sampled_training(styles: int, n_draws: int, k: int, source: Source)
         )
 
 
-def warn_of_single_images(classes: AnyArray, counts: Index) -> None:
+def warn_of_single_images(classes: AnyArray, counts: AnyArray) -> None:
     """Say which prompts have one image, which is all that is sampled for them."""
     single = classes[counts == 1].tolist()
     if single:

@@ -227,7 +227,8 @@ class PixelSums(Sums):
         return {name: getattr(self.moments, name) for name in self.summed}
 
     def take(self, arrays: dict[str, AnyArray]) -> None:
-        self.moments = replace(self.moments, **arrays)
+        sums: dict[str, Any] = {**arrays}
+        self.moments = replace(self.moments, **sums)
 
     def _include(self, j: int, rows: AnyArray) -> None:
         for part in cut(len(rows), chunk_length(rows.shape[1], 8, len(rows))):

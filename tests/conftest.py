@@ -13,6 +13,10 @@ from linear_diffusion import LinearDiffusion
 from linear_diffusion.denoiser.gaussian import GaussianDenoiser
 from linear_diffusion.denoiser.prior import ClassPrior
 from linear_diffusion.denoiser.regression import RegressionDenoiser
+from linear_diffusion.fit.clusters import find_centres
+from linear_diffusion.fit.source import ArraySource, Latents
+from linear_diffusion.fit.styles import Styles, fit_styles
+from linear_diffusion.image.format import ImageFormat
 
 settings.register_profile(
     "quick", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
@@ -145,3 +149,34 @@ def same_priors() -> Callable[[ClassPrior, ClassPrior], None]:
                 assert mine is None or mine.dtype == theirs.dtype
 
     return check
+
+
+@pytest.fixture(scope="session")
+def source_of() -> Callable[..., tuple[ArraySource, Latents]]:
+    """``(latents (n, k), prompts (n,)) -> source, latents`` of images that are their own latents."""
+
+    def make(z: np.ndarray, index: np.ndarray) -> tuple[ArraySource, Latents]:
+        k, classes = z.shape[1], np.arange(int(np.max(index)) + 1)
+        return ArraySource(z, index, classes, ImageFormat.of(z, None)), Latents(np.eye(k), np.zeros(k), z.dtype)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def styles_of(source_of: Callable[..., Any]) -> Callable[..., tuple[Styles, np.ndarray]]:
+    """``(latents (n, k), styles, prompts (n,)) -> what is learned of styles, the style of each image``. There is one
+    prompt where none are given, and each is a family by itself where none are."""
+
+    def fit(
+        z: np.ndarray, n_styles: int, index: Any = None, *, floor: float = 1e-9, ridge: float = 0.0, family: Any = None
+    ) -> tuple[Styles, np.ndarray]:
+        index = np.zeros(len(z), np.intp) if index is None else index
+        source, latents = source_of(z, index)
+        family = np.arange(len(source.classes)) if family is None else family
+        labels, curves = find_centres(source, latents, family, n_styles, 0)
+        found = fit_styles(source, latents, family, n_styles, floor, ridge)
+        np.testing.assert_array_equal(found.curves, curves)
+        np.testing.assert_array_equal(found.owner, labels.owner)
+        return found, labels(z, index)
+
+    return fit

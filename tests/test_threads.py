@@ -5,13 +5,13 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from linear_diffusion.fit.clusters import fit_styles
 from linear_diffusion.utils.threads import blas_threads, in_parallel, one_thread
 
 
@@ -111,11 +111,11 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert run_apart(program, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="2") == "True"
 
 
-def test_prompts_without_different_images_leave_the_filters_of_warnings_alone() -> None:
+def test_prompts_without_different_images_leave_the_filters_of_warnings_alone(styles_of: Callable) -> None:
     z = np.repeat(np.random.default_rng(0).standard_normal((40, 6)), 10, axis=0)  # four images, ten times each
     for _ in range(10):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             before = list(warnings.filters)
-            fit_styles(z, np.arange(400) // 40, 10, 12, floor=1e-9)
+            styles_of(z, 12, np.arange(400) // 40)
             assert warnings.filters == before

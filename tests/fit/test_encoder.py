@@ -8,7 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from linear_diffusion import LinearDiffusion, NotEnoughMemoryError
 from linear_diffusion.fit import encoder
-from linear_diffusion.fit.encoder import Learned, Settings, draw_noise, learn, training_noise
+from linear_diffusion.fit.encoder import Learned, Settings, Work, draw_noise, learn, training_noise
+from linear_diffusion.fit.source import ArraySource
 from linear_diffusion.image.format import ImageFormat
 from linear_diffusion.utils.streams import BLOCK
 
@@ -17,8 +18,8 @@ Digits = tuple[np.ndarray, np.ndarray]
 
 def learned(rows: np.ndarray, target: np.ndarray, latent_dim: int, *, standardize: bool) -> Learned:
     classes, index = np.unique(target, return_inverse=True)
-    image = ImageFormat.of(rows, (0, 1))
-    return learn(rows, index, classes, image, Settings(latent_dim, standardize, rescale=True))
+    source = ArraySource(rows, index, classes, ImageFormat.of(rows, (0, 1)))
+    return learn(source, Settings(latent_dim, standardize, rescale=True), Work.of(source))
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_a_fit_that_does_not_fit_names_the_most_components_that_do(
     monkeypatch.setattr(encoder, "available_memory", lambda: available)
     message = r"10 prompts, 64 pixels and latent_dim={} needs .* latent_dim=(\d+) would fit"
     with monkeypatch.context() as patch, threadpool_limits(1, user_api="blas"):
-        patch.setattr(encoder.Moments, "of", lambda *_, **__: pytest.fail("work has begun"))
+        patch.setattr(ArraySource, "total", lambda *_, **__: pytest.fail("work has begun"))
         with pytest.raises(NotEnoughMemoryError, match=message.format(60)) as refused:
             LinearDiffusion(styles=styles, latent_dim=60).fit(*digits)
         found = re.search(message.format(60), str(refused.value))

@@ -157,6 +157,7 @@ def test_public_methods_are_these() -> None:
         "edit",
         "explained_variance_ratio_",
         "fit",
+        "fit_batches",
         "from_moments",
         "from_pretrained",
         "image_shape_",

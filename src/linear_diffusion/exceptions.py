@@ -2,6 +2,7 @@
 
     LinearDiffusionError
     ├── UnknownPromptError    a prompt that the model was not trained on   (also a ValueError)
+    ├── BatchError            a batch of a stream that cannot be used      (also a ValueError)
     ├── DataError             a data set that cannot be read               (also a ValueError)
     ├── ModelFileError        a saved model that is damaged or foreign     (also a ValueError)
     ├── NotEnoughMemoryError  work that would not fit, refused before it starts (also a MemoryError)

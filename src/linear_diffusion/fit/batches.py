@@ -9,7 +9,7 @@ that neither time nor memory depend on how a stream comes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from ..image.format import ImageFormat
 from ..text.labels import check_prompts
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Index
-from .source import Source, batch_length
+from .checkpoint import Checkpoint
+from .source import Source, Sums, batch_length
 
 OnError = Literal["raise", "skip"]
+S = TypeVar("S", bound=Sums)
 _TOLD = 5
 """Batches that were left out, and are told by name."""
 
@@ -68,6 +70,7 @@ class BatchSource(Source):
 
     def __init__(self, given: Any, pixel_range: Any, *, rescale: bool, on_error: OnError = "raise") -> None:
         self.given, self.on_error = given, on_error
+        self.checkpoint: Checkpoint | None = None
         self.left_out: dict[int, str] = {}
         if isinstance(given, Iterator) or not hasattr(given, "__iter__"):
             raise TypeError(
@@ -104,6 +107,11 @@ class BatchSource(Source):
         size = tuple(map(int, shape))
         image = ImageFormat.found(size, np.dtype(np.uint8), 0.0, 255.0, lambda: True, pixel_range)
         return image, classes, np.bincount(order, np.asarray(counts), len(classes)).astype(np.int64)
+
+    def total(self, sums: S, doing: str) -> S:
+        if self.checkpoint is None:
+            return super().total(sums, doing)
+        return self.checkpoint.total(self.batches, sums, doing)
 
     def batches(self) -> Iterator[tuple[AnyArray, Index]]:
         size, dtype = batch_length(self.rows_dtype, self.image.n_pixels), self.rows_dtype

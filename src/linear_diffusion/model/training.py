@@ -7,7 +7,10 @@
 What is learned, and in which steps, is in `fit`.
 """
 
+from hashlib import sha256
+from importlib.metadata import version
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,8 +22,9 @@ from ..denoiser.moments import Moments
 from ..exceptions import warn
 from ..fit import fit_classes, fit_sampled, warn_of_single_images
 from ..fit.batches import BatchSource, OnError
+from ..fit.checkpoint import Checkpoint
 from ..fit.encoder import Settings
-from ..fit.source import ArraySource
+from ..fit.source import ArraySource, Source
 from ..fit.sums import SUMS, fit_moments, is_sum
 from ..fit.words import fit_words
 from ..image.format import ImageFormat, check_range
@@ -46,6 +50,14 @@ def is_streamed(model: Any) -> bool:
 def is_lazy(X: Any) -> bool:
     """Whether an array is not in memory: memory-mapped, or one of Zarr, h5py or Dask, which come in chunks."""
     return isinstance(X, np.memmap) or (hasattr(X, "shape") and hasattr(X, "chunks"))
+
+
+def identity(source: Source, params: dict[str, Any]) -> dict[str, str]:
+    """What makes a fit the one that it is."""
+    told = sha256(repr((source.classes.tolist(), source.counts.tolist())).encode()).hexdigest()[:16]
+    params = {name: repr(value) for name, value in params.items() if name not in ("random_state", "verbose")}
+    prompts = f"{len(source.classes):,}, with {source.n:,} images (SHA-256 {told})"
+    return params | {"images": repr(source.image), "prompts": prompts, "version": version("linear-diffusion")}
 
 
 class Trained(FittedModel):
@@ -154,7 +166,14 @@ class Trained(FittedModel):
 
     @available_if(is_streamed)  # type: ignore[untyped-decorator]
     @prints_progress
-    def fit_batches(self, batches: Any, *, on_error: OnError = "raise") -> Self:
+    def fit_batches(
+        self,
+        batches: Any,
+        *,
+        on_error: OnError = "raise",
+        checkpoint: str | Path | None = None,
+        checkpoint_every: float = 30.0,
+    ) -> Self:
         """Learn from more images than fit in memory, batch by batch: as `fit` does from an array, but for rounding.
 
         Batches are read several times: once to see what they hold (where the stream does not tell), once for the
@@ -171,6 +190,11 @@ class Trained(FittedModel):
         on_error : {"raise", "skip"}, default="raise"
             What becomes of a batch with NaN, or of another shape or dtype: an error that names its position, or it is
             left out, which a warning counts.
+        checkpoint : path, optional
+            A folder that keeps the sums of each pass. After an interruption, even a killed process, the same call goes
+            on from there, and gives the same model. The files are removed when the fit is done.
+        checkpoint_every : float, default=30.0
+            Seconds from one file to the next, at least.
 
         Returns
         -------
@@ -201,7 +225,11 @@ class Trained(FittedModel):
             raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'.")
         settings, pixel_range = self._settings(), check_range(self.pixel_range)
         source = BatchSource(batches, pixel_range, rescale=settings.unit_is_free, on_error=on_error)
+        if checkpoint is not None:
+            source.checkpoint = Checkpoint(Path(checkpoint), checkpoint_every, identity(source, self.get_params()))
         parts = fit_classes(source, settings, int(self.styles))
+        if source.checkpoint is not None:
+            source.checkpoint.remove()
         calibration = CalibrationImages(source.sample.kept, source.sample.index)
         source.tell_of_errors()
         self._moments, self.n_features_in_ = None, source.image.n_pixels

@@ -1,4 +1,4 @@
-"""Checkpoints: a fit that was interrupted goes on, and gives the same model; in real processes that are really killed."""
+"""Checkpoints: a fit that was interrupted goes on, and gives the same model; a killed process, too."""
 
 import subprocess
 import sys
@@ -16,10 +16,6 @@ from linear_diffusion.datasets import load_images
 PARAMETERS = {"latent_dim": 20, "styles": 4, "random_state": 0}
 
 
-class Stopped(Exception):
-    """What stands for an interruption."""
-
-
 class Batches:
     """Digits in batches, of which reading number ``stop`` is interrupted."""
 
@@ -31,7 +27,7 @@ class Batches:
         rows = np.arange(len(self.images)) if self.order is None else self.order.permutation(len(self.images))
         for start in range(0, len(rows), 300):
             if self.n_read == self.stop:
-                raise Stopped
+                raise KeyboardInterrupt
             self.n_read += 1
             part = rows[start : start + 300]
             yield self.images[part], self.prompts[part]
@@ -61,7 +57,7 @@ def whole(small_pieces: None) -> LinearDiffusion:
 def test_a_fit_that_was_stopped_goes_on_and_gives_the_same_model(
     stop: int, whole: LinearDiffusion, tmp_path: Path
 ) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         LinearDiffusion(**PARAMETERS).fit_batches(Batches(stop), checkpoint=tmp_path, checkpoint_every=0.0)
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept and all(name.startswith("fit-") for name in kept)
@@ -70,7 +66,7 @@ def test_a_fit_that_was_stopped_goes_on_and_gives_the_same_model(
 
 
 def test_passes_that_are_done_are_not_read_again(whole: LinearDiffusion, tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         LinearDiffusion(**PARAMETERS).fit_batches(Batches(32), checkpoint=tmp_path)
     batches = Batches()
     same(LinearDiffusion(**PARAMETERS).fit_batches(batches, checkpoint=tmp_path), whole)
@@ -79,7 +75,7 @@ def test_passes_that_are_done_are_not_read_again(whole: LinearDiffusion, tmp_pat
 
 @pytest.mark.parametrize("share", [0.0, 1e-4, 0.3, 0.999])
 def test_a_checkpoint_that_was_cut_is_not_believed(share: float, whole: LinearDiffusion, tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         LinearDiffusion(**PARAMETERS).fit_batches(Batches(28), checkpoint=tmp_path, checkpoint_every=0.0)
     newest = max(tmp_path.iterdir(), key=lambda path: path.name)
     content = newest.read_bytes()
@@ -88,7 +84,7 @@ def test_a_checkpoint_that_was_cut_is_not_believed(share: float, whole: LinearDi
 
 
 def test_a_byte_that_was_changed_is_seen(whole: LinearDiffusion, tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         LinearDiffusion(**PARAMETERS).fit_batches(Batches(28), checkpoint=tmp_path, checkpoint_every=0.0)
     for path in tmp_path.iterdir():
         content = bytearray(path.read_bytes())
@@ -99,7 +95,7 @@ def test_a_byte_that_was_changed_is_seen(whole: LinearDiffusion, tmp_path: Path)
 
 def test_a_stream_that_comes_in_another_order_begins_the_pass_anew(whole: LinearDiffusion, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         LinearDiffusion(**PARAMETERS).fit_batches(Batches(28, rng), checkpoint=tmp_path, checkpoint_every=0.0)
     again = LinearDiffusion(**PARAMETERS).fit_batches(Batches(None, rng), checkpoint=tmp_path, checkpoint_every=0.0)
     assert_allclose(again.means_, whole.means_, atol=1e-9)
@@ -107,7 +103,7 @@ def test_a_stream_that_comes_in_another_order_begins_the_pass_anew(whole: Linear
 
 
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(KeyboardInterrupt):
         LinearDiffusion(**PARAMETERS).fit_batches(Batches(28), checkpoint=tmp_path)
     with pytest.raises(ValueError, match=r"another fit: latent_dim was 20, and is 10 now"):
         LinearDiffusion(**PARAMETERS | {"latent_dim": 10}).fit_batches(Batches(), checkpoint=tmp_path)

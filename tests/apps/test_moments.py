@@ -103,6 +103,22 @@ def test_several_sources_are_summed_in_one_go(sites: Any, tmp_path: Path) -> Non
     assert found.image == whole.image
 
 
+def test_images_are_read_in_batches(here: Path, sites: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Floats, whose batches alone would have other ranges and spans than all of them have."""
+    images = np.sort(sites[1].reshape(600, -1) / 100.0, axis=0).reshape(600, 8, 8)  # the darkest first
+    np.savez(here / "f.npz", images=images, prompts=sites[2])
+    monkeypatch.setattr("linear_diffusion.datasets.stream.BATCH_BYTES", 20_000)
+    with pytest.warns(UserWarning, match="no range that is evident"):
+        whole = Moments.fit(images, sites[2])
+    result = invoke("fit f.npz -o f.safetensors")
+    assert result.exit_code == 0
+    assert "f.npz: 600 images of 8 x 8, float64, no range, 10 prompts.\n" in result.stderr
+    found = Moments.load(here / "f.safetensors")
+    assert found.image == whole.image
+    assert_allclose(found.means, whole.means, rtol=1e-10)
+    assert_allclose(found.scatter, whole.scatter, rtol=1e-10, atol=1e-9)
+
+
 def test_info_says_what_they_are_of(here: Path, sites: Any) -> None:
     images = sites[1][~sites[3]]
     text = invoke("info a.safetensors").stdout

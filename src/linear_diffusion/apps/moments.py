@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..exceptions import count
-from .arguments import describe, describe_data, parse_number, reading, shorten
+from .arguments import describe, parse_number, reading, shorten
 from .console import Commands, Log, note, show, table
 from .options import (
     Crop,
@@ -80,16 +80,15 @@ def fit(
     options = reading(size, gray, rgb, crop, pad)
     options |= {"split": split, "text_column": text_column, "image_column": image_column, "data_dir": data_dir}
     from ..datasets import load_images
-    from ..denoiser.moments import Moments
-    from ..utils.progress import tell
+    from ..fit.sums import moments_of
+    from ..image.format import check_range
 
-    def read(source: str) -> Moments:
-        def progress(done: int, total: int) -> None:
-            tell(f"{source}: {done:,} of {total:,}")
+    bounds = check_range("auto" if pixel_range is None else pixel_range)
 
-        images, prompts = load_images(source, **options, progress=progress, report=note)
-        note(f"{source}: {describe_data(images, prompts)}.")
-        return Moments.fit(images, prompts, "auto" if pixel_range is None else pixel_range)
+    def read(source: str) -> "Moments":
+        found = moments_of(load_images(source, stream=True, **options, report=note), bounds)
+        note(f"{source}: {_about(found)}.")
+        return found
 
     log = Log()
     with log.step("fit", "summing up images"):
@@ -188,7 +187,7 @@ def info(file: _File, as_json: Json = False) -> None:
     table(
         {
             "moments": str(file),
-            "of": str(found).removeprefix("Moments(").removesuffix(")"),
+            "of": _about(found),
             "prompts": shorten(prompts),
             "pixels": f"mean {record['mean']:.6g}, deviation {record['deviation']:.6g}",
             "file": f"{record['file_bytes']:,} bytes",
@@ -220,5 +219,9 @@ def _write(found: "Moments", out: Path, log: Log, *, as_json: bool) -> None:
     with log.step("save", f"writing {out}"):
         out.parent.mkdir(parents=True, exist_ok=True)
         found.save(out)
-    text = f"{out}: {str(found).removeprefix('Moments(').removesuffix(')')}"
-    show({"out": str(out)} | found.describe() | {"seconds": log.seconds}, text, as_json=as_json)
+    show({"out": str(out)} | found.describe() | {"seconds": log.seconds}, f"{out}: {_about(found)}", as_json=as_json)
+
+
+def _about(found: "Moments") -> str:
+    """How many images of what."""
+    return str(found).removeprefix("Moments(").removesuffix(")")

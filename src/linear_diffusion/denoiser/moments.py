@@ -102,7 +102,7 @@ class Moments(Kept):
         X = check_images(as_array(X))
         prompts, index = check_prompts(y, len(X))
         d = int(np.prod(X.shape[1:]))
-        _require_room(len(prompts), d, d * (X.itemsize + 16) * chunk_length(d, 8, len(X)))
+        require_room(len(prompts), d, d * (X.itemsize + 16) * chunk_length(d, 8, len(X)))
         image = ImageFormat.of(X, pixel_range)
         tones, n_channels = (image.tones, image.n_channels) if image.pixel_range else (None, 0)
         return replace(cls.of(image.rows(X), index, prompts, tones=tones, n_channels=n_channels), image=image)
@@ -171,7 +171,7 @@ class Moments(Kept):
         image = self.image and other.image and self.image.joined(other.image)
         prompts, d = np.union1d(self.prompts, other.prompts), self.means.shape[1]
         if image:
-            _require_room(len(prompts), d)
+            require_room(len(prompts), d)
         out = replace(Moments.empty(prompts, d, self.histogram.shape[1], diagonal=self.diagonal), image=image)
         for part in (self.counted_in(image), other.counted_in(image)):
             for i, j in enumerate(np.searchsorted(prompts, part.prompts)):
@@ -348,7 +348,7 @@ def precision(rows: AnyArray) -> np.dtype[np.floating]:
     return np.dtype(np.float64 if rows.dtype == np.float64 else np.float32)
 
 
-def _require_room(p: int, d: int, beside: int = 0) -> None:
+def require_room(p: int, d: int, beside: int = 0) -> None:
     """Refuse p matrices of d x d numbers that would not fit in memory, with what else there is beside them."""
     keeps = f"moments of pixels keep {p:,} matrices of {d:,} x {d:,} numbers"
     advice = "use smaller images or fewer prompts, or fit a model on all images at once, which needs no such matrices"

@@ -7,13 +7,16 @@ All that a model without styles learns follows from them in closed form, so that
 sum.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..denoiser.moments import Moments
+from ..denoiser.moments import Moments, require_room
 from . import Parts, from_moments
-from .encoder import Settings, Work, encoder_from, learn_from, require_memory
+from .batches import BatchSource
+from .encoder import PixelSums, Settings, Work, encoder_from, learn_from, require_memory
+from .source import batch_length
 
 SUMS = {"styles": 1, "training": "exact", "text_encoder": "one-hot"}
 """Parameters with which all that is learned is a sum over images."""
@@ -28,6 +31,15 @@ def is_sum(model: Any) -> bool:
                 f"sum over images. Set {name}={needed!r}, or fit all images at once."
             )
     return True
+
+
+def moments_of(batches: Any, pixel_range: Any = "auto") -> Moments:
+    """The moments of the pixels of a stream of (images, prompts), read as `LinearDiffusion.fit_batches` reads it."""
+    source = BatchSource(batches, pixel_range, rescale=True)
+    d = source.image.n_pixels
+    require_room(len(source.classes), d, d * 16 * batch_length(source.rows_dtype, d))
+    sums = source.total(PixelSums.of(source, diagonal=False), "moments of pixels")
+    return replace(sums.moments, image=source.image)
 
 
 def fit_moments(moments: Moments, settings: Settings) -> Parts:

@@ -51,17 +51,12 @@ class ImageFormat:
     unit: float = 1.0
 
     @classmethod
-    def of(
-        cls, X: AnyArray, pixel_range: Any = "auto", *, rescale: bool = True, beside: tuple[float, float] | None = None
-    ) -> "ImageFormat":
-        """The format of images (n, h, w[, channels]) or rows (n, d), and of those ``beside`` them that were seen
-        before. Without ``rescale`` the unit is 1, for latents that keep their own scale. Pixels outside an explicit
-        range, or that differ by too much or too little for their dtype, are refused; a range that is not evident is
-        warned of."""
-        found = cls.found(
-            X.shape[1:], X.dtype, float(X.min()), float(X.max()), lambda: _is_whole(X), pixel_range, rescale=rescale
-        )
-        return found if beside is None else found.joined(found.spanned(*beside))
+    def of(cls, X: AnyArray, pixel_range: Any = "auto", *, rescale: bool = True) -> "ImageFormat":
+        """The format of images (n, h, w[, channels]) or rows (n, d). Without ``rescale`` the unit is 1, for latents
+        that keep their own scale. Pixels outside an explicit range, or that differ by too much or too little for their
+        dtype, are refused; a range that is not evident is warned of."""
+        low, high = float(X.min()), float(X.max())
+        return cls.found(X.shape[1:], X.dtype, low, high, lambda: _is_whole(X), pixel_range, rescale=rescale)
 
     @classmethod
     def found(

@@ -10,6 +10,7 @@ from ..exceptions import count
 from .console import Log, note
 
 if TYPE_CHECKING:
+    from ..datasets import ImageStream
     from ..model import LinearDiffusion
     from ..utils.types import AnyArray
 
@@ -158,24 +159,23 @@ def own_size(model: "LinearDiffusion") -> dict[str, Any]:
     return {"size": shape[:2], "mode": "RGB" if len(shape) == 3 else "L"}
 
 
-def describe_data(images: "AnyArray", prompts: "AnyArray") -> str:
+def describe_data(data: "ImageStream") -> str:
     """What was found: how many images, of which shape, and how many for each prompt.
 
     Examples
     --------
     >>> import numpy as np
-    >>> describe_data(np.zeros((3, 8, 8)), np.array(["cat", "dog", "cat"]))
+    >>> from linear_diffusion.datasets import ArrayStream
+    >>> describe_data(ArrayStream(np.zeros((3, 8, 8)), ["cat", "dog", "cat"]))
     '3 images of 8 x 8, 2 prompts: cat 2, dog 1'
     """
-    import numpy as np
-
-    names, counts = np.unique(prompts.astype(str), return_counts=True)
-    text = f"{count(len(images), 'image')} of {' x '.join(map(str, images.shape[1:]))}"
-    if names.tolist() == [""]:
+    names, counts = [str(prompt) for prompt in data.classes], data.counts
+    text = f"{count(len(data), 'image')} of {' x '.join(map(str, data.image_shape))}"
+    if names == [""]:
         return f"{text}, without prompts"
-    shown = [f"{name or '(no prompt)'} {n:,}" for name, n in zip(names, counts, strict=True)]
-    more = f", ... ({counts.min():,} to {counts.max():,} images for each prompt)" if len(shown) > 10 else ""
-    return f"{text}, {count(len(names), 'prompt')}: {', '.join(shown[:10])}{more}"
+    shown = [f"{name or '(no prompt)'} {n:,}" for name, n in zip(names[:10], counts, strict=False)]
+    more = f", ... ({counts.min():,} to {counts.max():,} images for each prompt)" if len(names) > 10 else ""
+    return f"{text}, {count(len(names), 'prompt')}: {', '.join(shown)}{more}"
 
 
 def shorten(names: Collection[str], most: int = 10) -> str:

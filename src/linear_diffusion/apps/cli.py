@@ -19,7 +19,6 @@ from ..exceptions import count
 from . import answers, moments
 from .arguments import (
     describe,
-    describe_data,
     fresh_seed,
     open_model,
     parse_number,
@@ -29,7 +28,7 @@ from .arguments import (
     reading,
     shorten,
 )
-from .console import Commands, Log, note, show, table
+from .console import Commands, Log, show, table
 from .options import (
     Crop,
     DataDir,
@@ -123,6 +122,10 @@ def fit(
     text_column: TextColumn = None,
     image_column: ImageColumn = None,
     data_dir: DataDir = None,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Read the images batch by batch, also where all would fit in memory."),
+    ] = False,
     latent_dim: Annotated[
         str | None,
         typer.Option(
@@ -170,8 +173,8 @@ def fit(
         chosen["latent_dim"] = parse_number(latent_dim)
     if styles is not None:
         chosen["styles"] = styles
-    from ..datasets import load_images
     from ..model import LinearDiffusion
+    from .fitting import fit_data
 
     if one_shot:
         model = LinearDiffusion.one_shot(random_state=seed)
@@ -186,14 +189,10 @@ def fit(
     model.set_params(**chosen)
     model._validate_params()  # before the data is read, which can take long
     log = Log()
-    with log.bar("load", f"reading {data}") as progress:
-        images, prompts = load_images(data, **options, random_state=seed, progress=progress, report=note)
-    note(f"{data}: {describe_data(images, prompts)}.")
-    with log.step("fit", f"fitting {count(len(images), 'image')}"):
-        model.fit(images, prompts)
+    streamed = fit_data(model, data, options | {"random_state": seed}, log, stream=stream)
     with log.step("save", f"writing {out}"):
         model.save_pretrained(out)
-    record = describe(model, out) | {"seconds": log.seconds}
+    record = describe(model, out) | {"streamed": streamed, "seconds": log.seconds}
     text = (
         f"{out}: {count(model.n_images_, 'image')} of {count(len(model.classes_), 'prompt')}, "
         f"{count(sum(record['styles']), 'style')}, "

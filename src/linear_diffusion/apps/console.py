@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something unexpected, 2 wrong input, 130 Ctrl-C.
 import io
 import json
 import os
+import re
 import sys
 import time
 import warnings
@@ -23,6 +24,9 @@ from .messages import in_options, speak_for
 
 DEBUG = "LINEAR_DIFFUSION_DEBUG"
 """Environment variable: with it, something unexpected shows its traceback."""
+
+_DONE_OF = re.compile(r"([\d,]+) of ([\d,]+)")
+"""How work says how far it is, for a bar."""
 
 
 class Commands(TyperGroup):
@@ -133,9 +137,20 @@ def _spinner(doing: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-    with Console(stderr=True).status(doing) as status, listening(lambda text: status.update(f"{doing}: {text}")):
-        yield
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(doing, total=None)
+        (task,) = progress.tasks
+
+        def follow(text: str) -> None:
+            found = _DONE_OF.search(text)
+            done, task.total = (int(n.replace(",", "")) for n in found.groups()) if found else (0, None)
+            progress.update(task.id, description=f"{doing}: {text}", completed=done)
+
+        with listening(follow):
+            yield
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""Fitting a model on data as the command does: as arrays, or batch by batch where these would not fit in memory."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import NotEnoughMemoryError, count
+from .arguments import describe_data
+from .console import Log, note
+
+if TYPE_CHECKING:
+    from ..model import LinearDiffusion
+
+
+def fit_data(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log, *, stream: bool) -> bool:
+    """Fit a model on a source of images, and say what was found and how it is read.
+
+    Parameters
+    ----------
+    model : LinearDiffusion
+        With its settings.
+    data : str
+        As `load_images` takes it, with ``options``.
+    options : dict
+        Of `load_images`.
+    log : Log
+        Times the steps "load" and "fit".
+    stream : bool
+        Whether to read batch by batch in any case.
+
+    Returns
+    -------
+    bool
+        Whether the images were read batch by batch.
+    """
+    options = options | {"report": cache(note)}  # what is found twice is said once
+    if not stream:
+        try:
+            _fit_arrays(model, data, options, log)
+        except NotEnoughMemoryError as error:
+            if not hasattr(model, "fit_batches"):
+                raise
+            note(f"{str(error).partition(';')[0]}. They are read batch by batch instead, several times over.")
+        else:
+            return False
+    _fit_stream(model, data, options, log)
+    return True
+
+
+def _fit_arrays(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log) -> None:
+    from ..datasets import ArrayStream, load_images
+
+    with log.bar("load", f"reading {data}") as progress:
+        images, prompts = load_images(data, **options, progress=progress)
+    note(f"{data}: {describe_data(ArrayStream(images, prompts))}.")
+    with log.step("fit", f"fitting {count(len(images), 'image')}"):
+        model.fit(images, prompts)
+
+
+def _fit_stream(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log) -> None:
+    from ..datasets import load_images
+
+    with log.bar("load", f"reading what {data} holds") as progress:
+        opened = load_images(data, **options, progress=progress, stream=True)
+    note(f"{data}: {describe_data(opened)}; read batch by batch.")
+    with log.step("fit", f"fitting {count(len(opened), 'image')}"):
+        model.fit_batches(opened)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from linear_diffusion import LinearDiffusion, load_images
 from linear_diffusion.apps.cli import app
 from linear_diffusion.apps.console import exit_code
+from linear_diffusion.datasets import memory
 
 COMMANDS = (
     "demo",
@@ -138,6 +139,44 @@ def test_words_are_fitted_and_an_unseen_combination_is_drawn(tmp_path):
     assert json.loads(invoke("info", tmp_path / "m", "--json").stdout)["tone"] is True
     assert_one_line(invoke("sample", tmp_path / "m", "8 bald"), "unknown word 'bald'", "'bold'")
     assert_one_line(invoke("fit", "digits", "-o", tmp_path / "n", "--text-encoder", "bag"), "--text-encoder", "bag")
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Small digits as a file."""
+    images, prompts = load_images("digits")
+    np.savez(tmp_path / "digits.npz", images=images, prompts=prompts)
+    return tmp_path / "digits.npz"
+
+
+def test_a_stream_gives_the_model_of_the_arrays(digits, tmp_path, monkeypatch):
+    settings = ("--latent-dim", "20", "--styles", "3", "--json")
+    done = [invoke("fit", digits, "-o", tmp_path / f"m{i}", *settings, *(["--stream"] * i)) for i in (0, 1)]
+    assert "read batch by batch" not in done[0].stderr
+    assert "digits.npz: 1,797 images of 8 x 8, 10 prompts: 0 178," in done[1].stderr
+    assert "read batch by batch" in done[1].stderr
+    # Without being asked, where the images would not fit.
+    with monkeypatch.context() as small:
+        small.setattr(memory, "available_memory", lambda: 100_000)
+        done.append(invoke("fit", digits, "-o", tmp_path / "m2", *settings))
+    said = done[2].stderr.splitlines()
+    assert "would take 115 kB, and 100 kB of memory are available" in said[0]
+    assert "batch by batch" in said[0]
+    assert [json.loads(each.stdout)["streamed"] for each in done] == [False, True, True]
+    models = [LinearDiffusion.from_pretrained(tmp_path / f"m{i}") for i in range(3)]
+    images, prompts = load_images("digits")
+    for model in models[1:]:
+        assert model.classes_.tolist() == models[0].classes_.tolist()
+        np.testing.assert_allclose(model.means_, models[0].means_, atol=1e-4)
+        np.testing.assert_allclose(model.score(images, prompts), models[0].score(images, prompts), rtol=1e-5)
+
+
+def test_a_stream_is_refused_where_all_images_are_needed_at_once(digits, tmp_path, monkeypatch):
+    for option in (["--one-shot"], ["--text-encoder", "words"]):
+        assert_one_line(invoke("fit", digits, "-o", tmp_path / "m", "--stream", *option), "--stream", *option)
+    monkeypatch.setattr(memory, "available_memory", lambda: 100_000)
+    result = invoke("fit", digits, "-o", tmp_path / "m", "--one-shot")
+    assert_one_line(result, "100 kB of memory are available; take fewer images")
 
 
 def test_sample_draws_a_row_a_prompt(model, tmp_path):

@@ -168,6 +168,9 @@ def fit(
     if styles is not None and (one_shot or text_encoder != "one-hot"):
         name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
         raise ValueError(f"--styles {styles} means nothing to {name}, which has no styles; leave it out.")
+    if stream and (one_shot or text_encoder != "one-hot"):
+        name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
+        raise ValueError(f"--stream does not go with {name}, which learns from all images at once; leave it out.")
     chosen: dict[str, int | float | str] = {}
     if latent_dim is not None:
         chosen["latent_dim"] = parse_number(latent_dim)

@@ -25,7 +25,7 @@ from .messages import in_options, speak_for
 DEBUG = "LINEAR_DIFFUSION_DEBUG"
 """Environment variable: with it, something unexpected shows its traceback."""
 
-_DONE_OF = re.compile(r"([\d,]+) of ([\d,]+)")
+_DONE_OF = re.compile(r"([\d,]+) of ([\d,]+)(?!.* of \d)")
 """How work says how far it is, for a bar."""
 
 

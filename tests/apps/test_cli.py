@@ -142,23 +142,23 @@ def test_words_are_fitted_and_an_unseen_combination_is_drawn(tmp_path):
 
 
 @pytest.fixture
-def digits(tmp_path):
+def digits_file(tmp_path):
     """Small digits as a file."""
     images, prompts = load_images("digits")
     np.savez(tmp_path / "digits.npz", images=images, prompts=prompts)
     return tmp_path / "digits.npz"
 
 
-def test_a_stream_gives_the_model_of_the_arrays(digits, tmp_path, monkeypatch):
+def test_a_stream_gives_the_model_of_the_arrays(digits_file, tmp_path, monkeypatch):
     settings = ("--latent-dim", "20", "--styles", "3", "--json")
-    done = [invoke("fit", digits, "-o", tmp_path / f"m{i}", *settings, *(["--stream"] * i)) for i in (0, 1)]
+    done = [invoke("fit", digits_file, "-o", tmp_path / f"m{i}", *settings, *(["--stream"] * i)) for i in (0, 1)]
     assert "read batch by batch" not in done[0].stderr
     assert "digits.npz: 1,797 images of 8 x 8, 10 prompts: 0 178," in done[1].stderr
     assert "read batch by batch" in done[1].stderr
     # Without being asked, where the images would not fit.
     with monkeypatch.context() as small:
         small.setattr(memory, "available_memory", lambda: 100_000)
-        done.append(invoke("fit", digits, "-o", tmp_path / "m2", *settings))
+        done.append(invoke("fit", digits_file, "-o", tmp_path / "m2", *settings))
     said = done[2].stderr.splitlines()
     assert "would take 115 kB, and 100 kB of memory are available" in said[0]
     assert "batch by batch" in said[0]
@@ -171,11 +171,11 @@ def test_a_stream_gives_the_model_of_the_arrays(digits, tmp_path, monkeypatch):
         np.testing.assert_allclose(model.score(images, prompts), models[0].score(images, prompts), rtol=1e-5)
 
 
-def test_a_stream_is_refused_where_all_images_are_needed_at_once(digits, tmp_path, monkeypatch):
+def test_a_stream_is_refused_where_all_images_are_needed_at_once(digits_file, tmp_path, monkeypatch):
     for option in (["--one-shot"], ["--text-encoder", "words"]):
-        assert_one_line(invoke("fit", digits, "-o", tmp_path / "m", "--stream", *option), "--stream", *option)
+        assert_one_line(invoke("fit", digits_file, "-o", tmp_path / "m", "--stream", *option), "--stream", *option)
     monkeypatch.setattr(memory, "available_memory", lambda: 100_000)
-    result = invoke("fit", digits, "-o", tmp_path / "m", "--one-shot")
+    result = invoke("fit", digits_file, "-o", tmp_path / "m", "--one-shot")
     assert_one_line(result, "100 kB of memory are available; take fewer images")
 
 

@@ -28,7 +28,7 @@ LAYERS = (
     "plan research",
     "draw",
     "fit arguments",
-    "tasks",
+    "tasks cluster",
     "saving",
     "model",
     "pictures",

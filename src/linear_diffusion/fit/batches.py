@@ -8,8 +8,9 @@ that neither time nor memory depend on how a stream comes.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ _TOLD = 5
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What a scan has seen so far; ``shape`` is () before the first batch."""
 
     shape: tuple[int, ...] = ()
@@ -40,18 +41,30 @@ class _Seen:
     classes: AnyArray | None = None
     counts: Index = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def include(self, X: AnyArray, classes: AnyArray, index: Index) -> None:
-        """Take in a batch."""
-        self.low, self.high = min(self.low, float(X.min())), max(self.high, float(X.max()))
-        self.is_whole = self.is_whole and (X.dtype.kind != "f" or bool((np.rint(X) == X).all()))
+    @classmethod
+    def of(cls, X: AnyArray, classes: AnyArray, index: Index) -> Self:
+        """What a batch holds."""
+        is_whole = X.dtype.kind != "f" or bool((np.rint(X) == X).all())
         counts = np.bincount(index, minlength=len(classes))
-        if self.classes is None:
-            self.shape, self.dtype, self.classes, self.counts = X.shape[1:], X.dtype, classes, counts
+        return cls(X.shape[1:], X.dtype, float(X.min()), float(X.max()), is_whole, classes, counts)
+
+    def merge(self, other: Self) -> None:
+        """Take in what other batches hold."""
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.is_whole = self.is_whole and other.is_whole
+        if self.classes is None or other.classes is None:
+            if self.classes is None:
+                self.shape, self.dtype, self.classes, self.counts = (
+                    other.shape,
+                    other.dtype,
+                    other.classes,
+                    other.counts,
+                )
             return
-        known = np.union1d(self.classes, classes)
+        known = np.union1d(self.classes, other.classes)
         both = np.zeros(len(known), np.int64)
         both[np.searchsorted(known, self.classes)] += self.counts
-        both[np.searchsorted(known, classes)] += counts
+        both[np.searchsorted(known, other.classes)] += other.counts
         self.classes, self.counts = known, both
 
 
@@ -77,18 +90,13 @@ class BatchSource(Source):
                 f"batches is a {type(given).__name__}, which cannot be read more than once; give a list, or an object "
                 "whose __iter__ starts anew (partial_fit takes batches that come once)."
             )
-        self._seen = _Seen()
+        self._seen, self._start = Seen(), (0, 0)
         known = self._known(pixel_range)
         if known is not None:
             self.image, self.classes, self.counts = known
-            self._seen = _Seen(self.image.shape, np.dtype(self.image.dtype), classes=self.classes)
+            self._seen = Seen(self.image.shape, np.dtype(self.image.dtype), classes=self.classes)
             return
-        done = 0
-        for X, classes, index in self._checked():
-            self._seen.include(X, classes, index)
-            done += len(X)
-            tell(f"scan: {done:,} images")
-        seen = self._seen
+        seen = self._seen = self.scan()
         if seen.classes is None:
             why = f": {next(iter(self.left_out.values()))}" if self.left_out else ""
             raise ValueError(f"batches holds no images{why}")
@@ -96,6 +104,21 @@ class BatchSource(Source):
         self.image = ImageFormat.found(
             seen.shape, seen.dtype, seen.low, seen.high, lambda: seen.is_whole, pixel_range, rescale=rescale
         )
+
+    def scan(self) -> Seen:
+        """What all batches hold: the first pass."""
+        done = 0
+        for X, classes, index in self._checked():
+            self._seen.merge(Seen.of(X, classes, index))
+            done += len(X)
+            tell(f"scan: {done:,} images")
+        return self._seen
+
+    def part(self, given: Any, position: int, first: int) -> Self:
+        """Some of the batches, from a position on, to be read by themselves."""
+        own = copy(self)
+        own.given, own.left_out, own._seen, own._start = given, {}, copy(self._seen), (position, first)
+        return own
 
     def _known(self, pixel_range: Any) -> tuple[ImageFormat, AnyArray, Index] | None:
         """Format, prompts and counts, where the stream tells them and its pixels are bytes."""
@@ -114,11 +137,26 @@ class BatchSource(Source):
         return self.checkpoint.total(self.batches, sums, doing)
 
     def batches(self) -> Iterator[tuple[AnyArray, Index]]:
+        n = 0
+        for rows, index in self.pieces():
+            n += len(rows)
+            yield rows, index
+        self.check_count(n)
+
+    def check_count(self, n: int) -> None:
+        """Whether as many images were read as in the first pass."""
+        if n != self.n:
+            raise ValueError(
+                f"batches gave {count(n, 'image')} when it was read again, and {self.n:,} before; give an object that "
+                "gives the same images each time."
+            )
+
+    def pieces(self) -> Iterator[tuple[AnyArray, Index]]:
+        """Rows and positions of prompts of whatever batches there are, in pieces of one size."""
         size, dtype = batch_length(self.rows_dtype, self.image.n_pixels), self.rows_dtype
         waiting: list[tuple[AnyArray, Index]] = []
-        n_waiting = n = 0
+        n_waiting = 0
         for X, classes, index in self._checked():
-            n += len(X)
             rows, index = self.image.rows(X).astype(dtype, copy=False), self._positions(classes)[index]
             start = 0
             while n_waiting + len(rows) - start >= size:
@@ -131,11 +169,6 @@ class BatchSource(Source):
                 n_waiting += len(rows) - start
         if waiting:
             yield _joined(waiting)
-        if n != self.n:
-            raise ValueError(
-                f"batches gave {count(n, 'image')} when it was read again, and {self.n:,} before; give an object that "
-                "gives the same images each time."
-            )
 
     def tell_of_errors(self) -> None:
         """Warn of the batches that were left out."""
@@ -148,7 +181,7 @@ class BatchSource(Source):
 
     def _checked(self) -> Iterator[tuple[AnyArray, AnyArray, Index]]:
         """Images, their distinct prompts and which each has, of every batch that is one."""
-        position, first, batches = 0, 0, iter(self.given)
+        (position, first), batches = self._start, iter(self.given)
         while True:
             try:
                 batch = next(batches)

@@ -221,6 +221,9 @@ class Latents:
             out[part] = x @ self.to_latent
         return out
 
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # copies of sums share what they are worked out with
+
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_seen": {}, "_left": _REMEMBERED}
 

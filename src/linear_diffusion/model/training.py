@@ -118,9 +118,11 @@ class Trained(FittedModel):
         ----------
         X : array of shape (n, h, w), (n, h, w, channels) or (n, d)
             Images, or plain rows: of integers, bool, float32 or float64, which come out as they came in. float16 is
-            read as float32, anything else as float64.
+            read as float32, anything else as float64. Arrays that are not in memory (memory-mapped, of Zarr or h5py)
+            are read batch by batch, as `fit_batches` does; those of Dask by the workers of the active client, or by
+            threads.
         y : sequence of n prompts, optional
-            Strings or labels. None is one prompt, "".
+            Strings or labels; also a Dask array, beside one. None is one prompt, "".
 
         Returns
         -------
@@ -139,6 +141,8 @@ class Trained(FittedModel):
         """
         self._validate_params()
         if is_lazy(X) and self.training == "exact" and self.text_encoder == "one-hot":
+            if hasattr(X, "__dask_graph__"):
+                return self._fit_on_workers((X, y), None)
             from ..datasets.stream import ArrayStream
 
             return self.fit_batches(ArrayStream(X, y))
@@ -173,6 +177,7 @@ class Trained(FittedModel):
         on_error: OnError = "raise",
         checkpoint: str | Path | None = None,
         checkpoint_every: float = 30.0,
+        client: Any = None,
     ) -> Self:
         """Learn from more images than fit in memory, batch by batch: as `fit` does from an array, but for rounding.
 
@@ -195,6 +200,10 @@ class Trained(FittedModel):
             on from there, and gives the same model. The files are removed when the fit is done.
         checkpoint_every : float, default=30.0
             Seconds from one file to the next, at least.
+        client : distributed.Client or str, optional
+            Who reads the batches: the workers of a Dask client, those of a scheduler at an address such as
+            "tcp://host:8786", "processes" of this machine, or "threads". Then ``batches`` is what they can read by
+            parts: a list, or a stream of a folder of images or of an array in files. None is this process.
 
         Returns
         -------
@@ -223,11 +232,26 @@ class Trained(FittedModel):
         self._validate_params()
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'.")
-        settings, pixel_range = self._settings(), check_range(self.pixel_range)
-        source = BatchSource(batches, pixel_range, rescale=settings.unit_is_free, on_error=on_error)
+        if client is not None:
+            if checkpoint is not None:
+                raise ValueError("checkpoint goes with one process; leave it out with client, whose workers may be killed.")
+            return self._fit_on_workers(batches, client, on_error)
+        pixel_range, rescale = check_range(self.pixel_range), self._settings().unit_is_free
+        source = BatchSource(batches, pixel_range, rescale=rescale, on_error=on_error)
         if checkpoint is not None:
             source.checkpoint = Checkpoint(Path(checkpoint), checkpoint_every, identity(source, self.get_params()))
-        parts = fit_classes(source, settings, int(self.styles))
+        return self._fit_source(source)
+
+    def _fit_on_workers(self, batches: Any, client: Any, on_error: OnError = "raise") -> Self:
+        from ..cluster.source import open_source
+        from ..cluster.workers import workers
+
+        pixel_range, rescale = check_range(self.pixel_range), self._settings().unit_is_free
+        with workers(client) as found:
+            return self._fit_source(open_source(batches, found, pixel_range, rescale=rescale, on_error=on_error))
+
+    def _fit_source(self, source: BatchSource) -> Self:
+        parts = fit_classes(source, self._settings(), int(self.styles))
         if source.checkpoint is not None:
             source.checkpoint.remove()
         calibration = CalibrationImages(source.sample.kept, source.sample.index)

@@ -1,0 +1,194 @@
+"""Workers: who does the tasks; threads of this process, or those of a Dask client.
+
+total    tasks, merged in groups of eight until one result is left
+each     results of tasks in their order, a few ahead of who takes them
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ..exceptions import MissingExtraError
+from ..utils.threads import one_thread
+
+T = TypeVar("T")
+_TOGETHER = 8
+"""Results that one task merges."""
+_RETRIES = 2
+"""How often a task that fails is tried again: a file may be out of reach for a moment."""
+_PASSES = 3
+"""How often a pass is begun, where what all workers were given is lost with them."""
+_WAIT = 5
+"""Seconds until a scheduler is thought not to answer."""
+_LOCAL = ("threads", "processes")
+
+
+class Workers:
+    """Dask's threads in this process, or the workers of a ``distributed.Client``."""
+
+    def __init__(self, client: Any = None) -> None:
+        self.client = client
+
+    def __str__(self) -> str:
+        return "threads" if self.client is None else f"{len(self.client.nthreads())} workers"
+
+    def total(
+        self,
+        work: Callable[..., T],
+        merge: Callable[[Any, list[T]], T],
+        shared: Any,
+        parts: Iterable[tuple[Any, ...]],
+    ) -> T:
+        """``work(shared, *part)`` of all parts, of which ``merge(shared, results)`` makes one. Neither may change what
+        it is given, which is sent to each worker once."""
+        from dask import delayed
+
+        parts = list(parts)
+
+        def run(given: Any) -> T:
+            todo = [delayed(work, pure=False)(given, *part) for part in parts]
+            while len(todo) > 1:
+                groups = (todo[i : i + _TOGETHER] for i in range(0, len(todo), _TOGETHER))
+                todo = [delayed(merge, pure=False)(given, group) for group in groups]
+            return self._result(todo[0])
+
+        return self._sharing(shared, run)
+
+    def each(self, work: Callable[..., T], shared: Any, parts: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+        """``work(shared, *part)`` of each part, in their order; without a client, one after the other."""
+        if self.client is None:
+            for part in parts:
+                yield work(shared, *part)
+            return
+        given, waiting = self._share(shared), deque[Any]()
+        most = 2 * sum(self.client.nthreads().values())
+        for part in parts:
+            waiting.append(self.client.submit(work, given, *part, pure=False, retries=_RETRIES))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _share(self, shared: Any) -> Any:
+        from dask import delayed
+
+        if self.client is None:
+            return delayed(shared, traverse=False, name=False)
+        return self.client.scatter(shared, broadcast=True, hash=False)
+
+    def _sharing(self, shared: Any, run: Callable[[Any], T]) -> T:
+        if self.client is None:
+            return run(self._share(shared))
+        from distributed import CancelledError
+
+        for _ in range(_PASSES - 1):
+            try:
+                return run(self._share(shared))
+            except CancelledError:  # no worker is left that has what is shared
+                self.client.wait_for_workers(1)
+        return run(self._share(shared))
+
+    def _result(self, task: Any) -> Any:
+        if self.client is None:
+            with one_thread():
+                return task.compute(scheduler="threads")
+        future = self.client.compute(task, retries=_RETRIES)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+
+@contextmanager
+def workers(client: Any = None) -> Iterator[Workers]:
+    """Workers by the name that users give them.
+
+    Parameters
+    ----------
+    client : distributed.Client or str, optional
+        A client; the address of a scheduler, "tcp://host:port"; "threads" of this process, or "processes" of this
+        machine, one for each core. None is the client that is active, or else threads.
+
+    Raises
+    ------
+    MissingExtraError
+        If Dask is not installed.
+    ConnectionError
+        If no scheduler answers at the address, or it has no workers.
+    ValueError
+        If it is none of these, or a worker has another version of this package.
+    """
+    try:
+        import dask  # noqa: F401
+        import distributed
+    except ImportError as error:
+        raise MissingExtraError("clusters need Dask: pip install 'linear-diffusion[dask]'") from error
+    if client is None:
+        try:
+            client = distributed.default_client()
+        except ValueError:
+            client = "threads"
+    if isinstance(client, distributed.Client):
+        _check_versions(client)
+        yield Workers(client)
+    elif client == "threads":
+        yield Workers()
+    elif client == "processes":
+        with (
+            distributed.LocalCluster(processes=True, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.Client(cluster, set_as_default=False) as own,
+        ):
+            yield Workers(own)
+    elif isinstance(client, str) and "://" in client:
+        with _connected(client) as own:
+            _check_versions(own)
+            yield Workers(own)
+    else:
+        raise ValueError(
+            f"client={client!r} must be a distributed.Client, the address of a scheduler such as 'tcp://host:8786', or "
+            f"one of {', '.join(map(repr, _LOCAL))}."
+        )
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=_WAIT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"client={address!r}: no Dask scheduler answers there (tried for {_WAIT} s); start one with `dask "
+            "scheduler`, which prints its address."
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT)
+        except TimeoutError as error:
+            raise ConnectionError(
+                f"client={address!r}: the scheduler has no workers (waited {_WAIT} s); start some with `dask worker "
+                f"{address}`."
+            ) from error
+        yield client
+
+
+def _check_versions(client: Any) -> None:
+    """Refuse workers that do not have this package, or another version of it."""
+
+    def version() -> str:  # sent by value, since it must run where the package is not
+        import importlib.metadata
+        import importlib.util
+
+        found = importlib.util.find_spec("linear_diffusion")
+        return "" if found is None else importlib.metadata.version("linear-diffusion")
+
+    own, found = version(), {"the scheduler": client.run_on_scheduler(version)} | client.run(version)
+    for name, theirs in found.items():
+        if theirs != own:
+            has = f"has linear-diffusion {theirs}" if theirs else "does not have linear-diffusion"
+            where = name if name == "the scheduler" else f"the worker {name}"
+            raise ValueError(
+                f"client={client.scheduler.address!r}: {where} {has}, and this process has {own}; install the same "
+                "version on all machines."
+            )

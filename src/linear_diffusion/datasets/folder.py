@@ -12,7 +12,7 @@ With metadata files, the images are those they name, with their texts as prompts
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -147,12 +147,19 @@ def stream_folder(
     n = len(paths)
     files = (Encoded(str(path), path) for path in paths)
     plan = read_headers(files, size, mode, resize, report, progress and (lambda i: progress(i, n)))
-    return ImageStream(partial(_decoded, paths, prompts, plan), plan.shape, np.uint8, tally([prompts], name), name)
+    pieces, between = partial(_decoded, paths, prompts, plan), partial(_decoded_between, paths, prompts, plan)
+    return ImageStream(pieces, plan.shape, np.uint8, tally([prompts], name), name, between)
 
 
 def _decoded(paths: Sequence[Path], prompts: AnyArray, plan: Plan) -> Iterator[Pair]:
     rows = zip(paths, prompts, strict=True)
     return decode_pieces(((Encoded(str(path), path), str(prompt)) for path, prompt in rows), plan)
+
+
+def _decoded_between(
+    paths: Sequence[Path], prompts: AnyArray, plan: Plan, start: int, stop: int
+) -> Callable[[], Iterator[Pair]]:
+    return partial(_decoded, [path.absolute() for path in paths[start:stop]], prompts[start:stop], plan)
 
 
 def walk(folder: Path) -> Iterator[Path]:

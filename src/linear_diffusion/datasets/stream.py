@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import accumulate
 from math import prod
+from mmap import ALLOCATIONGRANULARITY
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,6 +27,8 @@ BATCH_BYTES = 32_000_000
 
 Pair: TypeAlias = tuple[AnyArray, AnyArray]
 """Images and their prompts."""
+Between: TypeAlias = Callable[[int, int], Callable[[], Iterator[Pair]]]
+"""From the positions of the first image and of the one after the last to what reads them, also in another process."""
 
 
 class Tally(NamedTuple):
@@ -72,12 +75,13 @@ class ImageStream:
         dtype: Any,
         tally: Tally,
         name: str,
+        between: Between | None = None,
     ) -> None:
         self.image_shape = tuple(int(n) for n in image_shape)
         self.dtype = np.dtype(dtype)
         self.classes, self.counts = tally
         self.name = name
-        self._pieces = pieces
+        self._pieces, self._between, self._chunk = pieces, between, 1
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -93,6 +97,25 @@ class ImageStream:
                 f"{self.name} gave {count(n, 'image')}, and promised {len(self):,} when it was opened; "
                 "open it again, and let it not change while it is read."
             )
+
+    def parts(self) -> list[tuple[int, Iterable[Pair]]]:
+        """What can be read apart: a batch each, as an iterable that other processes can read, and the number of images
+        before it. Files are opened there.
+
+        Raises
+        ------
+        TypeError
+            If the stream can only be read from its beginning.
+        """
+        if self._between is None:
+            raise TypeError(
+                f"{self.name} can only be read from its beginning, so that workers cannot share it; give a folder of "
+                "images, a Zarr array, or a .npy file that np.load(path, mmap_mode='r') opens."
+            )
+        length, dtype = batch_length(self.image_shape, self.dtype), self.classes.dtype
+        length = max(length - length % self._chunk, self._chunk)
+        ends = ((start, min(start + length, len(self))) for start in range(0, len(self), length))
+        return [(start, _Read(self._between(start, stop), dtype)) for start, stop in ends]
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +138,18 @@ class ImageStream:
             before, after = ((height, width) for height, width, *_ in (self.image_shape, shape))
             describe_resizing(Counter({before: len(self)}), after, resize, report)
         pieces = partial(_fitted, self._pieces, size, mode, resize, self.name)
-        return ImageStream(pieces, shape, self.dtype, Tally(self.classes, self.counts), self.name)
+        between = self._between and partial(_fitted_between, self._between, size, mode, resize, self.name)
+        return ImageStream(pieces, shape, self.dtype, Tally(self.classes, self.counts), self.name, between)
+
+
+class _Read:
+    """What `pieces` give, anew each time that it is iterated."""
+
+    def __init__(self, pieces: Callable[[], Iterator[Pair]], dtype: Any) -> None:
+        self.pieces, self.dtype = pieces, dtype
+
+    def __iter__(self) -> Iterator[Pair]:
+        return ((images, prompts.astype(self.dtype, copy=False)) for images, prompts in self.pieces())
 
 
 class ArrayStream(ImageStream):
@@ -159,13 +193,17 @@ class ArrayStream(ImageStream):
             raise ValueError(f"y must have shape ({n},), one prompt for each image, got {getattr(y, 'shape', y)}.")
         length = batch_length(shape[1:], X.dtype)
         labels = (_labels(y, start, min(start + length, n)) for start in range(0, n, length))
-        super().__init__(partial(_slices, X, y, length), shape[1:], X.dtype, tally(labels, "y"), "X")
+        between = partial(_rows_between, X, y) if _travels(X) else None
+        super().__init__(partial(_slices, X, y, length), shape[1:], X.dtype, tally(labels, "y"), "X", between)
+        if hasattr(X, "store"):  # whole chunks of Zarr
+            self._chunk = int(X.chunks[0])
 
 
 def stream_arrays(images: AnyArray, prompts: AnyArray, name: str) -> ImageStream:
     """The stream of checked images and prompts that are in memory."""
     pieces = partial(_slices, images, prompts, batch_length(images.shape[1:], images.dtype))
-    return ImageStream(pieces, images.shape[1:], images.dtype, tally([prompts], name), name)
+    between = partial(_rows_between, images, prompts)
+    return ImageStream(pieces, images.shape[1:], images.dtype, tally([prompts], name), name, between)
 
 
 def batch_length(shape: tuple[int, ...], dtype: Any, beside: int = 0) -> int:
@@ -251,6 +289,46 @@ def _fitted(
             some = slice(start, start + length)
             yield fit_images(images[some], size, mode, None, resize, name=name), prompts[some]
         del images, prompts
+
+
+def _fitted_between(
+    between: Between, size: Size | None, mode: Mode | None, resize: Resize, name: str, start: int, stop: int
+) -> Callable[[], Iterator[Pair]]:
+    return partial(_fitted, between(start, stop), size, mode, resize, name)
+
+
+def _rows_between(X: Any, y: Any, start: int, stop: int) -> Callable[[], Iterator[Pair]]:
+    prompts = _labels(y, start, stop)
+    if _is_mapped(X):
+        return partial(_mapped, str(X.filename), X.dtype, _offset(X[start:stop]), (stop - start, *X.shape[1:]), prompts)
+    return partial(_some, X[start:stop], prompts) if isinstance(X, np.ndarray) else partial(_some, X, prompts, start)
+
+
+def _some(X: Any, prompts: AnyArray, start: int = 0) -> Iterator[Pair]:
+    yield np.asarray(X[start : start + len(prompts)]), prompts
+
+
+def _mapped(path: str, dtype: Any, offset: int, shape: tuple[int, ...], prompts: AnyArray) -> Iterator[Pair]:
+    yield np.array(np.memmap(path, dtype, "r", offset, shape)), prompts
+
+
+def _is_mapped(X: Any) -> bool:
+    """Whether pixels are in a file, not only of the kind of those that are."""
+    return isinstance(X, np.memmap) and X._mmap is not None  # type: ignore[attr-defined]
+
+
+def _travels(X: Any) -> bool:
+    """Whether rows of an array can be read by other processes: of NumPy, in one piece where it is mapped, or of Zarr,
+    which opens its files there."""
+    if _is_mapped(X):
+        return bool(X.filename and X.flags.c_contiguous)
+    return isinstance(X, np.ndarray) or hasattr(X, "store")
+
+
+def _offset(X: Any) -> int:
+    """Where in its file a mapped array begins, which may be a slice of another."""
+    first_page = X.offset - X.offset % ALLOCATIONGRANULARITY
+    return int(first_page + X.ctypes.data - np.frombuffer(X._mmap, np.uint8).ctypes.data)
 
 
 def _slices(X: Any, y: Any, length: int) -> Iterator[Pair]:

@@ -234,7 +234,9 @@ class Trained(FittedModel):
             raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'.")
         if client is not None:
             if checkpoint is not None:
-                raise ValueError("checkpoint goes with one process; leave it out with client, whose workers may be killed.")
+                raise ValueError(
+                    "checkpoint goes with one process; leave it out with client, whose workers may be killed."
+                )
             return self._fit_on_workers(batches, client, on_error)
         pixel_range, rescale = check_range(self.pixel_range), self._settings().unit_is_free
         source = BatchSource(batches, pixel_range, rescale=rescale, on_error=on_error)

@@ -195,7 +195,7 @@ class ArrayStream(ImageStream):
         labels = (_labels(y, start, min(start + length, n)) for start in range(0, n, length))
         between = partial(_rows_between, X, y) if _travels(X) else None
         super().__init__(partial(_slices, X, y, length), shape[1:], X.dtype, tally(labels, "y"), "X", between)
-        if hasattr(X, "store"):  # whole chunks of Zarr
+        if _is_zarr(X):
             self._chunk = int(X.chunks[0])
 
 
@@ -322,7 +322,11 @@ def _travels(X: Any) -> bool:
     which opens its files there."""
     if _is_mapped(X):
         return bool(X.filename and X.flags.c_contiguous)
-    return isinstance(X, np.ndarray) or hasattr(X, "store")
+    return isinstance(X, np.ndarray) or _is_zarr(X)
+
+
+def _is_zarr(X: Any) -> bool:
+    return hasattr(X, "store") and hasattr(X, "read_only")
 
 
 def _offset(X: Any) -> int:

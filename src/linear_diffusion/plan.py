@@ -85,6 +85,7 @@ def plan(
     if scale != 1.0 and None in negatives:
         prior.pooled()  # refused here where it is not known
     decoder, n_components = decoder.at(prior), int(component.max()) + 1
+    prior.prepare(sorted({j for mix in mixes for j, _ in mix}))
     which = mix_of * n_components + component
     which = which if negative_of is None else which * len(negatives) + negative_of
     _, first, index = np.unique(which, return_index=True, return_inverse=True)

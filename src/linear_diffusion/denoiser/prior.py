@@ -7,8 +7,8 @@ differ here, and nowhere else: who comes after asks a prior, and not what kind o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -24,6 +24,10 @@ from .law import WIDEST, Law, Mixture
 
 LEAST = float(np.finfo(np.float32).tiny)
 """Least number that factors are divided by, where all images are one."""
+
+
+_SIDE_BY_SIDE = 256
+"""Prompts whose laws are worked out at once."""
 
 
 class Part(NamedTuple):
@@ -51,6 +55,9 @@ class Prior(ABC):
     @abstractmethod
     def reach(self, deviations: float) -> float:
         """How large a latent may be that lies so many standard deviations from its mean."""
+
+    def prepare(self, prompts: Iterable[int]) -> None:  # noqa: B027 (most have nothing to prepare)
+        """Work out what samples of prompts are drawn from, where that is faster than one by one."""
 
     def asked(self, prompts: Any, negative_prompts: Any = None) -> Self:
         """The prior that knows given prompts; None is those of training. Most know these alone."""
@@ -211,6 +218,26 @@ class ClassPrior(Kept, Prior):
                 None if self.matched_means is None else self.matched_means[own].astype(np.float64),
             )
         return found
+
+    def prepare(self, prompts: Iterable[int]) -> None:
+        """Work out what samples of prompts are drawn from: those of a family side by side, which is faster."""
+        new = [j for j in prompts if j not in self._laws]
+        for few in (new[at : at + _SIDE_BY_SIDE] for at in range(0, len(new), _SIDE_BY_SIDE)):
+            for g in {int(self.family_of[j]) for j in few}:
+                these = [j for j in few if self.family_of[j] == g]
+                if len(these) > 1:
+                    self._prepare(these)
+
+    def _prepare(self, prompts: Sequence[int]) -> None:
+        """The laws of prompts of one family, and what their samples are drawn from."""
+        laws = [self.law(j) for j in prompts]
+        ends = np.cumsum([0, *(len(law.shares) for law in laws)])
+        parts = {name: np.concatenate([getattr(law, name) for law in laws]) for name in ("shares", "means", "factors")}
+        matched = None if self.matched_means is None else np.concatenate([law.matched_means for law in laws])
+        mixture = replace(laws[0], **parts, matched_means=matched).mixture
+        for law, start, end in zip(laws, ends, ends[1:], strict=False):
+            own = (a[start:end] for a in (mixture.means, mixture.directions, mixture.variances))
+            law.__dict__["mixture"] = Mixture(law.shares, *own)
 
     def components_of(self, family: int) -> Index:
         """Positions of the components of a family's prompts."""

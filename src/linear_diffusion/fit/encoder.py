@@ -95,6 +95,11 @@ class Work:
         return cls(*sizes, n_threads=blas_threads(), **others)
 
     @property
+    def pooled(self) -> bool:
+        """Whether the matrix of pixels is taken of all prompts together."""
+        return not self.dense and self.d <= MOST_PIXELS and not (self.n < self.d and self.n <= MOST_PIXELS)
+
+    @property
     def dense(self) -> bool:
         """Whether one pass over the images takes whole matrices of pixels."""
         return fits_dense(self.p, self.d) and self.n >= self.d and not self.code_length
@@ -156,7 +161,8 @@ def find_encoder(source: Source, settings: Settings, work: Work) -> tuple[PCAEnc
     require_memory(work, most_components(latent_dim, n, d))
     sums = PixelSums.of(source, diagonal=not work.dense)
     source.sample = Sample(SAMPLE, source.image, d, source.rows_dtype)
-    source.total(Together(sums, source.sample), "moments of pixels")
+    of_all = [PixelSums(Moments.empty(np.array([""]), d))] if work.pooled else []
+    source.total(Together(sums, source.sample, *of_all), "moments of pixels")
     pixels = sums.moments
     if work.dense:
         return encoder_from(pixels, settings), pixels
@@ -165,9 +171,8 @@ def find_encoder(source: Source, settings: Settings, work: Work) -> tuple[PCAEnc
     if n < d and n <= MOST_PIXELS:
         rows = source.total(Sample(n, source.image, d, source.rows_dtype), "images").kept
         return pca_from_images(rows, mean, variances, latent_dim, **how), pixels
-    if d <= MOST_PIXELS:
-        whole = source.total(PixelSums(Moments.empty(np.array([""]), d)), "products of pixels").moments
-        mean, covariance = whole.pooled()
+    if of_all:
+        mean, covariance = of_all[0].moments.pooled()
         return pca_from_covariance(mean, covariance, latent_dim, n_images=n, **how), pixels
     if latent_dim < 1:
         raise ValueError(

@@ -112,7 +112,7 @@ def describe(
     toned: bool = False,
 ) -> Styles:
     """Learn styles whose images ``labels`` tell: means, own directions, and what they share."""
-    of_family = [np.flatnonzero(family[labels.owner] == g) for g in range(int(family.max()) + 1)]
+    of_family = [rows_of(family[labels.owner], g) for g in range(int(family.max()) + 1)]
     sums = source.total(StyleSums(latents, labels, family, source.image if toned else None), "what styles are")
     counts, means = sums.counts, sums.totals / sums.counts[:, None]
     within = sums.scatter.copy()
@@ -148,6 +148,13 @@ def describe(
         histogram=sums.histogram,
         differences=sums.differences,
     )
+
+
+def rows_of(index: Index, g: int) -> Index | slice:
+    """Where an index is g; a slice where these follow each other, which spares copies."""
+    rows = np.flatnonzero(index == g)
+    follow = rows[-1] - rows[0] == len(rows) - 1
+    return slice(int(rows[0]), int(rows[-1]) + 1) if follow else rows
 
 
 class _OfStyles(Sums):
@@ -335,7 +342,7 @@ def _law(shares: Array, means: Array, own: Array, scatter: Array, floor: float, 
     variances, basis = np.linalg.eigh(rest)
     factors = np.empty(own.shape, np.float32)
     for few in cut(len(own), _SIDE_BY_SIDE):
-        factors[few] = basis.T @ own[few]
+        factors[few] = basis.T.astype(np.float32) @ own[few].astype(np.float32)
     return Law(shares, means, factors, basis, np.maximum(variances + ridge, max(floor, LEAST)))
 
 

@@ -59,15 +59,29 @@ def test_prompts_of_one_image_are_named_once() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.random((20, 4, 4)), np.r_[np.repeat(["a", "b"], 5), [f"p{i}" for i in range(10)]]
     with pytest.warns(UserWarning) as caught:
-        LinearDiffusion().fit(X, y)
+        LinearDiffusion(styles=1).fit(X, y)
     assert [str(w.message)[:70] for w in caught] == [
         "10 prompts have 1 image only ('p0', 'p1', 'p2', 'p3', 'p4', ...): what"
     ]
     assert caught[0].filename == __file__
-    for model in (LinearDiffusion(ridge=0.1), LinearDiffusion(text_encoder="words")):
+    # With styles they lean on the others: what is sampled for them varies.
+    for model in (LinearDiffusion(), LinearDiffusion(styles=1, ridge=0.1), LinearDiffusion(text_encoder="words")):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             model.fit(X, y)
+            assert model.sample(9, "p0", random_state=0)[0].std(axis=0).mean() > 0.01
+
+
+@pytest.mark.parametrize("counts", [[1], [1, 1, 1], [1, 40], [40, 1, 50]], ids=str)
+def test_a_prompt_of_one_image_that_has_none_to_lean_on_is_that_image(counts: list[int]) -> None:
+    """Where it is the only prompt of few images, or all others of few images have one as well."""
+    X, y = np.random.default_rng(1).random((sum(counts), 4, 4)), np.repeat(np.arange(len(counts)), counts)
+    single = np.flatnonzero(np.array(counts) == 1)
+    with pytest.warns(UserWarning, match=f"{len(single)} prompts? (has|have) 1 image only") as caught:
+        model = LinearDiffusion(random_state=0).fit(X, y)
+    assert len(caught) == 1
+    for j in single.tolist():
+        assert_allclose(model.sample(5, j)[0], np.repeat(X[y == j], 5, axis=0), atol=3 / 255)  # their tone curve is one
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ Digits = tuple[np.ndarray, np.ndarray]
 Arrays = dict[str, np.ndarray]
 OF_EITHER_PRECISION = {"prior.basis", "prior.component_means", "prior.matched_means"}
 """What may be float32 or float64."""
-KINDS = ("plain", "sampled", "styles", "colour", "standardised", "rows", "words")
+KINDS = ("plain", "sampled", "styles", "colour", "standardised", "rows", "words", "family")
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name")
 
 
@@ -38,6 +38,7 @@ def models(grey: Digits, rgb: np.ndarray) -> dict[str, LinearDiffusion]:
         "colour": LinearDiffusion(styles=2, latent_dim=5).fit(rgb, np.arange(200) % 2),
         "standardised": LinearDiffusion(styles=1, latent_dim=4, standardize=True).fit(images[few] / 255, y[few]),
         "rows": LinearDiffusion(styles=3, latent_dim=4).fit(images[few].reshape(-1, 64)[:, 9:29].astype(np.float32)),
+        "family": LinearDiffusion(styles=3, latent_dim=20).fit(images[:90], np.repeat(list("abcd"), [18, 40, 16, 16])),
         "words": LinearDiffusion(text_encoder="words", latent_dim=4).fit(images[:200], texts),
     }
 
@@ -304,6 +305,14 @@ def test_every_array_has_its_name_shape_dtype_and_finite_numbers(saved: Any, tmp
         ("styles", "prior.gain", lambda a: a + 1e300),
         ("styles", "detail.shift", lambda a: np.full_like(a, 511)),
         ("styles", "detail.shift", lambda a: np.full_like(a, -(2**15))),
+        ("family", "prior.family", lambda a: a + 1),
+        ("family", "prior.family", lambda a: a - 1),
+        ("family", "prior.family", lambda a: a * 10**15),
+        ("family", "prior.family", lambda a: a * 0),
+        ("family", "prior.family", lambda a: np.arange(len(a))),
+        ("family", "prior.curves", lambda a: a[::-1]),
+        ("family", "prior.leaning", lambda a: a - 1e-9),
+        ("family", "prior.leaning", lambda a: a + 1.0),
         ("words", "words.mean.correlations", lambda a: a + 2.0),
         ("words", "words.residual.ridge", lambda a: -a - 1),
         ("words", "words.ridge", lambda a: a + 1e300),
@@ -333,11 +342,13 @@ def test_numbers_that_no_fit_makes_are_named(
         ("words", "prior."),
         ("sampled", "prior.gain"),
         ("sampled", "prior."),
+        ("plain", "prior.family"),
+        ("styles", "prior.leaning"),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused(saved: Any, tmp_path: Path, kind: str, part: str) -> None:
     config, arrays = saved[kind]
-    more = {name: a for name, a in saved["styles"][1].items() if name.startswith(part)}
+    more = {name: a for other in ("family", "styles") for name, a in saved[other][1].items() if name.startswith(part)}
     craft(tmp_path, config, arrays | more)
     assert_refused(tmp_path, "safetensors")
 

@@ -702,7 +702,7 @@ def test_a_picture_is_changed_by_a_prompt(model, tmp_path, size):
 def test_a_warning_is_one_line(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (21, 4, 4), np.uint8)
     np.savez(tmp_path / "data.npz", images=images, prompts=["rare", *["a", "b"] * 10])
-    result = invoke("fit", tmp_path / "data.npz", "-o", tmp_path / "m")
+    result = invoke("fit", tmp_path / "data.npz", "-o", tmp_path / "m", "--styles", 1)
     assert result.exit_code == 0
     warned = [line for line in result.stderr.splitlines() if "UserWarning" in line or line.startswith("warning")]
     assert [line[:44] for line in warned] == ["warning: 1 prompt has 1 image only ('rare'):"]

@@ -56,7 +56,7 @@ def test_what_is_dropped_is_residual(styled_model: LinearDiffusion, small: Parts
         latents = [np.trace(c) + m @ m for c, m in zip(parts.prior.covariances, parts.prior.means, strict=True)]
         return parts.prior.residual + np.array(latents) / parts.encoder.scale**2
 
-    assert_allclose(lengths(small), lengths(parts_of(styled_model)), rtol=1e-4)
+    assert_allclose(lengths(small), lengths(parts_of(styled_model)), rtol=HALF / 4)  # factors are in half precision
 
 
 def test_styles_are_those_that_lie_near_each_other() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..text.mixes import Mix
 from ..text.prompts import OneHotEncoder
-from ..utils.arrays import Kept, kept, not_negative, orthonormal, positive, sums_to_one
+from ..utils.arrays import Kept, kept, not_negative, orthonormal, positive, share, sums_to_one
 from ..utils.lazy import lazy
 from ..utils.threads import one_thread
 from ..utils.types import Array, Index
@@ -87,6 +87,11 @@ class Prior(ABC):
         return np.ones(1)
 
     @property
+    def pooled_shares(self) -> Array:
+        """Share of its family's law in each prompt's covariance, shape (p,)."""
+        return np.zeros(len(self.weights))
+
+    @property
     def n_curves(self) -> int:
         """Tone curves of all prompts."""
         return len(self.weights)
@@ -131,8 +136,8 @@ class ClassPrior(Kept, Prior):
     """The laws of p prompts, of m components in all, whose owners increase; components that look most alike share a
     tone curve. Shares are within a prompt. Prompts of one of g families share basis, variances, gain and tone curves;
     where no ``family`` says so, each is one by itself. Factors are in the basis, in half precision and a unit of each
-    component's own; gain and matched means are those of `Law`. ``leaning`` is the share of the family's law in a
-    prompt's covariance."""
+    component's own; gain and matched means are those of `Law`. ``leaning``, which families have, is the share of the
+    family's law in a prompt's covariance."""
 
     text: OneHotEncoder
     weights: Array = kept("p", sums_to_one)
@@ -148,7 +153,7 @@ class ClassPrior(Kept, Prior):
     gain: Array | None = kept("g k", positive, optional=True)
     matched_means: Array | None = kept("m k", dtype="float", optional=True)
     family: Index | None = kept("p", dtype="int64", optional=True)
-    leaning: Array | None = kept("p", not_negative, optional=True)
+    leaning: Array | None = kept("p", share, optional=True)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -164,6 +169,9 @@ class ClassPrior(Kept, Prior):
         return at + deviations * gain * float(shared.max() + np.sqrt(WIDEST) * k * own.max())
 
     def __post_init__(self) -> None:
+        for one, other in (("gain", "matched_means"), ("family", "leaning")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{one} and {other} go together: give both, or neither")
         p, n, g = len(self.weights), len(self.owner), len(self.basis)
         owner = self.owner
         wrong = "owner" if not _counts_up(owner, p) else ""
@@ -175,15 +183,16 @@ class ClassPrior(Kept, Prior):
             wrong = "shares"
         if wrong or n < p:
             raise ValueError(f"the numbers of array 'prior.{wrong}' are none that a model has")
-        if (self.gain is None) != (self.matched_means is None):
-            raise ValueError("gain and matched_means go together: give both, or neither")
 
     def _curves_count_up(self) -> bool:
         """Whether each family has curves of its own, and curves are numbered a family after the other."""
         order = np.argsort(self.curves, kind="stable")
         curves, family = self.curves[order], self.family_of[self.owner[order]]
-        own = np.diff(family) == 0  # whether neighbours among curves are of one family
-        return _counts_up(curves, int(curves[-1]) + 1) and bool((own | (np.diff(curves) > 0)).all())
+        return (
+            _counts_up(curves, int(curves[-1]) + 1)
+            and _counts_up(family, len(self.basis))
+            and bool((np.diff(family) <= np.diff(curves)).all())
+        )
 
     @property
     def family_of(self) -> Index:
@@ -196,6 +205,10 @@ class ClassPrior(Kept, Prior):
 
     def shares_of(self, prompt: int) -> Array:
         return self.shares[self.of(prompt)]
+
+    @property
+    def pooled_shares(self) -> Array:
+        return super().pooled_shares if self.leaning is None else self.leaning
 
     @property
     def n_curves(self) -> int:
@@ -320,7 +333,7 @@ def joined(
         basis=np.stack([law.basis for law in laws]).astype(np.float32),
         variances=np.stack([law.variances for law in laws]),
         family=None if len(laws) == p else family,
-        leaning=leaning,
+        leaning=None if len(laws) == p else leaning,
     )
 
 

@@ -40,11 +40,11 @@ class Parts(NamedTuple):
 
 def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     """Prompts of their own, with styles or as one Gaussian each."""
-    if settings.ridge == 0:
-        warn_of_single_images(source.classes, source.counts)
     image, n, d = source.image, source.n, source.image.n_pixels
     toned = settings.tone and image.pixel_range is not None
     family = families(source.counts, most_components(settings.latent_dim, n, d))
+    if settings.ridge == 0:
+        warn_of_single_images(source.classes, source.counts, None if styles == 1 else family)
     drawn = n_draws(n, d) if toned else 0
     work = Work.of(source, n_styles=styles, n_drawn=drawn, n_families=int(family.max()) + 1)
     if styles == 1:
@@ -126,9 +126,12 @@ def _warn_of_sampled_training(styles: int, n_draws: int, k: int, source: Source)
         )
 
 
-def warn_of_single_images(classes: AnyArray, counts: AnyArray) -> None:
-    """Say which prompts have one image, which is all that is sampled for them."""
-    single = classes[counts == 1].tolist()
+def warn_of_single_images(classes: AnyArray, counts: AnyArray, family: Index | None = None) -> None:
+    """Say for which prompts one image is all that is sampled: where no other prompt of their family, if they have one,
+    has more either."""
+    family = np.arange(len(counts)) if family is None else family
+    freedom = np.bincount(family, counts - 1)
+    single = classes[(counts == 1) & (freedom[family] == 0)].tolist()
     if single:
         named = ", ".join(f"{prompt!r:.60}" for prompt in single[:5]) + (", ..." if len(single) > 5 else "")
         has, each = ("prompt has", "it") if len(single) == 1 else ("prompts have", "each of them")

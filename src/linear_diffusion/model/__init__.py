@@ -78,6 +78,11 @@ class LinearDiffusion(Trained):
     means_, covariances_ : arrays of shape (p, k) and (p, k, k)
         Mean latent of each prompt, and the covariance of its latents (divided by n), with the ridge; with styles, that
         of all of them together.
+    pooled_share_ : array of shape (p,)
+        With styles, prompts that have fewer images than latents have dimensions lean on each other: which share of a
+        prompt's covariance is that of all such prompts, the mean being the prompt's own. It is 1 for a prompt with one
+        image and falls with every image more. It is 0 for all other prompts, and for those that have several styles,
+        which lean on the styles next to them.
     components_ : array of shape (k, d)
         Principal components.
     explained_variance_ratio_ : array of shape (k,)

@@ -58,6 +58,7 @@ class FittedModel(
     weights_ = property(attrgetter("prior_.weights"))
     means_ = property(attrgetter("prior_.means"))
     covariances_ = property(attrgetter("prior_.covariances"))
+    pooled_share_ = property(attrgetter("prior_.pooled_shares"))
     components_ = property(attrgetter("encoder_.components"))
     explained_variance_ratio_ = property(attrgetter("encoder_.ratio"))
     latent_dim_ = property(attrgetter("encoder_.latent_dim"))

@@ -136,8 +136,8 @@ class Trained(FittedModel):
         Warns
         -----
         UserWarning
-            If prompts have one image each, which is then what is sampled for them; or if sampled training leaves
-            ``styles`` unused, or has too few draws for its components.
+            If prompts have one image and lean on no others (see ``pooled_share_``), so that it is what is sampled for
+            them; or if sampled training leaves ``styles`` unused, or has too few draws for its components.
         """
         self._validate_params()
         if is_lazy(X) and self.training == "exact" and self.text_encoder == "one-hot":

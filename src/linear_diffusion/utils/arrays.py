@@ -25,6 +25,11 @@ def not_negative(a: AnyArray) -> bool:
     return bool((a >= 0).all())
 
 
+def share(a: AnyArray) -> bool:
+    """Each from 0 to 1."""
+    return bool(((a >= 0) & (a <= 1)).all())
+
+
 def sums_to_one(a: AnyArray) -> bool:
     return positive(a) and abs(float(a.sum()) - 1) < 1e-6
 

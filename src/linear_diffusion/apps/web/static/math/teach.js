@@ -156,6 +156,7 @@ export function withPrompts(model, symbols) {
   append("prior.factors", "F16", (j) => learned[j].factors);
   append("prior.unit", "F64", (j) => [learned[j].unit]);
   append("prior.family", "I64", (j) => [families + j]);
+  append("prior.leaning", "F64", (j) => [1 - ownShare(symbols[j].moments.count)]);
   append("prior.basis", "F32", (j) => learned[j].basis);
   append("prior.variances", "F64", (j) => learned[j].variances);
   append("prior.gain", "F64", () => new Float64Array(k).fill(1));

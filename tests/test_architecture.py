@@ -168,6 +168,7 @@ def test_public_methods_are_these() -> None:
         "moments_",
         "one_shot",
         "partial_fit",
+        "pooled_share_",
         "predict",
         "predict_proba",
         "restore",

@@ -83,10 +83,13 @@ def check_n_samples(n_samples: Any, otherwise: str) -> None:
         raise ValueError(f"n_samples={n_samples!r} must be a whole number >= 1, or None{otherwise}.")
 
 
-def require_memory_to_draw(prior: Prior, decoder: Decoder, n: int | None, prompts: Any, n_pictures: int) -> None:
-    """Refuse more images than memory holds, before anything is drawn for them."""
+def require_memory_to_draw(
+    prior: Prior, decoder: Decoder, n: int | None, prompts: Any, n_pictures: int, at_once: int | None = None
+) -> None:
+    """Refuse more images than memory holds, before anything is drawn for them; all, or so many at once."""
     n_prompts = len(listed(prompts)) if hasattr(prompts, "__len__") else 0
     n_images = int(n or n_prompts or 1)
+    n_images = n_images if at_once is None else min(n_images, at_once)
     needed = bytes_to_draw(n_images, n_pictures, decoder, *prior.size)
     available = available_memory()
     if available is not None and needed > available:

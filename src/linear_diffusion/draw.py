@@ -66,7 +66,7 @@ def draw(plan: Plan, run: Run) -> AnyArray:
     out = np.empty((len(plan.index), image.n_pixels), image.dtype)
     for here in cut(len(out), _SUPERBLOCK):
         order = np.argsort(plan.index[here], kind="stable")
-        noise = _ordered_noise(run.entropy, here, order, k)
+        noise = _ordered_noise(run.entropy, slice(plan.first + here.start, plan.first + here.stop), order, k)
         used = np.unique(plan.index[here]).tolist()
         laws = dict(zip(used, run.laws([plan.denoiser(piece) for piece in used]), strict=True))
         part = _Part(plan, laws, plan.index[here][order], noise, order, out[here])
@@ -167,6 +167,7 @@ def _loop(plan: Plan, run: Run, n_levels: int, z: Array | None = None, beside: A
     most = max(_BASES // (8 * k**2), 1)
     for block, part in blocks(len(plan.index)):
         n, used = part.stop - part.start, np.unique(plan.index[part])
+        block += plan.first // BLOCK
         start = start_noise(run.entropy, block, n, k) if z is None else z[part]
         for first in range(0, len(used), most):
             own = np.flatnonzero(np.isin(plan.index[part], used[first : first + most]))

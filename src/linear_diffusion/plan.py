@@ -8,7 +8,7 @@ A plain prompt is a mix of one. Images that are drawn from the same are a piece,
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -36,7 +36,8 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The pieces of a call: which one each of n images is of, and each piece's tone curve among the decoder's."""
+    """The pieces of a call: which one each of n images is of, and each piece's tone curve among the decoder's.
+    ``first`` is how many images of the call come before these, whole blocks of them."""
 
     prior: Prior
     decoder: Decoder
@@ -44,6 +45,11 @@ class Plan:
     curves: Index
     index: Index
     scale: float = 1.0
+    first: int = 0
+
+    def part(self, index: Index, first: int) -> "Plan":
+        """The plan of some images alone, of which each is of the piece that ``index`` says."""
+        return replace(self, index=index, first=first)
 
     def denoiser(self, piece: int) -> LinearDenoiser:
         """What a piece is drawn by, without guidance."""

@@ -107,11 +107,6 @@ def parse_prompt(text: str, known: Collection[str]) -> str | dict[str, float]:
     return mix
 
 
-def prompt_text(prompt: Any) -> str:
-    """A prompt, or a mix as `parse_prompt` reads it."""
-    return " ".join(f"{p}:{w:g}" for p, w in prompt.items()) if isinstance(prompt, dict) else str(prompt)
-
-
 def read_picture(path: Path, model: "LinearDiffusion", resize: Any = "squash") -> "AnyArray":
     """A picture of any size as one that the model knows, shape (1, *image_shape_).
 

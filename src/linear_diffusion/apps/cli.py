@@ -23,7 +23,6 @@ from .arguments import (
     open_model,
     parse_number,
     parse_prompt,
-    prompt_text,
     read_picture,
     reading,
     shorten,
@@ -269,6 +268,7 @@ def sample(
     model, seed = open_model(model_path, schedule, log), fresh_seed(seed)
     from ..arguments import usual_sampler
     from ..noise import find_schedule
+    from ..text.mixes import as_text
     from . import drawing
 
     known = {str(prompt) for prompt in model.classes_}
@@ -288,11 +288,11 @@ def sample(
     with log.step("sample", "sampling"):
         if picture is None:
             images, drawn = model.sample(None if listed else n, listed, styles=style, **call)
-            drawn = [prompt_text(prompt) for prompt in drawn] if drawn.dtype == object else drawn
+            drawn = [as_text(prompt) for prompt in drawn] if drawn.dtype == object else drawn
         else:
             strength = 0.6 if strength is None else strength
             images = model.edit(picture.repeat(len(listed or ()), axis=0), listed, strength, **call)
-            drawn = [prompt_text(prompt) for prompt in listed or ()]
+            drawn = [as_text(prompt) for prompt in listed or ()]
     with log.step("write", f"writing {out}"):
         source = None if init is None or picture is None else (f"from {init.name}", picture)
         drawing.write_samples(model, images, drawn, prompts or [], out, source)

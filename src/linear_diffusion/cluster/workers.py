@@ -4,9 +4,11 @@ total    tasks, merged in groups of eight until one result is left
 each     results of tasks in their order, a few ahead of who takes them
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 from ..exceptions import MissingExtraError
@@ -17,8 +19,8 @@ _TOGETHER = 8
 """Results that one task merges."""
 _RETRIES = 2
 """How often a task that fails is tried again: a file may be out of reach for a moment."""
-_PASSES = 3
-"""How often a pass is begun, where what all workers were given is lost with them."""
+_TRIES = 3
+"""How often work is begun, where what all workers were given is lost with them."""
 _WAIT = 5
 """Seconds until a scheduler is thought not to answer."""
 _LOCAL = ("threads", "processes")
@@ -58,17 +60,32 @@ class Workers:
     def each(self, work: Callable[..., T], shared: Any, parts: Iterable[tuple[Any, ...]]) -> Iterator[T]:
         """``work(shared, *part)`` of each part, in their order; without a client, one after the other."""
         if self.client is None:
-            for part in parts:
-                yield work(shared, *part)
+            yield from (work(shared, *part) for part in parts)
             return
-        given, waiting = self._share(shared), deque[Any]()
-        most = 2 * sum(self.client.nthreads().values())
-        for part in parts:
-            waiting.append(self.client.submit(work, given, *part, pure=False, retries=_RETRIES))
-            if len(waiting) > most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        from distributed import CancelledError
+
+        def start(part: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+            return part, self.client.submit(work, given, *part, pure=False, retries=_RETRIES)
+
+        left, waiting, given = iter(parts), deque[tuple[tuple[Any, ...], Any]](), self._share(shared)
+        most, tries = 2 * max(sum(self.client.nthreads().values()), 1), _TRIES
+        while True:
+            waiting.extend(map(start, islice(left, most - len(waiting))))
+            if not waiting:
+                return
+            try:
+                result = waiting[0][1].result()
+            except CancelledError:  # no worker is left that has what is shared
+                tries -= 1
+                if not tries:
+                    raise
+                self.client.wait_for_workers(1)
+                given = self._share(shared)
+                waiting = deque([start(part) for part, _ in waiting])
+                continue
+            waiting.popleft()
+            yield result
+            del result
 
     def _share(self, shared: Any) -> Any:
         from dask import delayed
@@ -82,7 +99,7 @@ class Workers:
             return run(self._share(shared))
         from distributed import CancelledError
 
-        for _ in range(_PASSES - 1):
+        for _ in range(_TRIES - 1):
             try:
                 return run(self._share(shared))
             except CancelledError:  # no worker is left that has what is shared
@@ -119,24 +136,21 @@ def workers(client: Any = None) -> Iterator[Workers]:
     ValueError
         If it is none of these, or a worker has another version of this package.
     """
+    if client is None:
+        client = _active_client()
+    if client == "threads":
+        yield Workers()
+        return
     try:
-        import dask  # noqa: F401
         import distributed
     except ImportError as error:
         raise MissingExtraError("clusters need Dask: pip install 'linear-diffusion[dask]'") from error
-    if client is None:
-        try:
-            client = distributed.default_client()
-        except ValueError:
-            client = "threads"
     if isinstance(client, distributed.Client):
         _check_versions(client)
         yield Workers(client)
-    elif client == "threads":
-        yield Workers()
     elif client == "processes":
         with (
-            distributed.LocalCluster(processes=True, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.LocalCluster(processes=True, threads_per_worker=1, dashboard_address=":0") as cluster,
             distributed.Client(cluster, set_as_default=False) as own,
         ):
             yield Workers(own)
@@ -149,6 +163,18 @@ def workers(client: Any = None) -> Iterator[Workers]:
             f"client={client!r} must be a distributed.Client, the address of a scheduler such as 'tcp://host:8786', or "
             f"one of {', '.join(map(repr, _LOCAL))}."
         )
+
+
+def _active_client() -> Any:
+    """The client that was made last and is open, or else threads."""
+    if "distributed" not in sys.modules:
+        return "threads"
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return "threads"
 
 
 @contextmanager

@@ -11,6 +11,7 @@
 | any other folder         | images; prompts from subfolders or    | the user's own, by Hugging Face's       |
 |                          | metadata.csv, .jsonl or .parquet      | convention: `folder.py`, `metadata.py`  |
 | a .npz or .parquet file  | `images` and `prompts`                | the user's own: `table.py`              |
+| a .zarr folder           | the same                              | the user's own: `zarr.py`               |
 
 A loader returns what its source holds, in the source's order. `load_images` is the one way in: it picks the
 loader, brings images to one size and mode, and shuffles, always the same way. What is too large for that comes as a
@@ -39,6 +40,7 @@ from .mnist import load_fashion_mnist, load_mnist, stream_mnist
 from .stream import ArrayStream, ImageStream, stream_arrays
 from .table import load_npz, load_parquet, stream_npz, stream_parquet
 from .transformed import transform_digits
+from .zarr import load_zarr, stream_zarr
 
 __all__ = ["NAMES", "ArrayStream", "ImageStream", "load_images"]
 
@@ -88,8 +90,8 @@ def load_images(
     ----------
     source : str or path
         "mnist-5k", "digits", "mnist", "fashion-mnist", "mnist-words", "mnist-5k-words" (MNIST's digits with prompts of
-        several words, see `transformed`), or the path of a folder, a .npz or a .parquet file. A folder that shares its
-        name with a data set is reached as "./mnist" or as a `Path`.
+        several words, see `transformed`), or the path of a folder, a .npz, a .parquet or a .zarr. A folder that shares
+        its name with a data set is reached as "./mnist" or as a `Path`.
     size : int or (height, width), optional
         Resize every image to exactly this: by the mean of the pixels that fall together where it shrinks, bilinearly
         where it grows.
@@ -123,15 +125,15 @@ def load_images(
         Give an `ImageStream`, which reads the same images and prompts batch by batch, each time that it is iterated, in
         memory that does not grow with their number. Before that, prompts are counted and the headers of encoded images
         read, so that most faults are told here; others are told where they are met, with their position. Files of IDX,
-        .parquet and .npz stay in their own order, which is often sorted by class: shuffling them would need access to
-        any place at once. Folders of images and named data sets are shuffled as ever.
+        .parquet, .npz and .zarr stay in their own order, which is often sorted by class: shuffling them would need
+        access to any place at once. Folders of images and named data sets are shuffled as ever.
 
     Returns
     -------
     images : ndarray of shape (n, height, width) or (n, height, width, 3)
-        uint8 in 0..255; from .npz and nested lists in .parquet, floats stay as they are.
+        uint8 in 0..255; from .npz, .zarr and nested lists in .parquet, floats stay as they are.
     prompts : ndarray of shape (n,)
-        Strings; from .npz, whatever the file holds.
+        Strings; from .npz and .zarr, whatever the file holds.
     stream : ImageStream
         In the place of both, where `stream` is true.
 
@@ -165,7 +167,7 @@ def load_images(
     rng = np.random.default_rng(random_state)
 
     path = _find(source)
-    if path is not None and path.is_dir() and not holds_idx(path):
+    if path is not None and path.is_dir() and not holds_idx(path) and not _is_zarr(path):
         paths, prompts, notes = list_folder(path, part, **columns)
         for note in notes:
             (report or _warn)(note)
@@ -206,6 +208,8 @@ def _open(source: str | Path, split: str | None, data_dir: str | PathLike[str] |
     if isinstance(source, str):
         known = source in ("mnist", "fashion-mnist") and split != "validation"
         return stream_mnist(source, split or "train", data_dir) if known else None
+    if _is_zarr(source):
+        return stream_zarr(source) if split in (None, "train", "all") else None
     if source.is_dir():
         return None if split == "validation" else stream_idx(source, split or "train")
     return stream_npz(source) if source.suffix.lower() == ".npz" and split in (None, "train", "all") else None
@@ -219,13 +223,20 @@ def _load(source: str | Path, split: str | None, data_dir: str | PathLike[str] |
         return _DOWNLOADED[source](split or "train", data_dir)
     if isinstance(source, str):
         return _EMBEDDED[source]()
+    if _is_zarr(source):
+        refuse_split(split, source)
+        return load_zarr(source)
     if source.is_dir():
         images, labels = load_idx(source, split or "train")
         return images, labels.astype(str)
     refuse_split(split, source)
     if source.suffix.lower() == ".npz":
         return load_npz(source)
-    raise DataError(f"{source} is a file of a kind that is not read; give a folder, a .npz or a .parquet file.")
+    raise DataError(f"{source} is a file of a kind that is not read; give a folder, a .npz, a .parquet or a .zarr.")
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.suffix.lower() == ".zarr" and path.is_dir()
 
 
 def _warn(note: str) -> None:

@@ -81,7 +81,7 @@ class ImageStream:
         self.dtype = np.dtype(dtype)
         self.classes, self.counts = tally
         self.name = name
-        self._pieces, self._between, self._chunk = pieces, between, 1
+        self._pieces, self.between, self.chunk = pieces, between, 1
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -107,15 +107,15 @@ class ImageStream:
         TypeError
             If the stream can only be read from its beginning.
         """
-        if self._between is None:
+        if self.between is None:
             raise TypeError(
                 f"{self.name} can only be read from its beginning, so that workers cannot share it; give a folder of "
                 "images, a Zarr array, or a .npy file that np.load(path, mmap_mode='r') opens."
             )
         length, dtype = batch_length(self.image_shape, self.dtype), self.classes.dtype
-        length = max(length - length % self._chunk, self._chunk)
+        length = max(length - length % self.chunk, self.chunk)
         ends = ((start, min(start + length, len(self))) for start in range(0, len(self), length))
-        return [(start, _Read(self._between(start, stop), dtype)) for start, stop in ends]
+        return [(start, _Read(self.between(start, stop), dtype)) for start, stop in ends]
 
     @property
     def nbytes(self) -> int:
@@ -138,7 +138,7 @@ class ImageStream:
             before, after = ((height, width) for height, width, *_ in (self.image_shape, shape))
             describe_resizing(Counter({before: len(self)}), after, resize, report)
         pieces = partial(_fitted, self._pieces, size, mode, resize, self.name)
-        between = self._between and partial(_fitted_between, self._between, size, mode, resize, self.name)
+        between = self.between and partial(_fitted_between, self.between, size, mode, resize, self.name)
         return ImageStream(pieces, shape, self.dtype, Tally(self.classes, self.counts), self.name, between)
 
 
@@ -196,7 +196,7 @@ class ArrayStream(ImageStream):
         between = partial(_rows_between, X, y) if _travels(X) else None
         super().__init__(partial(_slices, X, y, length), shape[1:], X.dtype, tally(labels, "y"), "X", between)
         if _is_zarr(X):
-            self._chunk = int(X.chunks[0])
+            self.chunk = int(X.chunks[0])
 
 
 def stream_arrays(images: AnyArray, prompts: AnyArray, name: str) -> ImageStream:

@@ -14,10 +14,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ..arguments import check_n_samples, read_run, require_memory_to_draw
-from ..draw import draw, draw_paths
+from ..draw import Run, draw, draw_paths
 from ..guidance import check_scale
 from ..noise import find_schedule
-from ..plan import choose_components, distinct, plan, read_prompts
+from ..plan import Plan, choose_components, distinct, plan, read_prompts
 from ..tasks import edit, interpolate
 from ..text.mixes import each_mix
 from ..utils.types import AnyArray
@@ -205,26 +205,55 @@ class LinearDiffusion(Trained):
         GuidanceWarning
             If guidance leads samples further from their prompt's mean than 10 times the variance of training.
         """
+        planned, run, named = self._planned(
+            n_samples,
+            prompts,
+            sampler=sampler,
+            n_steps=n_steps,
+            eta=eta,
+            guidance_scale=guidance_scale,
+            negative_prompts=negative_prompts,
+            styles=styles,
+            random_state=random_state,
+            of_trajectory=return_trajectory,
+        )
+        if not return_trajectory:
+            return draw(planned, run), named
+        paths = draw_paths(planned, run)
+        return paths[-1].copy(), named, paths
+
+    def _planned(
+        self,
+        n_samples: int | None,
+        prompts: Any,
+        *,
+        sampler: Any = None,
+        n_steps: int | None = None,
+        eta: float = 0.0,
+        guidance_scale: float = 1.0,
+        negative_prompts: Any = None,
+        styles: Any = None,
+        random_state: Any = None,
+        of_trajectory: bool = False,
+        at_once: int | None = None,
+    ) -> tuple[Plan, Run, AnyArray]:
+        """What each image of a call is drawn from, how, and its prompt; so many images will be drawn at once."""
         check_is_fitted(self)
         self._validate_params()
         scale, schedule = check_scale(guidance_scale, negative_prompts), find_schedule(self.schedule)
         states = random_state, self.random_state
-        how = {"guided": scale != 1.0, "of_trajectory": return_trajectory}
+        how = {"guided": scale != 1.0, "of_trajectory": of_trajectory}
         run = read_run(schedule, sampler, n_steps, eta, states, self.prior_, **how)
         check_n_samples(n_samples, ": one for each prompt")
-        n_pictures = 1 + (len(run.levels) if return_trajectory else 0)
-        require_memory_to_draw(self.prior_, self.decoder_, n_samples, prompts, n_pictures)
+        n_pictures = 1 + (len(run.levels) if of_trajectory else 0)
+        require_memory_to_draw(self.prior_, self.decoder_, n_samples, prompts, n_pictures, at_once)
         prior = self.prior_.asked(prompts, negative_prompts)
         mixes, mix_of, named = read_prompts(prior, n_samples, prompts, run.entropy)
         negatives = each_mix(negative_prompts, len(mix_of), prior.text, "negative_prompts")
         heaviest = np.array([mix[0][0] for mix in mixes])[mix_of]
         component = choose_components(prior, styles, heaviest, run.entropy)
         away, away_of = distinct(negatives) if negatives else ([None], None)
-        planned = plan(prior, self.decoder_, mixes, mix_of, component, away, away_of, scale)
-        if not return_trajectory:
-            return draw(planned, run), named
-        paths = draw_paths(planned, run)
-        return paths[-1].copy(), named, paths
+        return plan(prior, self.decoder_, mixes, mix_of, component, away, away_of, scale), run, named
 
     def edit(
         self,

@@ -26,6 +26,15 @@ def has_mix(prompts: Any) -> bool:
     return isinstance(prompts, Mapping) or (listed and any(isinstance(p, Mapping) for p in prompts))
 
 
+def as_text(prompt: Any) -> str:
+    """A prompt, or a mix as the command takes it.
+
+    >>> as_text(3), as_text({"3": 0.5, "8": 0.5})
+    ('3', '3:0.5 8:0.5')
+    """
+    return " ".join(f"{p}:{w:g}" for p, w in prompt.items()) if isinstance(prompt, Mapping) else str(prompt)
+
+
 def each_mix(prompts: Any, n: int, text: OneHotEncoder, name: str, *, required: bool = False) -> list[Mix]:
     """The mix of each of n images, of prompts as `LinearDiffusion.sample` takes them; none for None, unless required.
 

@@ -179,7 +179,9 @@ def draw_components(entropy: int, prior: Prior, index: Index) -> Index:
     where ten prompts take turns."""
     drawn = np.empty(len(index), np.intp)
     for j, rows in by_group(index):
-        drawn[rows] = choose(prior.shares_of(j), even_draws(entropy, STYLES, drawn[rows].size, j))
+        shares = prior.shares_of(j)
+        n = drawn[rows].size
+        drawn[rows] = choose(shares, even_draws(entropy, STYLES, n, j)) if len(shares) > 1 else 0
     return drawn
 
 

@@ -17,6 +17,8 @@ import threadpoolctl  # comes with scikit-learn
 
 T = TypeVar("T")
 R = TypeVar("R")
+_SHARES = 32
+"""How many shares of the work a thread takes, about."""
 
 
 def one_thread() -> AbstractContextManager[None]:
@@ -38,8 +40,11 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     with one_thread():
         if n_threads < 2:
             return [work(item) for item in items]
+        # Thousands of small items are shared out some at a time: to hand one over takes longer than many are.
+        size = max(len(items) // (_SHARES * n_threads), 1)
+        shares = [items[start : start + size] for start in range(0, len(items), size)]
         with ThreadPoolExecutor(n_threads) as pool:
-            return list(pool.map(work, items))
+            return [done for each in pool.map(lambda few: [work(item) for item in few], shares) for done in each]
 
 
 def blas_threads() -> int:

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion import LinearDiffusion, load_images
-from linear_diffusion.cluster.sampling import sample_to
+from linear_diffusion.cluster import sample_to
 
 N = 5000  # more than a block
 FORMATS = ["zarr", "npz", "parquet"]

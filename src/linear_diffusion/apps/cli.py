@@ -38,6 +38,7 @@ from .options import (
     NoTone,
     Pad,
     Rgb,
+    Scheduler,
     Seed,
     Size,
     Split,
@@ -108,7 +109,7 @@ def fit(
             metavar="DATA",
             show_default=False,
             help="mnist-5k, digits, mnist, fashion-mnist, mnist-words, mnist-5k-words; a folder of images (a subfolder "
-            "for each prompt, or metadata.csv); or a .npz or .parquet file.",
+            "for each prompt, or metadata.csv); or a .npz, .parquet or .zarr.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder to write.", show_default=False)],
@@ -125,6 +126,7 @@ def fit(
         bool,
         typer.Option("--stream", help="Read the images batch by batch, also where all would fit in memory."),
     ] = False,
+    scheduler: Scheduler = None,
     latent_dim: Annotated[
         str | None,
         typer.Option(
@@ -167,9 +169,10 @@ def fit(
     if styles is not None and (one_shot or text_encoder != "one-hot"):
         name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
         raise ValueError(f"--styles {styles} means nothing to {name}, which has no styles; leave it out.")
-    if stream and (one_shot or text_encoder != "one-hot"):
+    if (stream or scheduler) and (one_shot or text_encoder != "one-hot"):
+        option = "--stream" if stream else "--scheduler"
         name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
-        raise ValueError(f"--stream does not go with {name}, which learns from all images at once; leave it out.")
+        raise ValueError(f"{option} does not go with {name}, which learns from all images at once; leave it out.")
     chosen: dict[str, int | float | str] = {}
     if latent_dim is not None:
         chosen["latent_dim"] = parse_number(latent_dim)
@@ -191,7 +194,7 @@ def fit(
     model.set_params(**chosen)
     model._validate_params()  # before the data is read, which can take long
     log = Log()
-    streamed = fit_data(model, data, options | {"random_state": seed}, log, stream=stream)
+    streamed = fit_data(model, data, options | {"random_state": seed}, log, stream=stream, scheduler=scheduler)
     with log.step("save", f"writing {out}"):
         model.save_pretrained(out)
     record = describe(model, out) | {"streamed": streamed, "seconds": log.seconds}
@@ -220,7 +223,10 @@ def sample(
         typer.Option("-n", min=1, max=10_000_000, help="Images for each prompt (in all, where no prompt is given)."),
     ] = 10,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help=".png: a row for each prompt; .npz: images and prompts.")
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help=".png: a row for each prompt; .npz, .parquet, .zarr: all images."
+        ),
     ] = Path("out.png"),
     sampler: Annotated[
         str | None, typer.Option(metavar="NAME", help=f"{_SAMPLERS}.", show_default="exact; ddim with --steps or --eta")
@@ -252,10 +258,20 @@ def sample(
         typer.Option(min=0.0, max=1.0, help="With --init: from 0, the picture, to 1, a sample.", show_default="0.6"),
     ] = None,
     seed: Seed = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Turn noise into images."""
-    check_file(out, (".png", ".npz"))
+    if out.suffix.lower() == ".zarr":
+        check_folder(out)
+    else:
+        check_file(out, (".png", ".npz", ".parquet", ".zarr"))
+    by_blocks = scheduler is not None or out.suffix.lower() in (".parquet", ".zarr")
+    if by_blocks and (init is not None or out.suffix.lower() == ".png"):
+        raise ValueError(
+            f"{'--scheduler' if scheduler else out.suffix} is for many samples: choose an --out of .npz, .parquet or "
+            ".zarr, and leave --init out."
+        )
     check_apart([out], init)
     if init is None and strength is not None:
         raise ValueError(f"--strength {strength:g} says how much a picture is changed; give one with --init.")
@@ -286,19 +302,25 @@ def sample(
         "random_state": seed,
     }
     with log.step("sample", "sampling"):
-        if picture is None:
+        if by_blocks:
+            from ..cluster import sample_to
+
+            sample_to(model, out, None if listed else n, listed, styles=style, client=scheduler or "threads", **call)
+        elif picture is None:
             images, drawn = model.sample(None if listed else n, listed, styles=style, **call)
             drawn = [as_text(prompt) for prompt in drawn] if drawn.dtype == object else drawn
         else:
             strength = 0.6 if strength is None else strength
             images = model.edit(picture.repeat(len(listed or ()), axis=0), listed, strength, **call)
             drawn = [as_text(prompt) for prompt in listed or ()]
-    with log.step("write", f"writing {out}"):
-        source = None if init is None or picture is None else (f"from {init.name}", picture)
-        drawing.write_samples(model, images, drawn, prompts or [], out, source)
+    if not by_blocks:
+        with log.step("write", f"writing {out}"):
+            source = None if init is None or picture is None else (f"from {init.name}", picture)
+            drawing.write_samples(model, images, drawn, prompts or [], out, source)
+    n_images = len(listed or ()) or n
     record = {
         "out": str(out),
-        "n_images": len(images),
+        "n_images": n_images,
         "prompts": [str(p) for p in (prompts or model.classes_)],
         "image_shape": list(model.image_shape_),
         "sampler": sampler or usual_sampler(find_schedule(model.schedule), model.prior_, guided=guidance_scale != 1.0),
@@ -311,7 +333,7 @@ def sample(
         "seed": seed,
         "seconds": log.seconds,
     }
-    text = f"{out}: {count(len(images), 'image')} in {log.seconds['sample']:.2f} s, sampler {record['sampler']}"
+    text = f"{out}: {count(n_images, 'image')} in {log.seconds['sample']:.2f} s, sampler {record['sampler']}"
     show(record, f"{text}, seed {seed}", as_json=as_json)
 
 

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from ..model import LinearDiffusion
 
 
-def fit_data(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log, *, stream: bool) -> bool:
+def fit_data(
+    model: "LinearDiffusion",
+    data: str,
+    options: dict[str, Any],
+    log: Log,
+    *,
+    stream: bool,
+    scheduler: str | None = None,
+) -> bool:
     """Fit a model on a source of images, and say what was found and how it is read.
 
     Parameters
@@ -26,6 +34,8 @@ def fit_data(model: "LinearDiffusion", data: str, options: dict[str, Any], log: 
         Times the steps "load" and "fit".
     stream : bool
         Whether to read batch by batch in any case.
+    scheduler : str, optional
+        Whose workers read them: an address, "processes" or "threads".
 
     Returns
     -------
@@ -33,6 +43,9 @@ def fit_data(model: "LinearDiffusion", data: str, options: dict[str, Any], log: 
         Whether the images were read batch by batch.
     """
     options = options | {"report": cache(note)}  # what is found twice is said once
+    if scheduler is not None:
+        _fit_on_workers(model, data, options, log, scheduler)
+        return True
     if not stream:
         try:
             _fit_arrays(model, data, options, log)
@@ -64,3 +77,17 @@ def _fit_stream(model: "LinearDiffusion", data: str, options: dict[str, Any], lo
     note(f"{data}: {describe_data(opened)}; read batch by batch.")
     with log.step("fit", f"fitting {count(len(opened), 'image')}"):
         model.fit_batches(opened)
+
+
+def _fit_on_workers(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log, scheduler: str) -> None:
+    from ..cluster.workers import workers
+    from ..datasets import ArrayStream, load_images
+
+    with workers(scheduler) as found:  # before the data is read, which can take long
+        with log.bar("load", f"reading what {data} holds") as progress:
+            opened = load_images(data, **options, progress=progress, stream=True)
+            if opened.between is None:  # it can only be read from its beginning, so that it is sent from here
+                opened = ArrayStream(*load_images(data, **options, progress=progress))
+        note(f"{data}: {describe_data(opened)}; read on {found}.")
+        with log.step("fit", f"fitting {count(len(opened), 'image')}"):
+            model.fit_batches(opened, client=found.client or "threads")

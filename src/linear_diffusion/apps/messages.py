@@ -14,6 +14,7 @@ _OTHER = {
     "negative_prompts": "negative_prompt",
     "noise_std": "noise",
     "styles": "style",
+    "client": "scheduler",
 }
 """What the library calls otherwise than the command."""
 _OBJECTS = ", or a Sampler"

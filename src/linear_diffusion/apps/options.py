@@ -33,3 +33,11 @@ ImageColumn = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Where the IDX files of mnist and fashion-mnist are.")]
 Standardize = Annotated[bool, typer.Option("--standardize", help="Divide each pixel by its deviation.")]
 NoTone = Annotated[bool, typer.Option("--no-tone", help="Leave out the curves for tones and details.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on Dask's workers: tcp://host:port of a scheduler; processes, or threads, of this machine.",
+        show_default="this process",
+    ),
+]

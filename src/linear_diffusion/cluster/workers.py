@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from ..exceptions import MissingExtraError
+from ..exceptions import MissingExtraError, count
 from ..utils.threads import one_thread
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Workers:
         self.client = client
 
     def __str__(self) -> str:
-        return "threads" if self.client is None else f"{len(self.client.nthreads())} workers"
+        return "threads" if self.client is None else count(len(self.client.nthreads()), "worker")
 
     def total(
         self,
@@ -44,9 +44,7 @@ class Workers:
     ) -> T:
         """``work(shared, *part)`` of all parts, of which ``merge(shared, results)`` makes one. Neither may change what
         it is given, which is sent to each worker once."""
-        from dask import delayed
-
-        parts = list(parts)
+        delayed, parts = _delayed(), list(parts)
 
         def run(given: Any) -> T:
             todo = [delayed(work, pure=False)(given, *part) for part in parts]
@@ -88,10 +86,8 @@ class Workers:
             del result
 
     def _share(self, shared: Any) -> Any:
-        from dask import delayed
-
         if self.client is None:
-            return delayed(shared, traverse=False, name=False)
+            return _delayed()(shared, traverse=False, name=False)
         return self.client.scatter(shared, broadcast=True, hash=False)
 
     def _sharing(self, shared: Any, run: Callable[[Any], T]) -> T:
@@ -144,7 +140,7 @@ def workers(client: Any = None) -> Iterator[Workers]:
     try:
         import distributed
     except ImportError as error:
-        raise MissingExtraError("clusters need Dask: pip install 'linear-diffusion[dask]'") from error
+        raise _missing() from error
     if isinstance(client, distributed.Client):
         _check_versions(client)
         yield Workers(client)
@@ -185,36 +181,50 @@ def _connected(address: str) -> Iterator[Any]:
         client = Client(address, timeout=_WAIT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConnectionError(
-            f"client={address!r}: no Dask scheduler answers there (tried for {_WAIT} s); start one with `dask "
-            "scheduler`, which prints its address."
+            f"no Dask scheduler answers at {address!r} (tried for {_WAIT} s); start one with `dask scheduler`, which "
+            "prints its address."
         ) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=_WAIT)
         except TimeoutError as error:
             raise ConnectionError(
-                f"client={address!r}: the scheduler has no workers (waited {_WAIT} s); start some with `dask worker "
+                f"the Dask scheduler at {address!r} has no workers (waited {_WAIT} s); start some with `dask worker "
                 f"{address}`."
             ) from error
         yield client
 
 
 def _check_versions(client: Any) -> None:
-    """Refuse workers that do not have this package, or another version of it."""
+    """Refuse a scheduler and workers that do not have this package, or another version of it."""
 
     def version() -> str:  # sent by value, since it must run where the package is not
         import importlib.metadata
         import importlib.util
 
-        found = importlib.util.find_spec("linear_diffusion")
-        return "" if found is None else importlib.metadata.version("linear-diffusion")
+        if importlib.util.find_spec("linear_diffusion") is None:
+            return ""
+        try:
+            return importlib.metadata.version("linear-diffusion")
+        except importlib.metadata.PackageNotFoundError:
+            return "of an unknown version"
 
-    own, found = version(), {"the scheduler": client.run_on_scheduler(version)} | client.run(version)
-    for name, theirs in found.items():
-        if theirs != own:
-            has = f"has linear-diffusion {theirs}" if theirs else "does not have linear-diffusion"
-            where = name if name == "the scheduler" else f"the worker {name}"
-            raise ValueError(
-                f"client={client.scheduler.address!r}: {where} {has}, and this process has {own}; install the same "
-                "version on all machines."
-            )
+    address, own = client.scheduler.address, version()
+    theirs = {f"the Dask scheduler at {address!r}": client.run_on_scheduler(version)}
+    theirs |= {f"the worker {name!r} of {address!r}": found for name, found in client.run(version).items()}
+    for where, found in theirs.items():
+        if found != own:
+            has = f"has linear-diffusion {found}" if found else "does not have linear-diffusion"
+            raise ValueError(f"{where} {has}, and this process has {own}; install the same version on all machines.")
+
+
+def _delayed() -> Any:
+    try:
+        from dask import delayed
+    except ImportError as error:
+        raise _missing() from error
+    return delayed
+
+
+def _missing() -> MissingExtraError:
+    return MissingExtraError("workers need Dask: pip install 'linear-diffusion[dask]'")

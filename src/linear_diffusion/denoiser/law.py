@@ -74,10 +74,9 @@ class Law:
         wider = 1 + np.divide(off, own, out=np.zeros_like(own), where=own > 0)
         scale = np.sqrt(np.minimum(wider, WIDEST)).astype(np.float32)[:, None, None]
         factors = self.factors * scale * (1.0 if self.gain is None else self.gain.astype(np.float32)[:, None])
-        s, k, r = factors.shape
-        side_by_side = self.basis.astype(np.float32) @ factors.swapaxes(0, 1).reshape(k, s * r)
-        variances, directions = eigen_of_factors(side_by_side.reshape(k, s, r).swapaxes(0, 1))
-        return Mixture(self.shares, means, np.ascontiguousarray(directions), variances)
+        # One product for each: how a component is rounded must not depend on which others are worked out with it.
+        variances, directions = eigen_of_factors(self.basis.astype(np.float32) @ factors)
+        return Mixture(self.shares, means, directions, variances)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def draw(plan: Plan, run: Run) -> AnyArray:
         order = np.argsort(plan.index[here], kind="stable")
         noise = _ordered_noise(run.entropy, slice(plan.first + here.start, plan.first + here.stop), order, k)
         used = np.unique(plan.index[here]).tolist()
-        laws = dict(zip(used, run.laws([plan.denoiser(piece) for piece in used]), strict=True))
+        denoisers = [plan.denoiser(piece) for piece in used]
+        laws = dict(zip(used, zip(denoisers, run.laws(denoisers), strict=True), strict=True))
         part = _Part(plan, laws, plan.index[here][order], noise, order, out[here])
         in_parallel(part.fill, list(cut(len(order), max(BLOCK // 4, -(-len(order) // (4 * blas_threads()))))))
     return image.images(out)
@@ -90,7 +91,7 @@ class _Part:
     """Images in the order of their pieces: rows of noise become pixels, in their place."""
 
     plan: Plan
-    laws: dict[int, AffineMap]
+    laws: dict[int, tuple[LinearDenoiser, AffineMap]]
     piece: Index
     noise: Array
     order: Index
@@ -120,13 +121,14 @@ class _Part:
         maps: list[list[AnyArray]] = []
         shifts: list[Array] = []
         for piece in pieces:
-            law, denoiser = self.laws[piece], self.plan.denoiser(piece)
+            denoiser, law = self.laws[piece]
             basis = denoiser.basis
             if basis is None:
                 maps.append([law.matrix.T.astype(np.float32)])
                 shifts.append(law.shift)
             else:
-                maps.append([(basis * law.matrix).astype(np.float32), basis.T.astype(np.float32)])
+                single = basis.astype(np.float32, copy=False)
+                maps.append([single * law.matrix.astype(np.float32), single.T])
                 shifts.append(basis @ law.shift + denoiser.beside)
         ranks = [len(own[-1]) for own in maps]
         in_pixels = sum(ranks) < n

@@ -234,7 +234,7 @@ class ClassPrior(Kept, Prior):
 
     def prepare(self, prompts: Iterable[int]) -> None:
         """Work out what samples of prompts are drawn from: those of a family side by side, which is faster."""
-        new = [j for j in prompts if j not in self._laws]
+        new = [j for j in prompts if j not in self._laws] if self.factors.shape[2] else []
         for few in (new[at : at + _SIDE_BY_SIDE] for at in range(0, len(new), _SIDE_BY_SIDE)):
             for g in {int(self.family_of[j]) for j in few}:
                 these = [j for j in few if self.family_of[j] == g]

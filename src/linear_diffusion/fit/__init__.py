@@ -24,10 +24,20 @@ from ..image.pca import PCAEncoder, noise_floor
 from ..text.prompts import OneHotEncoder
 from ..utils.progress import tell
 from ..utils.types import AnyArray, Array, Index
-from .encoder import Learned, Settings, Work, draw_noise, find_encoder, learn, most_components, residual
+from .encoder import (
+    Learned,
+    Settings,
+    Work,
+    draw_noise,
+    find_encoder,
+    fits_dense,
+    learn,
+    most_components,
+    residual,
+)
 from .matching import match_details, match_moments, n_draws, target_of, tone_curves
 from .source import ArraySource, Latents, Source
-from .styles import families, fit_styles
+from .styles import families, fit_styles, means_and_scatter, one_gaussian
 
 
 class Parts(NamedTuple):
@@ -48,7 +58,9 @@ def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     drawn = n_draws(n, d) if toned else 0
     work = Work.of(source, n_styles=styles, n_drawn=drawn, n_families=int(family.max()) + 1)
     if styles == 1:
-        return from_moments(learn(source, settings, work), image, settings)
+        if fits_dense(len(source.classes), most_components(settings.latent_dim, n, d)):
+            return from_moments(learn(source, settings, work), image, settings)
+        return fit_one_covariance(source, settings)
     encoder, pixels = find_encoder(source, settings, work)
     latents, floor = Latents.of(encoder, source), noise_floor(encoder) * encoder.scale**2
     found = fit_styles(source, latents, family, styles, floor, settings.ridge, toned=toned)
@@ -69,6 +81,29 @@ def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     if has_details(image):
         of_families = added(pixels.histogram, family)
         decoder = replace(decoder, details=match_details(prior, decoder, found.differences, of_families, drawn))
+    return Parts(encoder, prior, decoder)
+
+
+def fit_one_covariance(source: Source, settings: Settings) -> Parts:
+    """One Gaussian for each of very many prompts: means of their own, and one covariance within prompts, since a matrix
+    for each would not fit."""
+    image, p = source.image, len(source.classes)
+    encoder, pixels = find_encoder(source, settings, Work.of(source, n_families=1))
+    latents = Latents.of(encoder, source)
+    sums = means_and_scatter(source, latents)
+    means, n = sums.totals / sums.counts[:, None], source.n
+    law = one_gaussian(
+        means, pixels.weights, (sums.scatter[0] - (means * sums.counts[:, None]).T @ means) / n, settings.ridge
+    )
+    left = residual(pixels, encoder, sums.squares / sums.counts)
+    together = np.zeros(p, np.intp)
+    text = OneHotEncoder(source.classes)
+    prior = joined(text, pixels.weights, left, [law], together, np.arange(p), together, np.ones(p))
+    decoder = Decoder(encoder, image)
+    if settings.tone and image.pixel_range:
+        tell("tone curves")
+        histogram = pixels.histogram.sum(axis=0, keepdims=True)
+        decoder = replace(decoder, curves=tone_curves(prior, decoder, histogram))
     return Parts(encoder, prior, decoder)
 
 

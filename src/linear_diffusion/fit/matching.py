@@ -65,6 +65,7 @@ def tone_curves(prior: ClassPrior, decoder: Decoder, histogram: AnyArray) -> Ton
     def one(family: int) -> ToneCurves:
         own = prior.only(family, some_of(prior, family))
         means, variances = own.law(0).mixture.pixel_moments(encoder.to_pixels)
+        variances = np.broadcast_to(variances, means.shape)  # without own directions, components have the same
         groups = [own.curves == g for g in np.unique(own.curves)]
         mixtures = ((means[group] + encoder.mean, variances[group], own.shares[group]) for group in groups)
         numbers = np.unique(prior.curves[prior.components_of(family)])

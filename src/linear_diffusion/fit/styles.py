@@ -150,6 +150,19 @@ def describe(
     )
 
 
+def means_and_scatter(source: Source, latents: Latents) -> "StyleSums":
+    """The sums of prompts that are one style each, and one family."""
+    p = len(source.classes)
+    labels, together = Nearest(np.zeros((p, 0)), np.arange(p)), np.zeros(p, np.intp)
+    return source.total(StyleSums(latents, labels, together, None), "means of prompts")
+
+
+def one_gaussian(means: Array, shares: Array, covariance: Array, ridge: float) -> Law:
+    """The law of prompts with means (p, k) that share a covariance (k, k), as if they were one prompt."""
+    variances, basis = np.linalg.eigh(covariance)
+    return Law(shares, means, np.zeros((*means.shape, 0), np.float32), basis, variances.clip(0.0) + ridge)
+
+
 def rows_of(index: Index, g: int) -> Index | slice:
     """Where an index is g; a slice where these follow each other, which spares copies."""
     rows = np.flatnonzero(index == g)

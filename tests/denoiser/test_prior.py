@@ -97,6 +97,77 @@ def test_one_prompts_prior_is_what_all_know_of_it(is_matched: bool) -> None:
             assert_array_equal(found, expected)
 
 
+def with_families() -> ClassPrior:
+    """Prompts "a" and "c" are a family, whose components take turns with those of "b"."""
+    first, second = make_laws(2)
+    first = replace(first, shares=np.array([0.2, 0.3, 0.5]))
+    text, owner = OneHotEncoder(np.array(["a", "b", "c"])), np.array([0, 0, 1, 1, 2])
+    curves, family = np.array([0, 1, 2, 3, 1]), np.array([0, 1, 0])
+    weights, leaning = np.array([0.25, 0.5, 0.25]), np.array([0.0, 0.0, 0.7])
+    return joined(text, weights, np.zeros(3), [first, second], curves, owner, family, leaning)
+
+
+def test_prompts_of_a_family_share_all_but_their_components() -> None:
+    prior, (first, second) = with_families(), make_laws(2)
+    for j, (law, own) in enumerate([(first, [0, 1]), (second, [0, 1]), (first, [2])]):
+        found = prior.law(j)
+        assert_allclose(found.means, law.means[own], rtol=2**-24)
+        assert_allclose(found.factors, law.factors[own], atol=2**-10)
+        assert_allclose(found.basis, law.basis, atol=2**-24)
+        assert_array_equal(found.variances, law.variances)
+        assert_allclose(found.shares.sum(), 1.0)
+    assert_allclose(prior.shares_of(0), [0.4, 0.6])
+    assert_array_equal(prior.components_of(0), [0, 1, 4])
+    assert_array_equal(prior.curve_owner, [0, 0, 1, 1])
+    assert prior.n_curves == 4
+    assert_array_equal(prior.pooled_shares, [0.0, 0.0, 0.7])
+    assert_array_equal(make_prior().pooled_shares, [0.0, 0.0])
+
+
+def test_a_family_is_one_prompt_of_all_its_components_or_of_some() -> None:
+    prior = replace(with_families(), weights=np.array([0.1, 0.4, 0.5]))
+    whole, some, other = prior.only(0), prior.only(0, np.array([1, 4])), prior.only(1)
+    expected = np.array([0.1 * 0.4, 0.1 * 0.6, 0.5])  # as frequent as prompts are
+    assert_allclose(whole.shares, expected / 0.6)
+    assert_array_equal(whole.component_means, prior.component_means[[0, 1, 4]])
+    assert_array_equal(whole.curves, [0, 1, 1])
+    assert_allclose(some.shares, expected[1:] / expected[1:].sum())
+    assert_array_equal(other.curves, [0, 1])
+    assert_array_equal(other.basis[0], prior.basis[1])
+
+
+def test_prompts_prepared_together_are_what_each_is_alone() -> None:
+    prior = with_families()
+    prior = replace(prior, gain=np.full((2, 4), 1.5), matched_means=prior.component_means + 1)
+    alone, together = replace(prior), replace(prior)
+    together.prepare(range(3))
+    for j in range(3):
+        for name in ("shares", "means", "directions", "variances"):
+            assert_array_equal(getattr(together.components(j), name), getattr(alone.components(j), name))
+
+
+def test_a_prior_with_families_comes_back_bit_by_bit(same_priors: Callable) -> None:
+    prior = with_families()
+    back = ClassPrior.read(prior.arrays("prior"), "prior", {"p": 3, "k": 4}, text=prior.text)
+    same_priors(back, prior)
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong"),
+    [
+        ({"family": np.array([0, 1, 2])}, "array 'prior.family'"),
+        ({"family": np.array([1, 1, 1])}, "array 'prior.family'"),
+        ({"family": np.array([1, 0, 1])}, "array 'prior.curves'"),  # a family's curves come after those before it
+        ({"curves": np.array([0, 1, 1, 2, 1])}, "array 'prior.curves'"),  # one curve of two families
+        ({"leaning": None}, "family and leaning go together"),
+        ({"family": None}, "family and leaning go together"),
+    ],
+)
+def test_families_that_no_prior_has_are_refused(changed: dict[str, np.ndarray], wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        replace(with_families(), **changed)
+
+
 def test_all_prompts_together_are_the_mixture_of_their_laws() -> None:
     prior = make_prior()
     pooled, mean = prior.pooled(), WEIGHTS @ prior.means

@@ -10,8 +10,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from linear_diffusion.denoiser.law import Law
 from linear_diffusion.denoiser.prior import joined
-from linear_diffusion.fit.clusters import Nearest, what_is_seen
-from linear_diffusion.fit.styles import LEADING, RANK, _own_directions, _smoothing, describe
+from linear_diffusion.fit.clusters import Nearest, find_centres, what_is_seen
+from linear_diffusion.fit.styles import (
+    LEADING,
+    RANK,
+    SharedScatter,
+    StyleSums,
+    ThinScatter,
+    _own_directions,
+    _smoothing,
+    describe,
+    families,
+)
 from linear_diffusion.text.prompts import OneHotEncoder
 
 
@@ -210,3 +220,136 @@ def test_a_fit_in_either_precision_has_orthonormal_directions_in_float64(styles_
         assert law.basis.dtype == law.means.dtype == law.variances.dtype == np.float64
         assert law.factors.dtype == np.float32
         assert_allclose(law.basis.T @ law.basis, np.eye(30), atol=1e-12)
+
+
+# Families: prompts of few images
+
+
+FEW = np.tile([1, 2, 3, 4, 6, 7, 9], 4)
+"""Images of prompts."""
+
+
+def of_prompts(counts: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Latents of prompts whose covariances differ somewhat, beside what they have in common; and their prompts."""
+    rng, index = np.random.default_rng(seed), np.repeat(np.arange(len(counts)), counts)
+    roots = np.diag(np.geomspace(3.0, 0.3, k)) @ (np.eye(k) + 0.3 * rng.standard_normal((len(counts), k, k)))
+    z = 5 * rng.standard_normal((len(counts), k))[index]
+    return z + np.einsum("nk,nkl->nl", rng.standard_normal((len(index), k)), roots[index]), index
+
+
+def images_of_the_family(x: list[np.ndarray], pooled: np.ndarray) -> float:
+    """b, image by image: from how far products of single images, and covariances, lie from the pooled one."""
+    x = [own for own in x if len(own) > 1]
+    freedom = np.array([len(own) - 1 for own in x])
+    apart_and_chance = [((own.T @ own / f - pooled) ** 2).sum() for own, f in zip(x, freedom, strict=True)]
+    d, h = np.average(apart_and_chance, weights=freedom), len(x) / freedom.sum()
+    unbiased = np.concatenate([own * np.sqrt(len(own) / (len(own) - 1)) for own in x])
+    f = np.mean([(np.outer(y, y) ** 2).sum() for y in unbiased]) - (pooled**2).sum()
+    v = (f - d) / (1 - h)  # d = apart + v h,  f = apart + v
+    return float(v / (d - v * h))
+
+
+@pytest.mark.parametrize("k", [5, 16, 40])
+def test_a_prompt_of_few_images_leans_on_its_family(styles_of: Callable, k: int) -> None:
+    """``((n - 1) own + b pooled) / (n - 1 + b)``, from the images themselves."""
+    z, index = of_prompts(FEW, k, seed=30)
+    found, _ = styles_of(z, 5, index, family=np.zeros(len(FEW), np.intp))
+    (law,) = found.laws
+    assert_array_equal(found.owner, np.arange(len(FEW)))
+    x = [z[index == j] - z[index == j].mean(axis=0) for j in range(len(FEW))]
+    scatter = np.stack([own.T @ own for own in x])
+    pooled, leading = scatter.sum(axis=0) / (FEW - 1).sum(), np.linalg.eigh(scatter.sum(axis=0))[1][:, -LEADING:]
+    b = images_of_the_family([own @ leading for own in x], leading.T @ pooled @ leading)
+    assert 1 < b < 900  # no bound acts
+    assert_allclose(found.leaning, b / (FEW - 1 + b), rtol=1e-9)
+    assert_array_equal(found.leaning[FEW == 1], 1.0)
+    expected = (scatter + b * pooled) / (FEW - 1 + b)[:, None, None]
+    for j in range(len(FEW)):
+        assert_allclose(law.means[j], z[index == j].mean(axis=0), atol=1e-9)
+        factor = leading.T @ law.basis @ law.factors[j]
+        values, vectors = np.linalg.eigh(leading.T @ expected[j] @ leading)
+        widest = vectors[:, -RANK:] * values[-RANK:] @ vectors[:, -RANK:].T
+        assert_allclose(factor @ factor.T, widest, atol=1e-5 * values[-1])
+    # Own and shared parts together are the covariances, on average: of images, so that prompts count as they have them.
+    own = [covariance_of(law, j) for j in range(len(FEW))]
+    assert_allclose(
+        np.tensordot(law.shares, own, 1), np.tensordot(law.shares, expected, 1), atol=1e-6 * np.trace(pooled)
+    )
+
+
+def test_prompts_with_several_styles_are_of_a_family_and_lean_on_their_own_styles(styles_of: Callable) -> None:
+    counts = np.r_[FEW[:7], 45, 30]
+    z, index = of_prompts(counts, 8, seed=31)
+    found, labels = styles_of(z, 4, index, family=np.zeros(9, np.intp))
+    (law,) = found.laws
+    assert_array_equal(found.owner, np.r_[np.arange(7), np.repeat([7, 8], [4, 3])])
+    assert_array_equal(found.leaning[7:], 0.0)
+    assert (found.leaning[:7] > 0).all()
+    x = z - np.stack([z[labels == j].mean(axis=0) for j in range(14)])[labels]
+    scatter = np.stack([x[labels == j].T @ x[labels == j] for j in range(14)])
+    pooled = scatter.sum(axis=0) / (found.counts - 1).sum()
+    b = images_of_the_family([x[labels == j] for j in range(7)], pooled)
+    assert_allclose(found.leaning[:7], min(b, 1000.0) / (counts[:7] - 1 + min(b, 1000.0)), rtol=1e-9)
+    for j in (7, 8):
+        own = found.owner == j
+        fourth = float((np.linalg.norm(x[index == j], axis=1) ** 4).sum())
+        lent = _smoothing(found.counts[own], law.means[own], scatter[own], fourth)
+        for style, weights in zip(np.flatnonzero(own), lent, strict=True):
+            expected = np.tensordot(weights, scatter[own], 1)
+            assert_allclose(covariance_of(law, style), expected, atol=1e-5 * np.trace(expected))
+
+
+def test_a_prompt_that_is_its_familys_only_one_has_the_covariance_of_its_images(styles_of: Callable) -> None:
+    z, index = of_prompts(np.array([7, 5]), 4, seed=32)
+    found, _ = styles_of(z, 5, index)
+    assert_array_equal(found.leaning, 0.0)
+    for j, law in enumerate(found.laws):
+        expected = np.cov(z[index == j].T, bias=True)
+        assert_allclose(covariance_of(law, 0), expected, atol=1e-5 * np.trace(expected))
+
+
+@pytest.mark.parametrize(("counts", "leaning"), [([1, 1, 1], 1.0), ([2, 2, 2], 1000 / 1001), ([1, 2], None)], ids=str)
+def test_where_nothing_tells_prompts_apart_they_lean_as_far_as_can_be(
+    styles_of: Callable, counts: list[int], leaning: float | None
+) -> None:
+    z, index = of_prompts(np.array(counts), 3, seed=33)
+    found, _ = styles_of(z, 5, index, floor=1e-6, family=np.zeros(len(counts), np.intp))
+    assert_allclose(found.leaning, [1.0, 1000 / 1001] if leaning is None else leaning, rtol=1e-12)
+    x = [z[index == j] - z[index == j].mean(axis=0) for j in range(len(counts))]
+    pooled = sum(own.T @ own for own in x) / max(sum(counts) - len(counts), 1)
+    for j in range(len(counts)):
+        freedom = counts[j] - 1
+        expected = (x[j].T @ x[j] + 1000 * pooled) / (freedom + 1000)
+        assert_allclose(covariance_of(found.laws[0], j), expected, atol=1e-5 * np.trace(pooled) + 2e-6)
+
+
+def test_families_are_told_by_how_many_images_prompts_have() -> None:
+    assert families(np.array([9, 9, 9]), 9).tolist() == [0, 1, 2]
+    assert families(np.array([8, 9, 1, 9]), 9).tolist() == [0, 1, 0, 2]
+    assert families(np.array([9, 8, 9, 8]), 9).tolist() == [0, 1, 2, 1]
+    assert families(np.array([1]), 1).tolist() == [0]
+
+
+def test_sums_of_parts_add_up_to_sums_of_all(source_of: Callable) -> None:
+    """Each pass is a sum over images, whichever are read together."""
+    z, index = of_prompts(np.r_[FEW, 60], 30, seed=34)
+    z = np.round(8 * z) / 8  # so that sums are exact
+    source, latents = source_of(z, index)
+    family = np.r_[np.zeros(len(FEW), np.intp), 1]
+    labels, _ = find_centres(source, latents, family, 4, 0)
+    means, weight = np.round(8 * z[:32]) / 8, np.full(32, 0.25)
+    leading = np.stack([np.eye(30)[:, :LEADING]] * 2)
+    makers = [
+        lambda: StyleSums(latents, labels, family, None),
+        lambda: ThinScatter(latents, labels, family, means, leading),
+        lambda: SharedScatter(latents, labels, family, means, weight),
+    ]
+    for make in makers:
+        whole, merged, order = make(), make(), np.random.default_rng(0).permutation(len(z))
+        whole.add(z, index)
+        for part in np.array_split(order, 5):
+            other = make()
+            other.add(z[part], index[part])
+            merged.merge(other)
+        for name, array in whole.arrays().items():
+            assert_array_equal(merged.arrays()[name], array, err_msg=name)

@@ -126,12 +126,13 @@ def test_prompts_of_a_family_share_all_but_their_components() -> None:
 
 def test_a_family_is_one_prompt_of_all_its_components_or_of_some() -> None:
     prior = replace(with_families(), weights=np.array([0.1, 0.4, 0.5]))
-    whole, some, other = prior.only(0), prior.only(0, np.array([1, 4])), prior.only(1)
+    whole, some, other = prior.only(0), prior.only(0, np.array([0, 4])), prior.only(1)
     expected = np.array([0.1 * 0.4, 0.1 * 0.6, 0.5])  # as frequent as prompts are
     assert_allclose(whole.shares, expected / 0.6)
     assert_array_equal(whole.component_means, prior.component_means[[0, 1, 4]])
     assert_array_equal(whole.curves, [0, 1, 1])
-    assert_allclose(some.shares, expected[1:] / expected[1:].sum())
+    assert_allclose(some.shares, expected[[0, 2]] / expected[[0, 2]].sum())
+    assert_array_equal(some.curves, [0, 1])
     assert_array_equal(other.curves, [0, 1])
     assert_array_equal(other.basis[0], prior.basis[1])
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from typer.testing import CliRunner
 
 from linear_diffusion import LinearDiffusion, load_images
+from linear_diffusion.apps.cli import app
 from linear_diffusion.cluster.workers import workers
 
 pytest.importorskip("distributed")
@@ -61,27 +63,40 @@ def test_fit_and_sample_on_a_scheduler(address: str, tmp_path: Path) -> None:
     assert_array_equal(images, expected.sample(prompts=prompts, random_state=1)[0])
 
 
-def test_an_address_where_nobody_answers_is_named(tmp_path: Path) -> None:
-    done = command("fit", "digits", "-o", str(tmp_path / "model"), "--scheduler", "tcp://127.0.0.1:1")
-    assert done.returncode == 2
-    assert "no Dask scheduler answers at 'tcp://127.0.0.1:1' (tried for 5 s)" in done.stderr
-    assert not list(tmp_path.iterdir())
+def test_an_address_where_nobody_answers_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("linear_diffusion.cluster.workers._WAIT", 1)
+    for arguments in (["fit", "digits"], ["sample", saved(tmp_path)]):
+        out = str(tmp_path / "new.zarr") if arguments[0] == "sample" else str(tmp_path / "new")
+        done = CliRunner().invoke(app, [*arguments, "-o", out, "--scheduler", "tcp://127.0.0.1:1"])
+        assert done.exit_code == 2
+        assert "no Dask scheduler answers at 'tcp://127.0.0.1:1' (tried for 1 s); start one with" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    for arguments, message in (
-        (
-            ["fit", "digits", "--scheduler", "moon", "-o", "x"],
-            "--scheduler moon must be a distributed.Client, the addr",
-        ),
-        (
-            ["fit", "digits", "--scheduler", "threads", "--one-shot", "-o", "x"],
-            "--scheduler does not go with --one-shot",
-        ),
-    ):
-        done = command(*arguments)
-        assert done.returncode == 2
-        assert message in done.stderr
+def saved(folder: Path) -> str:
+    """A small model in a folder."""
+    LinearDiffusion(styles=1, latent_dim=2).fit(np.eye(4).reshape(4, 2, 2)).save_pretrained(folder / "model")
+    return str(folder / "model")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fit digits -o x --scheduler moon", "--scheduler moon must be a distributed.Client, the address of"),
+        ("fit digits -o x --scheduler threads --one-shot", "--scheduler does not go with --one-shot"),
+        ("sample MODEL -o x.png --scheduler threads", "--scheduler is for many samples: choose an --out of .npz"),
+        ("sample MODEL -o x.jpg", "x.jpg ends in none of .png, .npz, .parquet, .zarr"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: str, message: str
+) -> None:
+    model = saved(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [model if word == "MODEL" else word for word in arguments.split()])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 @pytest.mark.parametrize(("theirs", "message"), [("0.0.1", "has linear-diffusion 0.0.1, and"), (None, "does not have")])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from linear_diffusion import LinearDiffusion
+from linear_diffusion import BatchError, LinearDiffusion
 from linear_diffusion.cluster.source import open_source
 from linear_diffusion.cluster.workers import Workers
+from linear_diffusion.datasets import ArrayStream
 from linear_diffusion.denoiser.moments import Moments
 from linear_diffusion.fit.encoder import PixelSums
 
@@ -98,3 +99,49 @@ def test_a_model_with_styles_survives_killed_workers(client: Any, grey: Data, tm
     with client.as_current():
         found.fit(killing(images, tmp_path, (1, 4)), y)
     require_the_same(found, LinearDiffusion(**PARAMETERS[1], random_state=0).fit(images, y))
+
+
+@pytest.mark.parametrize("on_workers", [False, True])
+def test_a_batch_that_cannot_be_used_is_named_or_left_out(client: Any, digits: Data, on_workers: bool) -> None:
+    images, y = digits
+    bad = images.copy()
+    bad[410, 0, 0] = np.nan
+    batches = [(bad[i : i + 200], y[i : i + 200]) for i in range(0, 800, 200)]
+    batches.insert(1, (images[:50].astype(np.float32), y[:50]))
+    model, how = LinearDiffusion(**PARAMETERS[0], random_state=0), client if on_workers else "threads"
+    with pytest.raises(BatchError, match=r"batch 1 \(from image 200 on\) .* dtype float32, those before it"):
+        model.fit_batches(batches[:3], client=how)
+    with pytest.raises(BatchError, match=r"batch 2 \(from image 400 on\) .*NaN"):
+        model.fit_batches([batches[i] for i in (0, 2, 3)], client=how)
+    with pytest.warns(UserWarning, match=r"2 batches left out: batch 1 .*dtype float32.* batch 3 \(.*NaN"):
+        model.fit_batches(batches, client=how, on_error="skip")
+    kept = np.r_[0:400, 600:800]
+    require_the_same(model, LinearDiffusion(**PARAMETERS[0], random_state=0).fit(images[kept], y[kept]))
+
+
+def test_what_cannot_be_read_by_parts_is_refused(grey: Data) -> None:
+    images, y = grey
+    model = LinearDiffusion(**PARAMETERS[0])
+
+    class Batches:
+        def __iter__(self) -> Any:
+            return iter([(images, y)])
+
+    with pytest.raises(TypeError, match="batches is a Batches, of which workers cannot read parts"):
+        model.fit_batches(Batches(), client="threads")
+    with pytest.raises(ValueError, match=r"client='moon' must be a distributed\.Client"):
+        model.fit_batches([(images, y)], client="moon")
+    with pytest.raises(ValueError, match=r"y must have shape \(1797,\)"):
+        model.fit(da.from_array(images, chunks=500), y[:5])
+    with pytest.raises(ValueError, match="checkpoint"):
+        model.fit_batches([(images, y)], client="threads", checkpoint="folder")
+
+
+def test_files_are_opened_by_workers(client: Any, grey: Data, tmp_path: Path) -> None:
+    images, y = np.tile(grey[0], (1, 12, 12))[:, :96, :96], grey[1]  # several batches
+    np.save(tmp_path / "images.npy", images)
+    stream = ArrayStream(np.load(tmp_path / "images.npy", mmap_mode="r")[100:], y[100:])
+    assert len(stream.parts()) == 1 + (images[100:].nbytes // 32_000_000)
+    source = open_source(stream, Workers(client), "auto", rescale=True)
+    found = source.total(PixelSums.of(source, diagonal=True), "moments").moments
+    assert_allclose(found.pooled()[0], images[100:].reshape(-1, 96 * 96).mean(axis=0), rtol=1e-12)

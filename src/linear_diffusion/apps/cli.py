@@ -29,6 +29,7 @@ from .arguments import (
 )
 from .console import Commands, Log, show, table
 from .options import (
+    Checkpoint,
     Crop,
     DataDir,
     Gray,
@@ -43,6 +44,7 @@ from .options import (
     Size,
     Split,
     Standardize,
+    SvdSolver,
     TextColumn,
 )
 from .outputs import check_apart, check_file, check_folder, check_model_folder
@@ -126,6 +128,7 @@ def fit(
         bool,
         typer.Option("--stream", help="Read the images batch by batch, also where all would fit in memory."),
     ] = False,
+    checkpoint: Checkpoint = None,
     scheduler: Scheduler = None,
     latent_dim: Annotated[
         str | None,
@@ -152,6 +155,7 @@ def fit(
         ),
     ] = "one-hot",
     standardize: Standardize = False,
+    svd_solver: SvdSolver = "auto",
     schedule: Annotated[str | None, typer.Option(metavar="NAME", help=f"{_SCHEDULES}.", show_default="cosine")] = None,
     no_tone: NoTone = False,
     one_shot: Annotated[bool, typer.Option("--one-shot", help="The model of the 2023 article, unchanged.")] = False,
@@ -169,11 +173,13 @@ def fit(
     if styles is not None and (one_shot or text_encoder != "one-hot"):
         name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
         raise ValueError(f"--styles {styles} means nothing to {name}, which has no styles; leave it out.")
-    if (stream or scheduler) and (one_shot or text_encoder != "one-hot"):
-        option = "--stream" if stream else "--scheduler"
+    if (stream or scheduler or checkpoint) and (one_shot or text_encoder != "one-hot"):
+        option = "--stream" if stream else "--scheduler" if scheduler else "--checkpoint"
         name = "--one-shot" if one_shot else f"--text-encoder {text_encoder}"
         raise ValueError(f"{option} does not go with {name}, which learns from all images at once; leave it out.")
-    chosen: dict[str, int | float | str] = {}
+    if scheduler and checkpoint:
+        raise ValueError("--checkpoint goes with one process; leave it out with --scheduler, whose workers may fail.")
+    chosen: dict[str, int | float | str] = {"svd_solver": svd_solver}
     if latent_dim is not None:
         chosen["latent_dim"] = parse_number(latent_dim)
     if styles is not None:
@@ -194,7 +200,8 @@ def fit(
     model.set_params(**chosen)
     model._validate_params()  # before the data is read, which can take long
     log = Log()
-    streamed = fit_data(model, data, options | {"random_state": seed}, log, stream=stream, scheduler=scheduler)
+    how: dict[str, Any] = {"stream": stream, "scheduler": scheduler, "checkpoint": checkpoint}
+    streamed = fit_data(model, data, options | {"random_state": seed}, log, **how)
     with log.step("save", f"writing {out}"):
         model.save_pretrained(out)
     record = describe(model, out) | {"streamed": streamed, "seconds": log.seconds}

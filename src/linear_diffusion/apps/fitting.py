@@ -1,6 +1,7 @@
 """Fitting a model on data as the command does: as arrays, or batch by batch where these would not fit in memory."""
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import NotEnoughMemoryError, count
@@ -19,6 +20,7 @@ def fit_data(
     *,
     stream: bool,
     scheduler: str | None = None,
+    checkpoint: Path | None = None,
 ) -> bool:
     """Fit a model on a source of images, and say what was found and how it is read.
 
@@ -36,6 +38,8 @@ def fit_data(
         Whether to read batch by batch in any case.
     scheduler : str, optional
         Whose workers read them: an address, "processes" or "threads".
+    checkpoint : Path, optional
+        Where `fit_batches` keeps how far the work is; then they are read batch by batch.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def fit_data(
     if scheduler is not None:
         _fit_on_workers(model, data, options, log, scheduler)
         return True
-    if not stream:
+    if not stream and checkpoint is None:
         try:
             _fit_arrays(model, data, options, log)
         except NotEnoughMemoryError as error:
@@ -55,7 +59,7 @@ def fit_data(
             note(f"{str(error).partition(';')[0]}. They are read batch by batch instead, several times over.")
         else:
             return False
-    _fit_stream(model, data, options, log)
+    _fit_stream(model, data, options, log, checkpoint)
     return True
 
 
@@ -69,14 +73,16 @@ def _fit_arrays(model: "LinearDiffusion", data: str, options: dict[str, Any], lo
         model.fit(images, prompts)
 
 
-def _fit_stream(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log) -> None:
+def _fit_stream(
+    model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log, checkpoint: Path | None
+) -> None:
     from ..datasets import load_images
 
     with log.bar("load", f"reading what {data} holds") as progress:
         opened = load_images(data, **options, progress=progress, stream=True)
     note(f"{data}: {describe_data(opened)}; read batch by batch.")
     with log.step("fit", f"fitting {count(len(opened), 'image')}"):
-        model.fit_batches(opened)
+        model.fit_batches(opened, checkpoint=checkpoint)
 
 
 def _fit_on_workers(model: "LinearDiffusion", data: str, options: dict[str, Any], log: Log, scheduler: str) -> None:

@@ -41,3 +41,19 @@ Scheduler = Annotated[
         show_default="this process",
     ),
 ]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Read batch by batch, and keep here how far the work is: after an interruption the same command goes on "
+        "from there.",
+        show_default=False,
+    ),
+]
+SvdSolver = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="How components are found: full is exact, randomized is for large images; auto chooses by size.",
+    ),
+]

@@ -56,7 +56,9 @@ def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     if settings.ridge == 0:
         warn_of_single_images(source.classes, source.counts, None if styles == 1 else family)
     drawn = n_draws(n, d) if toned else 0
-    work = Work.of(source, n_styles=styles, n_drawn=drawn, n_families=int(family.max()) + 1)
+    work = Work.of(
+        source, n_styles=styles, n_drawn=drawn, n_families=int(family.max()) + 1, svd_solver=settings.svd_solver
+    )
     if styles == 1:
         if fits_dense(len(source.classes), most_components(settings.latent_dim, n, d)):
             return from_moments(learn(source, settings, work), image, settings)
@@ -88,7 +90,7 @@ def fit_one_covariance(source: Source, settings: Settings) -> Parts:
     """One Gaussian for each of very many prompts: means of their own, and one covariance within prompts, since a matrix
     for each would not fit."""
     image, p = source.image, len(source.classes)
-    encoder, pixels = find_encoder(source, settings, Work.of(source, n_families=1))
+    encoder, pixels = find_encoder(source, settings, Work.of(source, n_families=1, svd_solver=settings.svd_solver))
     latents = Latents.of(encoder, source)
     sums = means_and_scatter(source, latents)
     means, n = sums.totals / sums.counts[:, None], source.n
@@ -132,7 +134,7 @@ def fit_sampled(source: ArraySource, settings: Settings, styles: int, n_draws: i
     used."""
     rows, image = source.rows, source.image
     _warn_of_sampled_training(styles, n_draws, most_components(settings.latent_dim, *rows.shape), source)
-    learned = learn(source, settings, Work.of(source, sampled=True))
+    learned = learn(source, settings, Work.of(source, sampled=True, svd_solver=settings.svd_solver))
     tell("noise, drawn")
     joint = draw_noise(rows, source.index, source.classes, learned.encoder, n_draws, entropy)
     covariances, k = joint.covariances, learned.encoder.latent_dim

@@ -20,6 +20,7 @@ from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder, pca_from_covariance, pca_from_images, pca_from_products
 from ..utils.groups import by_group, cut
 from ..utils.memory import available_memory, readable
+from ..utils.progress import tell
 from ..utils.streams import DRAWS, blocks, stream
 from ..utils.threads import blas_threads
 from ..utils.types import AnyArray, Array, Index
@@ -36,6 +37,12 @@ _SCRATCH = 24 * 2**20
 """Bytes that drawing and detail curves work on, a thread: 2**20 pixels, by the numbers that each has at a time."""
 _SKETCHED = 2**23
 """Pixels whose products are taken at once."""
+_TOLD = {
+    "moments": "components: from the products of {} pixels, of each prompt",
+    "covariance": "components: from the products of {} pixels, of all images",
+    "images": "components: from the products of the images, which are fewer than their {} pixels",
+    "sketch": "components: by a randomised sketch of {} pixels, in five passes",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +55,7 @@ class Settings:
     rescale: bool
     ridge: float = 0.0
     tone: bool = True
+    svd_solver: str = "auto"
 
     @property
     def unit_is_free(self) -> bool:
@@ -85,6 +93,7 @@ class Work:
     code_length: int = 0
     n_sums: int = 1
     n_families: int = 0
+    svd_solver: str = "auto"
 
     @classmethod
     def of(cls, source: Source, **others: Any) -> Self:
@@ -95,14 +104,21 @@ class Work:
         return cls(*sizes, n_threads=blas_threads(), **others)
 
     @property
-    def pooled(self) -> bool:
-        """Whether the matrix of pixels is taken of all prompts together."""
-        return not self.dense and self.d <= MOST_PIXELS and not (self.n < self.d and self.n <= MOST_PIXELS)
+    def way(self) -> str:
+        """How components are found: from the whole matrix of pixels of each prompt ("moments") or of all images
+        ("covariance"), from the products of few images ("images"), or by a randomised sketch ("sketch")."""
+        if self.svd_solver == "randomized":
+            return "sketch"
+        if self.n < self.d and self.n <= MOST_PIXELS:
+            return "images"
+        if fits_dense(self.p, self.d) and self.n >= self.d and not self.code_length:
+            return "moments"
+        return "covariance" if self.d <= MOST_PIXELS or self.svd_solver == "full" else "sketch"
 
     @property
     def dense(self) -> bool:
         """Whether one pass over the images takes whole matrices of pixels."""
-        return fits_dense(self.p, self.d) and self.n >= self.d and not self.code_length
+        return self.way == "moments"
 
     def n_bytes(self, k: int) -> int:
         """What k components take at the peak: the steps follow each other, and the largest counts."""
@@ -114,7 +130,7 @@ class Work:
         sums = 8 * p * (self.n_sums * square + d + 2 * N_TONES * self.n_channels)
         side, matrices = min(self.n, d), p * k * k
         # LAPACK holds six matrices: the covariance, what it is made of, its vectors and room for work.
-        components = 8 * (6 * side**2 + 2 * k * d) if side <= MOST_PIXELS else 8 * 6 * d * (k + 10) + chunk
+        components = 8 * (6 * side**2 + 2 * k * d) if self.way != "sketch" else 8 * 6 * d * (k + 10) + chunk
         if self.code_length:
             # The regression, what a block of prompts adds to it, and that block.
             matrices = (2 * self.code_length + min(p, 32) + 16) * k * k
@@ -156,29 +172,31 @@ def learn(source: Source, settings: Settings, work: Work) -> Learned:
 
 def find_encoder(source: Source, settings: Settings, work: Work) -> tuple[PCAEncoder, Moments]:
     """Principal components of all images, and the moments of each prompt's pixels: with whole scatter matrices where
-    these fit. How components are found, `pca_from_covariance` says."""
-    n, d, latent_dim = source.n, source.image.n_pixels, settings.latent_dim
+    these fit. How components are found, `Work.way` says."""
+    n, d, latent_dim, way = source.n, source.image.n_pixels, settings.latent_dim, work.way
+    if way == "sketch" and latent_dim < 1:
+        raise ValueError(
+            f"latent_dim={latent_dim} asks for a share of the variance, which needs all components: with "
+            f'svd_solver="randomized" or above {MOST_PIXELS} pixels give a whole number, such as latent_dim=144, or '
+            'choose svd_solver="full".'
+        )
     require_memory(work, most_components(latent_dim, n, d))
+    tell(_TOLD[way].format(f"{d:,}"))
     sums = PixelSums.of(source, diagonal=not work.dense)
     source.sample = Sample(SAMPLE, source.image, d, source.rows_dtype)
-    of_all = [PixelSums(Moments.empty(np.array([""]), d))] if work.pooled else []
+    of_all = [PixelSums(Moments.empty(np.array([""]), d))] if way == "covariance" else []
     source.total(Together(sums, source.sample, *of_all), "moments of pixels")
     pixels = sums.moments
     if work.dense:
         return encoder_from(pixels, settings), pixels
     how = {"standardize": settings.standardize, "rescale": settings.rescale}
     mean, variances = pixels.pooled()
-    if n < d and n <= MOST_PIXELS:
+    if way == "images":
         rows = source.total(Sample(n, source.image, d, source.rows_dtype), "images").kept
         return pca_from_images(rows, mean, variances, latent_dim, **how), pixels
     if of_all:
         mean, covariance = of_all[0].moments.pooled()
         return pca_from_covariance(mean, covariance, latent_dim, n_images=n, **how), pixels
-    if latent_dim < 1:
-        raise ValueError(
-            f"latent_dim={latent_dim} asks for a share of the variance, which needs all components; above "
-            f"{MOST_PIXELS} pixels give a whole number, such as latent_dim=144."
-        )
 
     def product(q: Array) -> Array:
         return source.total(Products(mean, q), "sketch of the components").product / n

@@ -38,7 +38,7 @@ def fit_words(source: ArraySource, settings: Settings, text_encoder: Any) -> Par
     code: PromptEncoder = BagOfWords(names) if products else TransformedPrompts(text_encoder, names)
     codes = code.encode(names)
     length = min(len(codes), MOST_DIMENSIONS) + 1 if products else codes.shape[1] + 1
-    learned = learn(source, settings, Work.of(source, code_length=length))
+    learned = learn(source, settings, Work.of(source, code_length=length, svd_solver=settings.svd_solver))
     tell("regressions on words")
     words = regressions(code, codes, source.rows, source.index, learned, products=products, ridge=settings.ridge)
     decoder = Decoder(learned.encoder, image)

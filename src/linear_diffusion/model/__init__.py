@@ -40,6 +40,10 @@ class LinearDiffusion(Trained):
         Principal components to keep at most; or, between 0 and 1, the share of variance that they must explain.
     standardize : bool, default=False
         Whether to divide each pixel by its standard deviation before the principal components.
+    svd_solver : {"auto", "full", "randomized"}, default="auto"
+        How principal components are found, with scikit-learn's names: exactly, from the products of all pixels (or of
+        all images, where these are fewer); or by a randomised sketch, in five passes over the images, which takes far
+        less memory and time where images are large. "auto" is "full" up to 4,096 pixels, channels included.
     styles : int, default=165
         Linear pieces of a prompt at most: clusters of its images, with a Gaussian each, whose own directions are 16. A
         prompt has no more than one for ten images; 1 is one Gaussian per prompt, which ``latent_dim=144`` serves well.

@@ -70,6 +70,7 @@ class Trained(FittedModel):
         "text_encoder": [StrOptions({"one-hot", "words"}), HasMethods(["transform"]), callable],
         "latent_dim": [Interval(Integral, 1, None, closed="left"), Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
+        "svd_solver": [StrOptions({"auto", "full", "randomized"})],
         "styles": [Interval(Integral, 1, None, closed="left")],
         "schedule": [StrOptions(set(SCHEDULES)), Schedule],
         "training": [StrOptions({"exact", "sampled"})],
@@ -87,6 +88,7 @@ class Trained(FittedModel):
         text_encoder: Any = "one-hot",
         latent_dim: int | float = 500,
         standardize: bool = False,
+        svd_solver: str = "auto",
         styles: int = 165,
         schedule: str | Schedule = "cosine",
         training: str = "exact",
@@ -100,6 +102,7 @@ class Trained(FittedModel):
         self.text_encoder = text_encoder
         self.latent_dim = latent_dim
         self.standardize = standardize
+        self.svd_solver = svd_solver
         self.styles = styles
         self.schedule = schedule
         self.training = training
@@ -381,5 +384,10 @@ class Trained(FittedModel):
 
     def _settings(self) -> Settings:
         return Settings(
-            self.latent_dim, self.standardize, self.schedule != "one-step", ridge=float(self.ridge), tone=self.tone
+            self.latent_dim,
+            self.standardize,
+            rescale=self.schedule != "one-step",
+            ridge=float(self.ridge),
+            tone=self.tone,
+            svd_solver=self.svd_solver,
         )

@@ -75,6 +75,9 @@ CASES = {
     "many large images": "LinearDiffusion(styles=1, latent_dim=20), images(4100, 38, 38, 3), None",
     "styles": "LinearDiffusion(latent_dim=144), images(600, 28, 28), np.arange(600) % 3",
     "styles of large images": "LinearDiffusion(), images(150, 48, 48, 3), np.arange(150) % 2",
+    "many prompts with styles": "LinearDiffusion(latent_dim=60), images(2000, 16, 16), np.arange(2000) % 400",
+    "very many prompts with styles": "LinearDiffusion(latent_dim=60), images(6000, 12, 12), np.arange(6000) % 3000",
+    "styles of many images": "LinearDiffusion(latent_dim=100), images(30_000, 14, 14), np.arange(30_000) % 10",
     "words": "LinearDiffusion(text_encoder='words', latent_dim=300), images(1000, 20, 20), words(1000, 4)",
     "noise drawn": "LinearDiffusion(training='sampled', styles=1, latent_dim=150), images(1000, 20, 20), "
     "np.arange(1000) % 20",

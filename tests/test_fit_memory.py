@@ -77,6 +77,9 @@ CASES = {
     "styles of large images": "LinearDiffusion(), images(150, 48, 48, 3), np.arange(150) % 2",
     "many prompts with styles": "LinearDiffusion(latent_dim=60), images(2000, 16, 16), np.arange(2000) % 400",
     "very many prompts with styles": "LinearDiffusion(latent_dim=60), images(6000, 12, 12), np.arange(6000) % 3000",
+    "very many prompts of one Gaussian": "LinearDiffusion(styles=1, latent_dim=120), images(20_000, 12, 12), "
+    "np.arange(20_000) % 10_000",
+    "styles of doubles": "LinearDiffusion(latent_dim=200), images(3000, 20, 20, dtype=float), np.arange(3000) % 3",
     "styles of many images": "LinearDiffusion(latent_dim=100), images(30_000, 14, 14), np.arange(30_000) % 10",
     "words": "LinearDiffusion(text_encoder='words', latent_dim=300), images(1000, 20, 20), words(1000, 4)",
     "noise drawn": "LinearDiffusion(training='sampled', styles=1, latent_dim=150), images(1000, 20, 20), "

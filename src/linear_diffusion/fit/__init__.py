@@ -53,17 +53,23 @@ def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     image, n, d = source.image, source.n, source.image.n_pixels
     toned = settings.tone and image.pixel_range is not None
     family = families(source.counts, most_components(settings.latent_dim, n, d))
+    if styles == 1:  # each prompt is a family by itself, or all are one
+        family = np.arange(len(family))
+        if not fits_dense(len(family), most_components(settings.latent_dim, n, d)):
+            family = np.zeros_like(family)
     if settings.ridge == 0:
-        warn_of_single_images(source.classes, source.counts, None if styles == 1 else family)
+        warn_of_single_images(source.classes, source.counts, family)
     drawn = n_draws(n, d) if toned else 0
-    work = Work.of(
-        source, n_styles=styles, n_drawn=drawn, n_families=int(family.max()) + 1, svd_solver=settings.svd_solver
-    )
+    work = Work.of(source, family, styles, n_drawn=drawn, svd_solver=settings.svd_solver)
     if styles == 1:
-        if fits_dense(len(source.classes), most_components(settings.latent_dim, n, d)):
-            return from_moments(learn(source, settings, work), image, settings)
-        return fit_one_covariance(source, settings)
+        return (
+            fit_one_covariance(source, settings, work)
+            if len(family) > work.n_families
+            else from_moments(learn(source, settings, work), image, settings)
+        )
     encoder, pixels = find_encoder(source, settings, work)
+    if not pixels.diagonal:  # the rest is not needed any more, and large
+        pixels = replace(pixels, scatter=pixels.scatter.diagonal(axis1=1, axis2=2).copy())
     latents, floor = Latents.of(encoder, source), noise_floor(encoder) * encoder.scale**2
     found = fit_styles(source, latents, family, styles, floor, settings.ridge, toned=toned)
     left = residual(pixels, encoder, found.squares)
@@ -86,11 +92,11 @@ def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
     return Parts(encoder, prior, decoder)
 
 
-def fit_one_covariance(source: Source, settings: Settings) -> Parts:
+def fit_one_covariance(source: Source, settings: Settings, work: Work) -> Parts:
     """One Gaussian for each of very many prompts: means of their own, and one covariance within prompts, since a matrix
     for each would not fit."""
     image, p = source.image, len(source.classes)
-    encoder, pixels = find_encoder(source, settings, Work.of(source, n_families=1, svd_solver=settings.svd_solver))
+    encoder, pixels = find_encoder(source, settings, work)
     latents = Latents.of(encoder, source)
     sums = means_and_scatter(source, latents)
     means, n = sums.totals / sums.counts[:, None], source.n

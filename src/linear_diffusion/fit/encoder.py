@@ -25,8 +25,9 @@ from ..utils.streams import DRAWS, blocks, stream
 from ..utils.threads import blas_threads
 from ..utils.types import AnyArray, Array, Index
 from .clusters import LEAST_IMAGES
-from .source import Latents, Sample, Source, Sums, Together
-from .styles import LEADING, RANK
+from .matching import MOST_COMPONENTS
+from .source import PIXELS, REMEMBERED, Latents, Sample, Source, Sums, Together, batch_length
+from .styles import LEADING, RANK, SIDE_BY_SIDE
 
 SAMPLE = 200
 """Training images that are kept, to choose by how sure a model may be of a prompt (benchmarks/styles.py, "chosen by 50
@@ -77,8 +78,9 @@ class Learned:
 @dataclass(frozen=True)
 class Work:
     """What a fit works on, as far as memory is concerned: p prompts and n images of d pixels of so many bytes,
-    ``largest`` of them of one prompt; how many images a round of matching draws, how many prompts are worked on side by
-    side, how long a code of words is (0 is one-hot), and how many matrices of pixels each prompt has."""
+    ``largest`` of them of one prompt; families, styles of all and of one family at most, and images of this; how many
+    images a round of matching draws, how many families are worked on side by side, how long a code of words is (0 is
+    one-hot), and how many matrices of pixels each prompt has."""
 
     p: int
     d: int
@@ -93,11 +95,20 @@ class Work:
     code_length: int = 0
     n_sums: int = 1
     n_families: int = 0
+    n_components: int = 0
+    in_family: int = 0
+    of_family: int = 0
     svd_solver: str = "auto"
 
     @classmethod
-    def of(cls, source: Source, **others: Any) -> Self:
-        """What a source is, and how it is worked on."""
+    def of(cls, source: Source, family: Index | None = None, n_styles: int = 1, **others: Any) -> Self:
+        """What a source is, whose prompts may be families (p,), and how it is worked on."""
+        family = np.arange(len(source.counts)) if family is None else family
+        styles = np.clip(source.counts // LEAST_IMAGES, 1, n_styles)
+        others |= {"n_styles": n_styles, "n_components": int(styles.sum()), "n_families": int(family.max()) + 1}
+        others["in_family"], others["of_family"] = (
+            int(np.bincount(family, each).max()) for each in (styles, source.counts)
+        )
         image, dtype = source.image, np.dtype(source.rows_dtype)
         n_channels, largest = image.n_channels if image.pixel_range else 0, int(source.counts.max())
         sizes = len(source.classes), image.n_pixels, source.n, largest, dtype.itemsize, n_channels
@@ -128,7 +139,7 @@ class Work:
         chunk = per_pixel * d * chunk_length(d, self._float, self.largest)
         square = d * d if self.dense else d
         sums = 8 * p * (self.n_sums * square + d + 2 * N_TONES * self.n_channels)
-        side, matrices = min(self.n, d), p * k * k
+        side, matrices = min(self.n, d), (self.n_families or p) * k * k
         # LAPACK holds six matrices: the covariance, what it is made of, its vectors and room for work.
         components = 8 * (6 * side**2 + 2 * k * d) if self.way != "sketch" else 8 * 6 * d * (k + 10) + chunk
         if self.code_length:
@@ -136,9 +147,14 @@ class Work:
             matrices = (2 * self.code_length + min(p, 32) + 16) * k * k
             after = sums + 8 * (matrices + 2 * p * (k + self.code_length) + 2 * k * d) + chunk
         else:
-            side_by_side = min(self.n_threads, p)  # prompts whose curves are fitted: each has its directions in pixels
+            side_by_side = min(
+                self.n_threads, self.n_families or p
+            )  # prompts whose curves are fitted: each has its directions in pixels
             after = 8 * ((13 if self.sampled else 4) * matrices + (2 + 2 * side_by_side) * k * d)
-            after += self._style_bytes(k)
+            if self.n_styles > 1:
+                after = 8 * (2 + 2 * side_by_side) * k * d + self._style_bytes(k)
+            elif self.n_families == 1 < p:  # means of pixels and latents, and what they are worked out from
+                after += sums + 8 * p * (4 * k + 3 * d) + min(self._float * self.n * k, REMEMBERED)
         latents = 8 * 2 * matrices if self.dense else 8 * p * k + chunk
         return max(sums + max(chunk, 16 * square, components, latents), after)
 
@@ -147,16 +163,30 @@ class Work:
         return 8 if self.itemsize == 8 else 4
 
     def _style_bytes(self, k: int) -> int:
-        """Latents, own directions and their pixels, and drawn images; those of some prompts side by side."""
-        if self.n_styles == 1:
-            return 0
-        d, side_by_side = self.d, min(self.n_threads, self.p)
-        s, m, r = max(min(self.n_styles, self.largest // LEAST_IMAGES), 1), min(LEADING, k), min(RANK, k)
-        drawn = -(-self.n_drawn * self.largest // self.n)
-        kept = self._float * self.n * k + min(self.p * s, self.n) * k * (12 * r + 32)
-        found = 4 * self._float * self.largest * k + 16 * s * k * m
-        matched = 24 * k * d + s * d * (4 * r + 32) + drawn * (2 * self.itemsize * d + 16 * k) + _SCRATCH
-        return kept + side_by_side * max(found, matched)
+        """Latents and a batch of images that they are of; own directions and their pixels, and drawn images, those of
+        some families side by side."""
+        d, m, g, side_by_side = self.d, self.n_components, self.n_families, min(self.n_threads, self.n_families)
+        lead, r, several = min(LEADING, k), min(RANK, k), min(self.in_family, max(self.n_styles, SIDE_BY_SIDE))
+        latents, batch = (
+            self._float * self.n * k,
+            min(self.n, batch_length(np.uint8 if self.itemsize == 1 else float, d)),
+        )
+        # A batch and the one that is read meanwhile, and its tones, or its sums where it has few images of a prompt.
+        reading = batch * d * (self.itemsize if self.itemsize == 1 else 2 * self.itemsize + 8)
+        kept = (
+            min(latents, REMEMBERED)
+            + (2 if self.n > batch else 1) * reading
+            + 16 * min(self.n * d, PIXELS)
+            + 8 * (m * k + 3 * g * k * k)
+        )
+        lent = 8 * m * k * (lead + r) + side_by_side * 8 * several * k * (lead + 2 * r)
+        shared = 12 * m * k * r + side_by_side * 32 * k * k
+        drawn = -(-self.n_drawn * self.of_family // self.n)
+        some = min(self.in_family, MOST_COMPONENTS)
+        matched = (
+            24 * k * d + some * (d * (4 * r + 32) + 24 * k * r) + drawn * (2 * self.itemsize * d + 16 * k) + _SCRATCH
+        )
+        return kept + max(lent, shared, 10 * m * k * r + side_by_side * matched)
 
 
 def learn(source: Source, settings: Settings, work: Work) -> Learned:

@@ -43,7 +43,7 @@ _LEAST_FREEDOM = 10
 """Images beyond their components' number that a prompt needs for its variance to be worth matching, or knowing: with
 fewer, a standard deviation is off by more than ``1 / sqrt(2 * 10)``, a fifth."""
 
-_MOST_COMPONENTS = 1024
+MOST_COMPONENTS = 1024
 """Components of a family that are drawn to match it, at most: a thousand tell how all differ from real images."""
 _ROUNDING = 1e-10
 """Share of a direction's mean square below which variance within components is rounding."""
@@ -77,11 +77,11 @@ def tone_curves(prior: ClassPrior, decoder: Decoder, histogram: AnyArray) -> Ton
 def some_of(prior: ClassPrior, family: int) -> Index:
     """Positions of a family's components: all, or where they are very many some of each curve, as even as can be."""
     own = prior.components_of(family)
-    if len(own) <= _MOST_COMPONENTS:
+    if len(own) <= MOST_COMPONENTS:
         return own
     by_curve = own[np.argsort(prior.curves[own], kind="stable")]
     first = np.unique(prior.curves[by_curve], return_index=True)[1]
-    even = np.linspace(0, len(own) - 1, _MOST_COMPONENTS).astype(np.intp)
+    even = np.linspace(0, len(own) - 1, MOST_COMPONENTS).astype(np.intp)
     return np.sort(by_curve[np.union1d(first, even)])
 
 

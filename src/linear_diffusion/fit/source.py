@@ -189,7 +189,7 @@ class Latents:
     def __init__(self, to_latent: Array, mean: Array, dtype: Any) -> None:
         self.to_latent, self.mean, self.dtype = to_latent, mean, np.dtype(dtype)
         self._seen: dict[bytes, Array] = {}
-        self._left = _REMEMBERED
+        self._left = REMEMBERED
 
     @classmethod
     def of(cls, encoder: PCAEncoder, source: Source) -> Self:
@@ -215,7 +215,7 @@ class Latents:
 
     def _encoded(self, rows: AnyArray) -> Array:
         out = np.empty((len(rows), self.latent_dim), self.dtype)
-        for part in cut(len(rows), max(_PIXELS // rows.shape[1], 1)):
+        for part in cut(len(rows), max(PIXELS // rows.shape[1], 1)):
             x = rows[part].astype(np.float64)
             x -= self.mean
             out[part] = x @ self.to_latent
@@ -225,10 +225,10 @@ class Latents:
         return self  # copies of sums share what they are worked out with
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_seen": {}, "_left": _REMEMBERED}
+        return vars(self) | {"_seen": {}, "_left": REMEMBERED}
 
 
-_REMEMBERED = 2**28
+REMEMBERED = 2**28
 """Bytes of latents that are remembered, which spares encoding them again."""
-_PIXELS = 2**21
+PIXELS = 2**21
 """Pixels that are encoded at once."""

@@ -37,7 +37,7 @@ LEADING = 25
 begin in 16 of the prompt's", "own directions begin in 80 of the prompt's")."""
 _ROWS = 4096
 """Rows of a product that are turned to float64 at once, which fit in a cache."""
-_SIDE_BY_SIDE = 256
+SIDE_BY_SIDE = 256
 """Styles whose covariances are worked on at once."""
 _NEIGHBOURS = 8
 """Styles whose scatter counts in that of one, since it has few images itself (benchmarks/styles.py, "3 neighbours
@@ -291,7 +291,7 @@ def _lent(counts: Array, means: Array, owner: Index, scatter: Array, leading: Ar
         pooled, theirs = scatter.sum(axis=0) / freedom, seen.sum(axis=0) / freedom
         b = _images_of_the_family(counts[alone], seen[alone], theirs, fourth[owner[alone]])
         leaning[alone] = b / (counts[alone] - 1 + b)
-        for few in (alone[part] for part in cut(len(alone), _SIDE_BY_SIDE)):
+        for few in (alone[part] for part in cut(len(alone), SIDE_BY_SIDE)):
             own = scatter[few] / (counts[few] - 1 + b)[:, None, None] + leaning[few, None, None] * pooled
             factors[few] = _own_directions(own, leading)
         weight[alone] += shares[alone] / (counts[alone] - 1 + b)
@@ -346,7 +346,7 @@ def _smoothing(counts: Array, means: Array, scatter: Array, fourth: float) -> Ar
 def _law(shares: Array, means: Array, own: Array, scatter: Array, floor: float, ridge: float) -> Law:
     """The law of styles (s,) with own directions (s, k, r), from the mean of their covariances (k, k)."""
     rest = scatter.copy()
-    for few in cut(len(own), _SIDE_BY_SIDE):
+    for few in cut(len(own), SIDE_BY_SIDE):
         flat = (np.sqrt(shares[few, None, None]) * own[few]).swapaxes(0, 1).reshape(len(rest), -1)
         rest -= flat @ flat.T
     # Directions in which nothing varies all have the floor, and could be any; so that they are not what rounding makes
@@ -354,7 +354,7 @@ def _law(shares: Array, means: Array, own: Array, scatter: Array, floor: float, 
     rest[np.diag_indices_from(rest)] += 0.1 * floor * np.linspace(1.0, 0.0, len(rest))
     variances, basis = np.linalg.eigh(rest)
     factors = np.empty(own.shape, np.float32)
-    for few in cut(len(own), _SIDE_BY_SIDE):
+    for few in cut(len(own), SIDE_BY_SIDE):
         factors[few] = basis.T.astype(np.float32) @ own[few].astype(np.float32)
     return Law(shares, means, factors, basis, np.maximum(variances + ridge, max(floor, LEAST)))
 

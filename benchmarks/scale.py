@@ -1,4 +1,4 @@
-"""How does a fit grow with its data? Streams against arrays, ten million images, large images, many prompts, two workers.
+"""How does a fit grow with its data? Streams and arrays, ten million images, large images, many prompts, two workers.
 
     python benchmarks/scale.py                 all parts, each in a process of its own, whose peak is told
     python benchmarks/scale.py --part mnist    one of: mnist, millions, large, prompts, workers
@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from common import N_THREADS, RESULTS, arguments, mnist, report, seconds
+from common import arguments, mnist, report, seconds
 
-PARTS = ("mnist", "millions", "large", "prompts", "workers")
 ONE = {"styles": 1, "latent_dim": 144}
 """The parameters of one Gaussian for each prompt."""
 
@@ -167,12 +166,14 @@ def of_prompts(options: Any) -> dict[str, Any]:
     images, prompts = mnist(options)
     many = np.arange(len(images)) % 1000 + 1000 * np.unique(prompts, return_inverse=True)[1]
     found: dict[str, Any] = {}
+    asked = np.random.default_rng(0).permutation(len(images))[:10_000]
     for name, parameters in (("one Gaussian", ONE), ("the default", {})):
         few_, many_ = (LinearDiffusion(**parameters, random_state=0) for _ in range(2))
         fits = seconds(
-            lambda model=few_: model.fit(images, prompts), lambda model=many_: model.fit(images, many), repeat=options.repeat
+            lambda model=few_: model.fit(images, prompts),
+            lambda model=many_: model.fit(images, many),
+            repeat=options.repeat,
         )
-        asked = np.random.default_rng(0).permutation(len(images))[:10_000]
         draws = seconds(
             lambda model=few_: model.sample(prompts=prompts[asked], random_state=0),
             lambda model=many_: model.sample(prompts=many[asked], random_state=0),
@@ -189,11 +190,126 @@ def of_prompts(options: Any) -> dict[str, Any]:
     return found
 
 
+def of_workers(options: Any) -> dict[str, Any]:
+    """Two worker processes of this machine against one process, one BLAS thread each, from a file of MNIST's pixels;
+    then one of the two is killed while it works."""
+    import signal
+    import threading
+
+    from distributed import Client, LocalCluster
+    from threadpoolctl import threadpool_limits
+
+    from linear_diffusion import LinearDiffusion
+    from linear_diffusion.datasets import ArrayStream
+
+    images, prompts = mnist(options)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(file := Path(folder, "images.npy"), images)
+        stream = ArrayStream(np.load(file, mmap_mode="r"), prompts)
+        for name, parameters in (("one Gaussian", ONE), ("the default", {})):
+            model = LinearDiffusion(**parameters, random_state=0)
+            with threadpool_limits(1):
+                start = time.perf_counter()
+                model.fit_batches(stream)
+                alone = time.perf_counter() - start
+                mine = answers(model)
+            with (
+                threadpool_limits(1),  # Dask gives its workers one by itself
+                LocalCluster(n_workers=2, threads_per_worker=1, processes=True) as cluster,
+                Client(cluster) as client,
+            ):
+                model.fit_batches(ArrayStream(images[:2000], prompts[:2000]), client=client)  # what is imported late
+                start = time.perf_counter()
+                model.fit_batches(stream, client=client)
+                two = time.perf_counter() - start
+                apart = farthest(mine, answers(model))
+                pids = list(client.run(os.getpid).values())
+                killer = threading.Timer(two / 4, os.kill, (pids[0], signal.SIGKILL))
+                killer.start()
+                model.fit_batches(stream, client=client)
+                killer.join()
+                killed = farthest(mine, answers(model))
+            found[name] = {
+                "one process, s": alone,
+                "two workers, s": two,
+                "speed-up": alone / two,
+                "farthest apart": apart,
+                "with a worker killed": killed,
+            }
+    return found
+
+
+def answers(model: Any) -> list[Any]:
+    """Moments of prompts in pixels: means (p, d), and covariances along 50 random directions (p, 50, 50)."""
+    to_pixels, mean = model.encoder_.to_pixels, model.encoder_.mean
+    seen = to_pixels @ np.random.default_rng(0).standard_normal((to_pixels.shape[1], 50))
+    return [model.means_ @ to_pixels + mean, seen.T @ model.covariances_ @ seen]
+
+
+def farthest(one: list[Any], other: list[Any]) -> float:
+    """The largest difference of two models' moments, relative to the largest of each kind."""
+    return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(one, other, strict=True))
+
+
+def of_cluster(options: Any) -> dict[str, Any]:
+    """What a fit of the default model on 10^9 images of 64 x 64 under ten prompts takes, from what each pass takes one
+    core here. Minutes are of workers with one such core each; every sum goes to one place once, at 1 GB a second."""
+    from threadpoolctl import threadpool_limits
+
+    from linear_diffusion.fit import fit_classes
+    from linear_diffusion.fit.encoder import Settings
+    from linear_diffusion.fit.source import ArraySource, Sums
+    from linear_diffusion.image.format import ImageFormat
+
+    class Timed(ArraySource):
+        """Images in memory, whose passes are timed."""
+
+        passes: list[tuple[float, int]]
+
+        def total(self, sums: Any, doing: str) -> Any:
+            start = time.perf_counter()
+            found: Sums = super().total(sums, doing)
+            size = sum(np.asarray(a).nbytes for a in found.arrays().values())
+            self.passes.append((time.perf_counter() - start, size))
+            return found
+
+    found: dict[str, Any] = {}
+    whole, m = 10**9, options.timed
+    for name, shape in (("grey", (64, 64)), ("colour", (64, 64, 3))):
+        images = np.concatenate([batch for batch, _ in Colours(m, 64)])
+        images = images[..., 0] if len(shape) == 2 else images
+        d = int(np.prod(shape))
+        with threadpool_limits(1):
+            source = Timed(images.reshape(m, -1), np.arange(m) % 10, np.arange(10), ImageFormat.of(images))
+            source.passes = []
+            settings = Settings(500, standardize=False, rescale=True)
+            start = time.perf_counter()
+            fit_classes(source, settings, 165)
+            between = time.perf_counter() - start - sum(took for took, _ in source.passes)
+        a_pass = [took / m for took, _ in source.passes]
+        sent = sum(size for _, size in source.passes)
+        found[name] = {
+            "passes": float(len(a_pass)),
+            "TB read": len(a_pass) * d * whole / 1e12,
+            "images a second, a pass, a core": len(a_pass) / sum(a_pass),
+            "GB of sums, a worker": sent / 1e9,
+            **{
+                f"minutes, {n:,} workers": (whole * sum(a_pass) / n + n * sent / 1e9 + between) / 60
+                for n in (10, 100, 1000)
+            },
+            "of which between passes": between / 60,
+        }
+    return found
+
+
 WORK: dict[str, Callable[[Any], dict[str, Any]]] = {
     "mnist": of_mnist,
     "millions": of_millions,
     "large": of_large,
     "prompts": of_prompts,
+    "workers": of_workers,
+    "cluster": of_cluster,
 }
 
 
@@ -204,8 +320,14 @@ def main(options: Any) -> None:
     for part in WORK:
         command = [sys.executable, __file__, *sys.argv[1:], "--part", part]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        rows = [[name, *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in each.values())] for name, each in found.items()]
-        report(f"scale-{part}", ["", *next(iter(found.values()))], rows, found, (WORK[part].__doc__ or "").strip())
+        rows = [[name, *map(shown, each.values())] for name, each in found.items()]
+        note = " ".join((WORK[part].__doc__ or "").split())
+        report(f"scale-{part}", ["", *next(iter(found.values()))], rows, found, note)
+
+
+def shown(value: float) -> str:
+    """A number in a table."""
+    return f"{value:.1e}" if value < 1e-3 else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 if __name__ == "__main__":
@@ -214,5 +336,6 @@ if __name__ == "__main__":
         parser.add_argument("--part", choices=WORK)
         parser.add_argument("--most", type=int, default=10_000_000, help="images of the longest stream")
         parser.add_argument("--large", type=int, default=50_000, help="large images")
+        parser.add_argument("--timed", type=int, default=8_000, help="images that passes are timed with")
 
     main(arguments(__doc__, extend))

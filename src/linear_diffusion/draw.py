@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from .image.decoder import Decoder
 from .noise import Level, start_std
 from .plan import Plan, distinct
 from .sampler import Sampler, adds_noise, bridge, compile_law, trajectory
-from .utils.groups import by_group, cut, runs
+from .utils.groups import by_group, cut
 from .utils.lazy import lazy
 from .utils.streams import BLOCK, blocks, start_noise, step_noise
 from .utils.threads import blas_threads, in_parallel
@@ -101,36 +102,44 @@ class _Part:
         """Draw some of the images."""
         decoder = self.plan.decoder
         w: Array = decoder.encoder.to_pixels_float32  # (k, d)
-        maps, shifts, in_pixels = self._maps([piece for piece, _ in runs(self.piece[rows])], rows.stop - rows.start)
+        pieces = np.unique(self.piece[rows])
+        first, maps, shift, in_pixels = self._maps(pieces.tolist(), rows.stop - rows.start)
         for part in cut(rows.stop - rows.start, max(_PIXELS // decoder.image.n_pixels, 1)):
             here = slice(rows.start + part.start, rows.start + part.stop)
             out: AnyArray = np.empty((here.stop - here.start, w.shape[in_pixels]), np.float32)
-            for piece, own in runs(self.piece[here]):
-                *matrices, last = maps[piece]
-                np.matmul(reduce(np.matmul, matrices, self.noise[here][own]), last, out=out[own])
-                out[own] += shifts[piece]
+            place = np.searchsorted(pieces, self.piece[here])
+            for j, own in by_group(first[place]):
+                *matrices, last = maps[j]
+                out[own] = reduce(np.matmul, matrices, self.noise[here][own]) @ last
+            out += shift[place]
             if not in_pixels:
                 out = out @ w
                 out += decoder.encoder.mean.astype(np.float32)
             self.out[self.order[here]] = decoder.finish(out, self.plan.curves[self.piece[here]], on_grid=in_pixels)
 
-    def _maps(self, pieces: list[int], n: int) -> tuple[dict[int, list[AnyArray]], dict[int, Array], bool]:
-        """Maps that take noise to latents, or to positions in the tone curves' tables, and what is added; float32.
-        Straight to pixels, by fewer numbers an image, where the n images are more than their pieces' directions."""
+    def _maps(self, pieces: list[int], n: int) -> tuple[Index, list[list[AnyArray]], Array, bool]:
+        """Maps that take noise to latents, or to positions in the tone curves' tables, and what is added for each
+        piece; float32. Pieces that vary alike have one map: which, comes first. Straight to pixels, by fewer numbers an
+        image, where the n images are more than the maps' directions."""
         decoder, encoder = self.plan.decoder, self.plan.decoder.encoder
         maps: list[list[AnyArray]] = []
-        shifts: list[Array] = []
+        shifts, which, made = [], [], dict[Any, int]()
         for piece in pieces:
             denoiser, law = self.laws[piece]
             basis = denoiser.basis
+            at = len(maps)
             if basis is None:
                 maps.append([law.matrix.T.astype(np.float32)])
                 shifts.append(law.shift)
             else:
-                single = basis.astype(np.float32, copy=False)
-                maps.append([single * law.matrix.astype(np.float32), single.T])
+                alike = basis.ctypes.data, law.matrix.tobytes(), int(self.plan.curves[piece])
+                at = made.setdefault(alike, at)
+                if at == len(maps):
+                    single = basis.astype(np.float32, copy=False)
+                    maps.append([single * law.matrix.astype(np.float32), single.T])
                 shifts.append(basis @ law.shift + denoiser.beside)
-        ranks = [len(own[-1]) for own in maps]
+            which.append(at)
+        first, ranks = np.array(which), [len(own[-1]) for own in maps]
         in_pixels = sum(ranks) < n
         shift = np.stack(shifts)
         if in_pixels:
@@ -139,12 +148,13 @@ class _Part:
             shift = (shift @ encoder.to_pixels + encoder.mean - low) / step
             stacked = np.concatenate([own[-1] for own in maps]) @ encoder.to_pixels_float32
             lasts = np.split(stacked, np.cumsum(ranks[:-1]))
-            for own, last, unit in zip(maps, lasts, step.astype(np.float32), strict=True):
+            units = step[np.unique(first, return_index=True)[1]].astype(np.float32)
+            for own, last, unit in zip(maps, lasts, units, strict=True):
                 last /= unit
                 own[-1] = last
                 if len(own) == 2 and len(own[0]) == len(last):  # of full rank: one product for each image, not two
                     own[:] = [own[0] @ last]
-        return dict(zip(pieces, maps, strict=True)), dict(zip(pieces, shift.astype(np.float32), strict=True)), in_pixels
+        return first, maps, shift.astype(np.float32), in_pixels
 
 
 def _ordered_noise(entropy: int, rows: slice, order: Index, k: int) -> Array:

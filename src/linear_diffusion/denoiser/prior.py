@@ -234,7 +234,7 @@ class ClassPrior(Kept, Prior):
 
     def prepare(self, prompts: Iterable[int]) -> None:
         """Work out what samples of prompts are drawn from: those of a family side by side, which is faster."""
-        new = [j for j in prompts if j not in self._laws] if self.factors.shape[2] else []
+        new = [j for j in prompts if j not in self._laws]
         for few in (new[at : at + _SIDE_BY_SIDE] for at in range(0, len(new), _SIDE_BY_SIDE)):
             for g in {int(self.family_of[j]) for j in few}:
                 these = [j for j in few if self.family_of[j] == g]
@@ -244,6 +244,12 @@ class ClassPrior(Kept, Prior):
     def _prepare(self, prompts: Sequence[int]) -> None:
         """The laws of prompts of one family, and what their samples are drawn from."""
         laws = [self.law(j) for j in prompts]
+        if self.factors.shape[2] == 0:  # all vary alike, by the same arrays
+            first = self._alike.setdefault(int(self.family_of[prompts[0]]), laws[0].mixture)
+            for law in laws:
+                means = law.means if law.matched_means is None else law.matched_means
+                law.__dict__["mixture"] = Mixture(law.shares, means, first.directions, first.variances)
+            return
         ends = np.cumsum([0, *(len(law.shares) for law in laws)])
         parts = {name: np.concatenate([getattr(law, name) for law in laws]) for name in ("shares", "means", "factors")}
         matched = None if self.matched_means is None else np.concatenate([law.matched_means for law in laws])
@@ -291,6 +297,10 @@ class ClassPrior(Kept, Prior):
 
     @lazy
     def _laws(self) -> dict[int, Law]:
+        return {}
+
+    @lazy
+    def _alike(self) -> dict[int, Mixture]:
         return {}
 
     @lazy

@@ -8,16 +8,16 @@ from .types import Index
 
 
 def by_group(index: Index) -> Iterator[tuple[int, Index | slice]]:
-    """Rows of each number in an index: (number, rows); a slice where there is one, which spares copies.
+    """Rows of each number in an index: (number, rows); slices where the index increases, which spares copies.
 
     >>> list(by_group(np.array([3, 5, 3])))
     [(3, array([0, 2])), (5, array([1]))]
     """
+    if (index[1:] >= index[:-1]).all():
+        yield from runs(index)
+        return
     order = np.argsort(index, kind="stable")
     present, first = np.unique(index[order], return_index=True)
-    if len(present) == 1:
-        yield int(present[0]), slice(None)
-        return
     yield from zip(present.tolist(), np.split(order, first[1:]), strict=True)
 
 

@@ -174,7 +174,7 @@ def test_an_error_of_the_stream_itself_says_where_it_was_met(digits: Data) -> No
 
 
 def test_what_can_be_read_only_once_is_refused(digits: Data) -> None:
-    with pytest.raises(TypeError, match="generator, which cannot be read more than once.*partial_fit"):
+    with pytest.raises(TypeError, match=r"generator, which cannot be read more than once.*partial_fit"):
         LinearDiffusion(**ONE).fit_batches(digits for _ in range(3))
     with pytest.raises(TypeError, match="int, which cannot"):
         LinearDiffusion(**ONE).fit_batches(3)

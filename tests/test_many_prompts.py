@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp
 
 from linear_diffusion import LinearDiffusion, fit
+from linear_diffusion.fit import encoder
 from linear_diffusion.operators import inpaint
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -126,6 +127,23 @@ def test_samples_of_a_prompt_of_one_image_vary_as_those_of_others_do(few: Images
     X, y = few
     for j in np.flatnonzero(COUNTS == 1)[:3]:
         assert np.abs(leant.sample(400, int(j))[0].mean(axis=0) - X[y == j][0]).mean() < 0.08
+
+
+def test_gaussians_whose_covariances_would_take_too_much_share_one(
+    few: Images, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    X, y = few
+    monkeypatch.setattr(encoder, "_MOST_BYTES", 0)
+    model = LinearDiffusion(styles=1, latent_dim=20, random_state=0).fit(X, y)
+    assert len(recwarn) == 0  # a prompt of one image varies as all do
+    assert_array_equal(model.pooled_share_, 1.0)
+    z = model.transform(X)
+    means = np.stack([z[y == j].mean(axis=0) for j in range(42)])
+    assert_allclose(model.means_, means, atol=1e-5)
+    within = np.cov((z - means[y]).T, bias=True)
+    assert_allclose(model.covariances_, np.broadcast_to(within, (42, 20, 20)), atol=1e-5 * np.trace(within))
+    images = model.sample(prompts=model.classes_)[0]
+    assert images.min() >= 0 and images.max() <= 1
 
 
 # What a model with families answers

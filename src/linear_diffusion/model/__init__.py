@@ -86,7 +86,8 @@ class LinearDiffusion(Trained):
         With styles, prompts that have fewer images than latents have dimensions lean on each other: which share of a
         prompt's covariance is that of all such prompts, the mean being the prompt's own. It is 1 for a prompt with one
         image and falls with every image more. It is 0 for all other prompts, and for those that have several styles,
-        which lean on the styles next to them.
+        which lean on the styles next to them. With ``styles=1`` it is 0, or 1 for all where a covariance for each would
+        take more than 1 GB, so that they share one.
     components_ : array of shape (k, d)
         Principal components.
     explained_variance_ratio_ : array of shape (k,)

@@ -92,9 +92,8 @@ def _add(shared: tuple[ClusterSource, Sums], position: int, first: int, batches:
 
 
 def _merge(shared: tuple[ClusterSource, Sums], found: list[Added]) -> Added:
-    sums = deepcopy(shared[1])
+    sums, other = deepcopy(shared[1]), deepcopy(shared[1])
     for arrays, _ in found:
-        other = deepcopy(shared[1])
         other.take(arrays)
         sums.merge(other)
     return sums.arrays(), sum(n for _, n in found)

@@ -106,7 +106,11 @@ class Workers:
         if self.client is None:
             with one_thread():
                 return task.compute(scheduler="threads")
-        future = self.client.compute(task, retries=_RETRIES)
+        import dask
+
+        # Batches of a list are part of the graph: their sender knows, and needs no warning.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+            future = self.client.compute(task, retries=_RETRIES)
         try:
             return future.result()
         finally:

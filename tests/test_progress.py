@@ -12,7 +12,10 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from linear_diffusion import LinearDiffusion
-from linear_diffusion.utils.progress import counted, listening, printed, tell
+from linear_diffusion.utils.progress import counted, listening, printed, so_far, tell
+
+FOUND = ["components: from the products of 64 pixels, of each prompt", "moments of pixels: 300 of 300 images"]
+"""How a fit on 300 digits begins."""
 
 
 def told(printed):
@@ -32,7 +35,10 @@ def test_verbose_prints_phases_and_counts_and_changes_nothing(pair, capsys):
     lines = told(capsys.readouterr().out)
     phases = ["styles", "moment matching", "detail curves"]
     counts = [[f"{phase}: prompt {i} of 10" for i in range(1, 11)] for phase in phases]
-    assert lines == ["components and moments of 300 images", *counts[0], *counts[1], "tone curves", *counts[2], "done"]
+    whole = "300 of 300 images"
+    passes = [f"what styles {do}: {whole}" for do in ("are", "vary along", "share")]
+    found = [*FOUND, f"sample for the styles: {whole}", *counts[0], *passes]
+    assert lines == [*found, *counts[1], "tone curves", *counts[2], "done"]
     np.testing.assert_array_equal(quiet.sample(20)[0], loud.sample(20)[0])
     assert capsys.readouterr().out == ""
 
@@ -40,12 +46,18 @@ def test_verbose_prints_phases_and_counts_and_changes_nothing(pair, capsys):
 @pytest.mark.parametrize(
     ("params", "lines"),
     [
-        ({"styles": 1}, ["components and moments of 300 images", "tone curves", "done"]),
+        ({"styles": 1}, [*FOUND, "tone curves", "done"]),
+        ({"training": "sampled", "styles": 1, "tone": False}, [*FOUND, "noise, drawn", "done"]),
         (
-            {"training": "sampled", "styles": 1, "tone": False},
-            ["components and moments of 300 images", "noise, drawn", "done"],
+            {"text_encoder": "words"},
+            [
+                "components: from the products of 64 pixels, of all images",
+                FOUND[1],
+                "moments of latents: 300 of 300 images",
+                "regressions on words",
+                "done",
+            ],
         ),
-        ({"text_encoder": "words"}, ["components and regressions on words, of 300 images", "done"]),
     ],
 )
 def test_every_kind_of_fit_is_told(pair, capsys, params, lines):
@@ -60,7 +72,7 @@ def test_verbose_is_a_parameter_as_any_other_but_is_not_saved(pair, tmp_path, ca
     assert LinearDiffusion.from_pretrained(tmp_path / "model").verbose == 0
     capsys.readouterr()
     search = GridSearchCV(clone(model), {"latent_dim": [5, 10]}, cv=2).fit(*pair)
-    assert capsys.readouterr().out.count("[LinearDiffusion]") == 5 * 3
+    assert capsys.readouterr().out.count("[LinearDiffusion]") == 5 * 4
     assert search.best_estimator_.verbose == 1
     with pytest.raises(ValueError, match="verbose"):
         LinearDiffusion(verbose="loud").fit(*pair)
@@ -69,7 +81,7 @@ def test_verbose_is_a_parameter_as_any_other_but_is_not_saved(pair, tmp_path, ca
 def test_what_is_printed_is_printed_once(pair, capsys):
     with printed(1, "all"):
         LinearDiffusion(styles=1, latent_dim=10, verbose=1).fit(*pair)
-    assert told(capsys.readouterr().out) == ["components and moments of 300 images", "tone curves", "done"]
+    assert told(capsys.readouterr().out) == [*FOUND, "tone curves", "done"]
     with pytest.raises(RuntimeError), printed(1, "all"):
         raise RuntimeError
     with printed(1, "all"):
@@ -82,6 +94,19 @@ def test_a_count_has_ten_lines_at_most():
     with listening(heard.append):
         assert list(map(counted(abs, 1234, "prompt"), range(-1234, 0))) == list(range(1234, 0, -1))
     assert heard == [f"prompt {-(-1234 * i // 10):,} of 1,234" for i in range(1, 11)]
+
+
+def test_what_is_done_so_far_has_ten_lines_at_most():
+    heard = []
+    with listening(heard.append):
+        done, unknown = so_far("pass", 5000), so_far("scan")
+        for i in range(1, 5001):
+            done(i)
+            unknown(i)
+    assert [line for line in heard if line.startswith("pass")] == [
+        f"pass: {500 * i:,} of 5,000 images" for i in range(1, 11)
+    ]
+    assert [line for line in heard if line.startswith("scan")] == [f"scan: {2**i:,} images" for i in range(13)]
 
 
 def test_nobody_hears_what_another_thread_started():

@@ -213,7 +213,7 @@ def test_what_is_no_sum_is_refused_by_name(parameters: dict[str, Any], digits: D
 
 
 def test_memory_does_not_grow_with_the_number_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five times as many images take as much at the peak, as far as numpy tells."""
+    """Many more images take as much at the peak, but for a few batches, as far as numpy tells."""
 
     class Many:
         def __init__(self, n: int) -> None:
@@ -226,9 +226,10 @@ def test_memory_does_not_grow_with_the_number_of_images(monkeypatch: pytest.Monk
 
     peaks = []
     monkeypatch.setattr("linear_diffusion.fit.batches.batch_length", lambda dtype, d: 2000)
-    for n in (8, 40):
+    for n in (8, 108):
         tracemalloc.start()
         LinearDiffusion(styles=1, latent_dim=10).fit_batches(Many(n))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.1 * peaks[0]
+    more = 100 * 1000 * 144  # bytes; how many batches are there at a time is a matter of threads
+    assert peaks[1] - peaks[0] < more / 5

@@ -18,7 +18,7 @@ from ..exceptions import BatchError, count, warn
 from ..image.checks import as_array, check_images
 from ..image.format import ImageFormat
 from ..text.labels import check_prompts
-from ..utils.progress import tell
+from ..utils.progress import so_far
 from ..utils.types import AnyArray, Index
 from .checkpoint import Checkpoint
 from .source import Source, Sums, batch_length
@@ -107,11 +107,11 @@ class BatchSource(Source):
 
     def scan(self) -> Seen:
         """What all batches hold: the first pass."""
-        done = 0
+        done, told = 0, so_far("scan")
         for X, classes, index in self._checked():
             self._seen.merge(Seen.of(X, classes, index))
             done += len(X)
-            tell(f"scan: {done:,} images")
+            told(done)
         return self._seen
 
     def part(self, given: Any, position: int, first: int) -> Self:
@@ -134,7 +134,7 @@ class BatchSource(Source):
     def total(self, sums: S, doing: str) -> S:
         if self.checkpoint is None:
             return super().total(sums, doing)
-        return self.checkpoint.total(self.batches, sums, doing)
+        return self.checkpoint.total(self.batches, sums, doing, self.n)
 
     def batches(self) -> Iterator[tuple[AnyArray, Index]]:
         n = 0

@@ -17,10 +17,9 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ..exceptions import count
 from ..utils.ahead import read_ahead
 from ..utils.files import pack, unpack, write_files
-from ..utils.progress import tell
+from ..utils.progress import so_far, tell
 from ..utils.types import AnyArray, Index
 from .source import Sums
 
@@ -62,7 +61,7 @@ class Checkpoint:
         self.folder, self.every, self.identity = folder, every, identity
         self._pass, self._took = 0, 0.0
 
-    def total(self, batches: Batches, sums: S, doing: str) -> S:
+    def total(self, batches: Batches, sums: S, doing: str, n_images: int) -> S:
         """What sums come to over all batches, from where the last pass of this number was left."""
         self._pass += 1
         found, empty = self._newest(), deepcopy(sums)
@@ -70,16 +69,18 @@ class Checkpoint:
             sums.take(found.arrays)
             if found.done:
                 return sums
-            tell(f"{doing}: goes on after {count(found.n_batches, 'batch').replace('batchs', 'batches')}")
+            tell(f"{doing}: goes on where it was left")
         skipped, seen, last = found.n_batches if found else 0, blake2b(), time.monotonic()
+        done, told = 0, so_far(doing, n_images)
         for n, (rows, index) in enumerate(read_ahead(batches()), start=1):
             seen.update(np.ascontiguousarray(rows).data)
             seen.update(np.ascontiguousarray(index).data)
+            done += len(rows)
             if n > skipped:
                 sums.add(rows, index)
-                tell(f"{doing}: batch {n:,}")
+                told(done)
             elif n == skipped and found is not None and seen.hexdigest() != found.digest:
-                return self._anew(batches, empty, doing)  # other batches than those that the sums are of
+                return self._anew(batches, empty, doing, n_images)  # other batches than those that the sums are of
             if n > skipped and time.monotonic() - last > max(self.every, _SHARE * self._took):
                 self._write(sums, n, seen.hexdigest(), done=False)
                 last = time.monotonic()
@@ -91,12 +92,12 @@ class Checkpoint:
         for path in self.folder.glob("fit-*.sums"):
             path.unlink(missing_ok=True)
 
-    def _anew(self, batches: Batches, empty: S, doing: str) -> S:
+    def _anew(self, batches: Batches, empty: S, doing: str, n_images: int) -> S:
         """The pass from its first batch."""
         for path in self._files():
             path.unlink(missing_ok=True)
         self._pass -= 1
-        return self.total(batches, empty, doing)
+        return self.total(batches, empty, doing, n_images)
 
     def _files(self) -> list[Path]:
         """Files of this pass, the newest first."""

@@ -19,7 +19,7 @@ from ..image.format import ImageFormat
 from ..image.pca import PCAEncoder
 from ..utils.ahead import read_ahead
 from ..utils.groups import cut
-from ..utils.progress import tell
+from ..utils.progress import so_far
 from ..utils.types import AnyArray, Array, Index
 
 _BATCH_BYTES = 32 * 2**20
@@ -107,11 +107,11 @@ class Source(ABC):
 
     def total(self, sums: S, doing: str) -> S:
         """What sums come to over all images: one pass. ``doing`` is told to whoever follows the progress."""
-        done = 0
+        done, told = 0, so_far(doing, self.n)
         for rows, index in read_ahead(self.batches()):
             sums.add(rows, index)
             done += len(rows)
-            tell(f"{doing}: {done:,} of {self.n:,} images")
+            told(done)
         return sums
 
 

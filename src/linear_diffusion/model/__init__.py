@@ -7,6 +7,7 @@ Every step lives in the file of its name and works alone; here they are only con
 `training`, what a fitted one answers in `fitted`.
 """
 
+from inspect import isfunction
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..plan import Plan, choose_components, distinct, plan, read_prompts
 from ..tasks import edit, interpolate
 from ..text.mixes import each_mix
 from ..utils.types import AnyArray
-from .fitted import has_density
+from .fitted import FittedModel, has_density
 from .training import Trained
 
 
@@ -327,3 +328,16 @@ class LinearDiffusion(Trained):
         prior = self.prior_.asked(prompts)
         mixes = each_mix(prompts, 2, prior.text, "prompts", required=True)
         return interpolate.interpolate(prior, self.decoder_, rows, mixes, n)
+
+
+def _named_for_users(known: type) -> None:
+    """Let Python's own errors name methods by the class that users know: LinearDiffusion.fit(), not Trained.fit()."""
+    for base in (Trained, FittedModel):
+        for name, method in vars(base).items():
+            function = getattr(method, "fn", method)
+            while isfunction(function):
+                function.__qualname__ = f"{known.__name__}.{name}"
+                function = getattr(function, "__wrapped__", None)
+
+
+_named_for_users(LinearDiffusion)

@@ -68,6 +68,31 @@ def counted(work: Callable[[T], R], n: int, doing: str) -> Callable[[T], R]:
     return told if listeners else work
 
 
+def so_far(doing: str, n: int | None = None) -> Callable[[int], None]:
+    """What tells how many of n images are done, ten times at most; where n is not known, whenever twice as many are.
+
+    >>> with listening(print):
+    ...     done = so_far("scan")
+    ...     for i in range(1, 7):
+    ...         done(1000 * i)
+    scan: 1,000 images
+    scan: 2,000 images
+    scan: 4,000 images
+    """
+    last = 0
+
+    def told(done: int) -> None:
+        nonlocal last
+        if n is None and done >= 2 * last and done:
+            last = done
+            tell(f"{doing}: {done:,} images")
+        elif n is not None and done * _MOST // n > last * _MOST // n:
+            last = done
+            tell(f"{doing}: {done:,} of {n:,} images")
+
+    return told
+
+
 @contextmanager
 def printed(verbose: int | bool, name: str) -> Iterator[None]:
     """A context whose progress is written to stdout, a line each, as scikit-learn's ``verbose`` does; 0 is silent.

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp
 
-from linear_diffusion import LinearDiffusion, fit
+from linear_diffusion import LinearDiffusion, fit, load_images
 from linear_diffusion.fit import encoder
 from linear_diffusion.operators import inpaint
 
@@ -214,3 +214,18 @@ def test_many_prompts_fit_and_their_samples_are_images(n_prompts: int, each: int
     nearest = cdist(model.transform(images), model.means_).argmin(axis=1)
     assert (nearest == prompts).mean() > 100 / n_prompts
     assert ks_2samp(X.ravel(), model.sample(2000)[0].ravel()).statistic < 0.03  # tones of training
+
+
+def test_curves_go_with_their_images_in_any_order() -> None:
+    """A family's prompts share tone curves, so that images in the order of prompts are not in that of curves."""
+    images, digits = load_images("digits")
+    order = np.argsort(digits, kind="stable")[np.arange(1600)]
+    model = LinearDiffusion(latent_dim=30, random_state=0).fit(images[order], np.arange(1600) // 8 * 37 % 200)
+    decoder, rng = model.decoder_, np.random.default_rng(0)
+    n_curves = model.prior_.n_curves
+    assert n_curves > 1 and (np.diff(model.prior_.curves) < 0).any()
+    numbers, curve = rng.uniform(0, 255, (200, 64)), rng.integers(0, n_curves, 200)
+    order = np.argsort(curve, kind="stable")
+    assert_array_equal(decoder.finish(numbers, curve)[order], decoder.finish(numbers[order], curve[order]))
+    each = [decoder.finish(numbers[[i]], curve[[i]])[0] for i in range(200)]
+    assert_array_equal(decoder.finish(numbers, curve), each)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from ..utils.groups import runs
+from ..utils.groups import by_group
 from ..utils.lazy import lazy
 from ..utils.types import AnyArray, Array, Index
 from .detail import DetailCurves
@@ -65,20 +65,20 @@ class Decoder:
         return low, step
 
     def finish(self, numbers: Array, curve: Index, *, on_grid: bool = False) -> AnyArray:
-        """Decoded pixels (n, d) through each image's curves, whose numbers must increase; in the data's dtype. On the
-        grid they come as positions in the tables, ``(pixel - low) / step``; see `grid`."""
+        """Decoded pixels (n, d) through each image's curves; in the data's dtype. On the grid they come as positions in
+        the tables, ``(pixel - low) / step``; see `grid`."""
         if self.curves is None:
             return self.image.cast(numbers)
         cast_to = self.image.cast if self.details is None else self.image.table  # once a table, not once a pixel
         toned = np.empty(numbers.shape, cast_to(np.empty(0, np.float32)).dtype)
-        for g, rows in runs(curve):
+        for g, rows in by_group(curve):
             own = self.curves[np.array([g])]
             own = replace(own, table=cast_to(own.table))
             toned[rows] = own.look_up(numbers[rows] if on_grid else own.position(numbers[rows], 0), 0)
         if self.details is None:
             return toned
         out = np.empty(numbers.shape, self.image.dtype)
-        for j, rows in runs(self.details.owner[curve]):
+        for j, rows in by_group(self.details.owner[curve]):
             out[rows] = self._details_in_pixels.apply(toned[rows], j, self.image)
         return out
 

@@ -1,10 +1,11 @@
 """Fit: images and prompts -> encoder, prior, decoder; all in closed form.
 
-    encoder     principal components, and moments of latents                      (`fit.encoder`)
-    prior       styles of each prompt, their moments matched          (`fit.clusters`, `fit.styles`, `fit.matching`)
-                or regressions on words                                           (`fit.words`)
-                or regressions on drawn noise                                     (`draw_noise` of `fit.encoder`)
-    decoder     the encoder's inverse, then tone and detail curves                (`image`)
+    source      images, from an array or a stream, read in passes               (`fit.source`, `fit.batches`)
+    encoder     principal components, and moments of latents                    (`fit.encoder`)
+    prior       styles of each prompt, their moments matched                    (`fit.clusters`, `styles`, `matching`)
+                or regressions on words                                         (`fit.words`)
+                or regressions on drawn noise                                   (`draw_noise` of `fit.encoder`)
+    decoder     the encoder's inverse, then tone and detail curves              (`image`)
 
 A function here does all of it for one kind of prompts; `model` chooses which.
 """

@@ -1,6 +1,7 @@
 """Training: images and prompts -> encoder_, prior_, decoder_; from arrays, or batch by batch.
 
     fit            all images at once, as an array
+    fit_batches    a stream that is read several times: any number of images, also on Dask's workers
     partial_fit    batches that come once, for models that are sums over images
     from_moments   the same, from the sums alone
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from common import arguments, mnist, report, seconds
+from common import N_THREADS, arguments, mnist, report, seconds
 
 ONE = {"styles": 1, "latent_dim": 144}
 """The parameters of one Gaussian for each prompt."""
@@ -79,7 +79,7 @@ class Colours:
 
 
 def of_mnist(options: Any) -> dict[str, Any]:
-    """A fit from files against one from arrays, each with the reading of the data."""
+    """A fit from IDX files against one from arrays, each with the reading of the data; seconds."""
     from linear_diffusion import LinearDiffusion, load_images
 
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +110,8 @@ def unpacked(data_dir: str, folder: Path) -> None:
 
 
 def of_millions(options: Any) -> dict[str, Any]:
-    """Images without an end, one Gaussian for each prompt, against the bare products X'X of the same stream."""
+    """Shifted digits, made while they are read, one Gaussian for each prompt, against the bare products X'X of the same
+    stream; seconds."""
     from linear_diffusion import LinearDiffusion
 
     images, prompts = mnist(options)
@@ -133,7 +134,8 @@ def of_millions(options: Any) -> dict[str, Any]:
 
 
 def of_large(options: Any) -> dict[str, Any]:
-    """50,000 images of 64 x 64 in colour, 300 components, against scikit-learn's IncrementalPCA on the same batches."""
+    """50,000 images of 64 x 64 in colour, 300 components, against scikit-learn's IncrementalPCA on the same batches;
+    seconds."""
     from linear_diffusion import LinearDiffusion
 
     n = options.large
@@ -160,7 +162,7 @@ def of_large(options: Any) -> dict[str, Any]:
 
 
 def of_prompts(options: Any) -> dict[str, Any]:
-    """The same images under 10 prompts, and under 10,000."""
+    """MNIST under 10 prompts, and under 10,000 of six images each; seconds, the second time that is asked."""
     from linear_diffusion import LinearDiffusion
 
     images, prompts = mnist(options)
@@ -320,9 +322,15 @@ def main(options: Any) -> None:
     for part in WORK:
         command = [sys.executable, __file__, *sys.argv[1:], "--part", part]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        rows = [[name, *map(shown, each.values())] for name, each in found.items()]
-        note = " ".join((WORK[part].__doc__ or "").split())
-        report(f"scale-{part}", ["", *next(iter(found.values()))], rows, found, note)
+        write(part, found)
+
+
+def write(part: str, found: dict[str, Any]) -> None:
+    """The table of a part."""
+    rows = [[name, *map(shown, each.values())] for name, each in found.items()]
+    note = " ".join((WORK[part].__doc__ or "").split())
+    threads = "1 BLAS thread a process" if part in ("workers", "cluster") else f"{N_THREADS} BLAS threads"
+    report(f"scale-{part}", ["", *next(iter(found.values()))], rows, found, note, threads)
 
 
 def shown(value: float) -> str:

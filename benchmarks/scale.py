@@ -344,6 +344,6 @@ if __name__ == "__main__":
         parser.add_argument("--part", choices=WORK)
         parser.add_argument("--most", type=int, default=10_000_000, help="images of the longest stream")
         parser.add_argument("--large", type=int, default=50_000, help="large images")
-        parser.add_argument("--timed", type=int, default=8_000, help="images that passes are timed with")
+        parser.add_argument("--timed", type=int, default=4_500, help="images that passes are timed with")
 
     main(arguments(__doc__, extend))

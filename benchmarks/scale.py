@@ -254,6 +254,13 @@ def farthest(one: list[Any], other: list[Any]) -> float:
     return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(one, other, strict=True))
 
 
+def flops(d: int, k: int) -> float:
+    """Operations an image of d pixels takes in all passes, for k components and styles: the products of pixels, or five
+    passes of a sketch; latents in four passes; products of latents in two, and with 25 directions in one."""
+    components = d**2 if d <= 4096 else 5 * 4 * d * (k + 10)
+    return components + 4 * 2 * d * k + 2 * 2 * k**2 + 2 * 2 * 25 * k
+
+
 def of_cluster(options: Any) -> dict[str, Any]:
     """What a fit of the default model on 10^9 images of 64 x 64 under ten prompts takes, from what each pass takes one
     core here. Minutes are of workers with one such core each; every sum goes to one place once, at 1 GB a second."""
@@ -294,6 +301,7 @@ def of_cluster(options: Any) -> dict[str, Any]:
         found[name] = {
             "passes": float(len(a_pass)),
             "TB read": len(a_pass) * d * whole / 1e12,
+            "PFlop": flops(d, 500) * whole / 1e15,
             "images a second, a pass, a core": len(a_pass) / sum(a_pass),
             "GB of sums, a worker": sent / 1e9,
             **{

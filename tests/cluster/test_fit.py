@@ -32,9 +32,10 @@ def data(request: pytest.FixtureRequest, grey: Data, rgb: np.ndarray) -> Data:
 def require_the_same(found: LinearDiffusion, whole: LinearDiffusion) -> None:
     assert_array_equal(found.classes_, whole.classes_)
     assert found.n_images_ == whole.n_images_
+    close = 1e-10 if whole.styles == 1 else 1e-6  # of styles, axes are kept in single precision, directions in half
     for name in ("components_", "means_", "covariances_"):
         mine, theirs = getattr(found, name), getattr(whole, name)
-        assert_allclose(mine, theirs, rtol=1e-10, atol=1e-10 * np.abs(theirs).max())
+        assert_allclose(mine, theirs, rtol=close, atol=close * np.abs(theirs).max())
     drawn, expected = found.sample(200)[0], whole.sample(200)[0]
     assert (drawn != expected).mean() < 1e-3
 

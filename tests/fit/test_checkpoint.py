@@ -109,6 +109,14 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
         LinearDiffusion(**PARAMETERS | {"latent_dim": 10}).fit_batches(Batches(), checkpoint=tmp_path)
 
 
+@pytest.mark.parametrize("every", [-1.0, float("nan")])
+def test_seconds_are_a_number_of_them(every: float, tmp_path: Path) -> None:
+    batches = Batches()
+    with pytest.raises(ValueError, match=f"checkpoint_every={every} must be a number of seconds >= 0"):
+        LinearDiffusion(**PARAMETERS).fit_batches(batches, checkpoint=tmp_path / "new", checkpoint_every=every)
+    assert batches.n_read == 0 and not (tmp_path / "new").exists()
+
+
 SLOW = """
 import sys, time
 import numpy as np

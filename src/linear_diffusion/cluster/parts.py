@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.stream import ImageStream
+from ..datasets.stream import ImageStream, check_lengths
 from ..text.labels import check_prompts
 from ..utils.types import AnyArray, Index
 
@@ -72,23 +72,14 @@ def parts_of(given: Any) -> Parts:
 
 def _of_dask(X: Any, y: Any) -> Parts:
     """The blocks of images along the first axis, as they are."""
-    shape = tuple(X.shape)
-    if len(shape) < 2 or any(n != n or n < 1 for n in shape):  # Dask says NaN for what it does not know
-        raise ValueError(
-            f"X must have shape (n, height, width[, channels]) or (n, d), with one image or more, got {shape}; for a "
-            "Dask array whose length is not known, call X.compute_chunk_sizes() first."
-        )
-    n = int(shape[0])
-    y = np.array(y, dtype=object) if isinstance(y, list | tuple) else y
-    if y is not None and tuple(getattr(y, "shape", ())) != (n,):
-        raise ValueError(f"y must have shape ({n},), one prompt for each image, got {getattr(y, 'shape', y)}.")
+    shape, y = check_lengths(X, y)
     lengths = X.chunks[0]
     starts = [0, *accumulate(lengths)][:-1]
     blocks = X.rechunk((lengths, *shape[1:])).to_delayed().ravel()
     if is_dask(y):
         pairs = zip(blocks, y.rechunk((lengths,)).to_delayed(), strict=True)
         return Parts([(start, [pair]) for start, pair in zip(starts, pairs, strict=True)])
-    classes, index = check_prompts(y, n)
+    classes, index = check_prompts(y, shape[0])
     counts = np.bincount(index, minlength=len(classes))
     prompts = [classes[index[start : start + length]] for start, length in zip(starts, lengths, strict=True)]
     pairs = zip(blocks, prompts, strict=True)

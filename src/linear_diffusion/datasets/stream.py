@@ -180,23 +180,31 @@ class ArrayStream(ImageStream):
     def __init__(self, X: Any, y: Any = None) -> None:
         if not all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__")):
             raise TypeError(f"X must be an array with shape and dtype, got {type(X).__name__}; use np.asarray(X).")
-        shape = tuple(X.shape)
-        if len(shape) < 2 or any(n != n or int(n) < 1 for n in shape):  # Dask says NaN for what it does not know
-            raise ValueError(
-                f"X must have shape (n, height, width[, channels]) or (n, d), with one image or more, got {shape}; "
-                "for a Dask array whose length is not known, call X.compute_chunk_sizes() first."
-            )
-        if isinstance(y, list | tuple):
-            y = np.array(y, dtype=object)  # through numpy, "a" and 1 would both be strings
-        n = int(shape[0])
-        if y is not None and tuple(getattr(y, "shape", ())) != (n,):
-            raise ValueError(f"y must have shape ({n},), one prompt for each image, got {getattr(y, 'shape', y)}.")
+        shape, y = check_lengths(X, y)
+        n = shape[0]
         length = batch_length(shape[1:], X.dtype)
         labels = (_labels(y, start, min(start + length, n)) for start in range(0, n, length))
         between = partial(_rows_between, X, y) if _travels(X) else None
         super().__init__(partial(_slices, X, y, length), shape[1:], X.dtype, tally(labels, "y"), "X", between)
         if _is_zarr(X):
             self.chunk = int(X.chunks[0])
+
+
+def check_lengths(X: Any, y: Any) -> tuple[tuple[int, ...], Any]:
+    """The shape of images, and their prompts as an array or None. Raises `ValueError`: if there is no image, or not one
+    prompt for each."""
+    shape = tuple(X.shape)
+    if len(shape) < 2 or any(n != n or int(n) < 1 for n in shape):  # Dask says NaN for what it does not know
+        raise ValueError(
+            f"X must have shape (n, height, width[, channels]) or (n, d), with one image or more, got {shape}; for a "
+            "Dask array whose length is not known, call X.compute_chunk_sizes() first."
+        )
+    n = int(shape[0])
+    if isinstance(y, list | tuple):
+        y = np.array(y, dtype=object)  # through numpy, "a" and 1 would both be strings
+    if y is not None and tuple(getattr(y, "shape", ())) != (n,):
+        raise ValueError(f"y must have shape ({n},), one prompt for each image, got {getattr(y, 'shape', y)}.")
+    return tuple(map(int, shape)), y
 
 
 def stream_arrays(images: AnyArray, prompts: AnyArray, name: str) -> ImageStream:

@@ -62,12 +62,10 @@ def fit_classes(source: Source, settings: Settings, styles: int) -> Parts:
         warn_of_single_images(source.classes, source.counts, family)
     drawn = n_draws(n, d) if toned else 0
     work = Work.of(source, family, styles, n_drawn=drawn, svd_solver=settings.svd_solver)
+    if styles == 1 and work.n_families < work.p:
+        return fit_one_covariance(source, settings, work)
     if styles == 1:
-        return (
-            fit_one_covariance(source, settings, work)
-            if len(family) > work.n_families
-            else from_moments(learn(source, settings, work), image, settings)
-        )
+        return from_moments(learn(source, settings, work), image, settings)
     encoder, pixels = find_encoder(source, settings, work)
     if not pixels.diagonal:  # the rest is not needed any more, and large
         pixels = replace(pixels, scatter=pixels.scatter.diagonal(axis1=1, axis2=2).copy())
@@ -101,9 +99,8 @@ def fit_one_covariance(source: Source, settings: Settings, work: Work) -> Parts:
     latents = Latents.of(encoder, source)
     sums = means_and_scatter(source, latents)
     means, n = sums.totals / sums.counts[:, None], source.n
-    law = one_gaussian(
-        means, pixels.weights, (sums.scatter[0] - (means * sums.counts[:, None]).T @ means) / n, settings.ridge
-    )
+    within = (sums.scatter[0] - (means * sums.counts[:, None]).T @ means) / n
+    law = one_gaussian(means, pixels.weights, within, settings.ridge)
     left = residual(pixels, encoder, sums.squares / sums.counts)
     together = np.zeros(p, np.intp)
     text = OneHotEncoder(source.classes)

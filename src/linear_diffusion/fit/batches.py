@@ -52,14 +52,11 @@ class Seen:
         """Take in what other batches hold."""
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.is_whole = self.is_whole and other.is_whole
-        if self.classes is None or other.classes is None:
-            if self.classes is None:
-                self.shape, self.dtype, self.classes, self.counts = (
-                    other.shape,
-                    other.dtype,
-                    other.classes,
-                    other.counts,
-                )
+        if other.classes is None:
+            return
+        if self.classes is None:
+            self.shape, self.dtype = other.shape, other.dtype
+            self.classes, self.counts = other.classes, other.counts
             return
         known = np.union1d(self.classes, other.classes)
         both = np.zeros(len(known), np.int64)
@@ -175,9 +172,8 @@ class BatchSource(Source):
         if self.left_out:
             named = [f"batch {position} ({why})" for position, why in sorted(self.left_out.items())]
             more = ", ..." if len(named) > _TOLD else ""
-            warn(
-                f"{count(len(named), 'batch')} left out: {', '.join(named[:_TOLD])}{more}.".replace("batchs", "batches")
-            )
+            n = "1 batch" if len(named) == 1 else f"{len(named):,} batches"
+            warn(f"{n} left out: {', '.join(named[:_TOLD])}{more}.")
 
     def _checked(self) -> Iterator[tuple[AnyArray, AnyArray, Index]]:
         """Images, their distinct prompts and which each has, of every batch that is one."""

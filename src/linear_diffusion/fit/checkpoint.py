@@ -64,8 +64,9 @@ class Checkpoint:
     def total(self, batches: Batches, sums: S, doing: str, n_images: int) -> S:
         """What sums come to over all batches, from where the last pass of this number was left."""
         self._pass += 1
-        found, empty = self._newest(), deepcopy(sums)
+        found, empty = self._newest(), sums
         if found is not None:
+            empty = deepcopy(sums)
             sums.take(found.arrays)
             if found.done:
                 return sums

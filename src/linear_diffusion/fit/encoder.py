@@ -106,9 +106,8 @@ class Work:
         family = np.arange(len(source.counts)) if family is None else family
         styles = np.clip(source.counts // LEAST_IMAGES, 1, n_styles)
         others |= {"n_styles": n_styles, "n_components": int(styles.sum()), "n_families": int(family.max()) + 1}
-        others["in_family"], others["of_family"] = (
-            int(np.bincount(family, each).max()) for each in (styles, source.counts)
-        )
+        most = (int(np.bincount(family, each).max()) for each in (styles, source.counts))
+        others["in_family"], others["of_family"] = most
         image, dtype = source.image, np.dtype(source.rows_dtype)
         n_channels, largest = image.n_channels if image.pixel_range else 0, int(source.counts.max())
         sizes = len(source.classes), image.n_pixels, source.n, largest, dtype.itemsize, n_channels
@@ -147,9 +146,7 @@ class Work:
             matrices = (2 * self.code_length + min(p, 32) + 16) * k * k
             after = sums + 8 * (matrices + 2 * p * (k + self.code_length) + 2 * k * d) + chunk
         else:
-            side_by_side = min(
-                self.n_threads, self.n_families or p
-            )  # prompts whose curves are fitted: each has its directions in pixels
+            side_by_side = min(self.n_threads, self.n_families or p)  # whose curves are fitted: each has its own pixels
             after = 8 * ((13 if self.sampled else 4) * matrices + (2 + 2 * side_by_side) * k * d)
             if self.n_styles > 1:
                 after = 8 * (2 + 2 * side_by_side) * k * d + self._style_bytes(k)
@@ -167,25 +164,18 @@ class Work:
         some families side by side."""
         d, m, g, side_by_side = self.d, self.n_components, self.n_families, min(self.n_threads, self.n_families)
         lead, r, several = min(LEADING, k), min(RANK, k), min(self.in_family, max(self.n_styles, SIDE_BY_SIDE))
-        latents, batch = (
-            self._float * self.n * k,
-            min(self.n, batch_length(np.uint8 if self.itemsize == 1 else float, d)),
-        )
+        latents = min(self._float * self.n * k, REMEMBERED)
+        batch = min(self.n, batch_length(np.uint8 if self.itemsize == 1 else float, d))
         # A batch and the one that is read meanwhile, and its tones, or its sums where it has few images of a prompt.
         reading = batch * d * (self.itemsize if self.itemsize == 1 else 2 * self.itemsize + 8)
-        kept = (
-            min(latents, REMEMBERED)
-            + (2 if self.n > batch else 1) * reading
-            + 16 * min(self.n * d, PIXELS)
-            + 8 * (m * k + 3 * g * k * k)
-        )
+        reading *= 2 if self.n > batch else 1
+        kept = latents + reading + 16 * min(self.n * d, PIXELS) + 8 * (m * k + 3 * g * k * k)
         lent = 8 * m * k * (lead + r) + side_by_side * 8 * several * k * (lead + 2 * r)
         shared = 12 * m * k * r + side_by_side * 32 * k * k
         drawn = -(-self.n_drawn * self.of_family // self.n)
         some = min(self.in_family, MOST_COMPONENTS)
-        matched = (
-            24 * k * d + some * (d * (4 * r + 32) + 24 * k * r) + drawn * (2 * self.itemsize * d + 16 * k) + _SCRATCH
-        )
+        own = some * (d * (4 * r + 32) + 24 * k * r)
+        matched = 24 * k * d + own + drawn * (2 * self.itemsize * d + 16 * k) + _SCRATCH
         return kept + max(lent, shared, 10 * m * k * r + side_by_side * matched)
 
 

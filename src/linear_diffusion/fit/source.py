@@ -24,6 +24,10 @@ from ..utils.types import AnyArray, Array, Index
 
 _BATCH_BYTES = 32 * 2**20
 """Of images that are worked on at once, as floats where they are no bytes."""
+REMEMBERED = 2**28
+"""Bytes of latents that are remembered, which spares encoding them again."""
+PIXELS = 2**21
+"""Pixels that are encoded at once."""
 
 
 class Sums(ABC):
@@ -203,6 +207,7 @@ class Latents:
         return self.to_latent.shape[1]
 
     def __call__(self, rows: AnyArray) -> Array:
+        """Of images (n, d)."""
         own = np.ascontiguousarray(rows)
         key = blake2b(own.data).digest() if own.size else b""
         found = self._seen.get(key)
@@ -226,9 +231,3 @@ class Latents:
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_seen": {}, "_left": REMEMBERED}
-
-
-REMEMBERED = 2**28
-"""Bytes of latents that are remembered, which spares encoding them again."""
-PIXELS = 2**21
-"""Pixels that are encoded at once."""

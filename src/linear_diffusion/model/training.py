@@ -186,8 +186,8 @@ class Trained(FittedModel):
         """Learn from more images than fit in memory, batch by batch: as `fit` does from an array, but for rounding.
 
         Batches are read several times: once to see what they hold (where the stream does not tell), once for the
-        components, and with styles four times more. Memory does not grow with the number of images. It is there for
-        exact training of one-hot prompts.
+        components, six times for those of large images, and with styles four times more. Memory does not grow with the
+        number of images. It is there for exact training of one-hot prompts.
 
         Parameters
         ----------
@@ -236,6 +236,8 @@ class Trained(FittedModel):
         self._validate_params()
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'.")
+        if not checkpoint_every >= 0:
+            raise ValueError(f"checkpoint_every={checkpoint_every!r} must be a number of seconds >= 0.")
         if client is not None:
             if checkpoint is not None:
                 raise ValueError(

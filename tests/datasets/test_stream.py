@@ -370,14 +370,18 @@ def test_a_source_that_changes_between_passes_is_named(tmp_path: Path, raises_li
 
 
 def peak_of(work: Callable[[], object]) -> int:
-    """The most bytes that work held at a time."""
+    """The most bytes that work held at a time: the least of three times, since what other threads of the process take
+    meanwhile is counted as well."""
     work()  # what is imported and kept on the way counts for nothing
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    peaks = []
+    for _ in range(3):
+        tracemalloc.start()
+        try:
+            work()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    return min(peaks)
 
 
 @pytest.mark.parametrize("kind", ["idx", "idx.gz", "parquet", "parquet nested", "npz", "npz packed", "folder"])
